@@ -1,0 +1,153 @@
+// Package api is what the daemon and the command line say to each other: JSON
+// over HTTP on a unix socket, <data_dir>/veer.sock, mode 0600. The types here
+// are also what `-o json` prints; fields are added, never renamed or removed.
+//
+//	GET    /v1/status                      -> Status
+//	GET    /v1/explain/{name}[?at=RFC3339] -> Explain
+//	GET    /v1/journal?name=&limit=&after= -> []steering.Entry, oldest first
+//	GET    /v1/orders                      -> []controller.Order
+//	POST   /v1/orders[?dry_run=true]       OrderRequest -> OrderResult
+//	DELETE /v1/orders                      OrderRequest -> OrderResult (undrain, unfreeze, unforce)
+//
+// An error is a Problem with a 4xx or 5xx status; 409 is a refusal (exit 3).
+package api
+
+import (
+	"time"
+
+	"github.com/veerdns/veer/checks"
+	"github.com/veerdns/veer/providers"
+	"github.com/veerdns/veer/regions"
+	"github.com/veerdns/veer/regions/controller"
+	"github.com/veerdns/veer/regions/steering"
+)
+
+// Problem is an error's body.
+type Problem struct {
+	Error string `json:"error"`
+	// Hint says what to do.
+	Hint string `json:"hint,omitempty"`
+	// Refused: the daemon could, but will not (exit 3).
+	Refused bool `json:"refused,omitempty"`
+}
+
+// Status is the state of everything as one daemon sees it.
+type Status struct {
+	Version string             `json:"version"`
+	Owner   string             `json:"owner"`
+	Region  regions.Name       `json:"region"`
+	Roles   []string           `json:"roles"`
+	Uptime  time.Duration      `json:"uptime"`
+	Config  string             `json:"config"` // hash
+	Leader  Leader             `json:"leader"`
+	Voters  []Vantage          `json:"vantages"`
+	Serves  []Service          `json:"services"`
+	Orders  []controller.Order `json:"orders"`
+	// Warnings are sentences, worst first; any makes `status` exit 4.
+	Warnings []string `json:"warnings"`
+}
+
+// Leader is who decides.
+type Leader struct {
+	Name   string       `json:"name,omitempty"` // region of the leading daemon; empty: none
+	Term   regions.Term `json:"term"`
+	Itself bool         `json:"itself"` // this daemon leads
+}
+
+// Vantage is one voter.
+type Vantage struct {
+	Name  regions.Name `json:"name"`
+	Fresh bool         `json:"fresh"` // its lease lives
+	// Suspect: it doubts itself, its votes count as unknown.
+	Suspect bool   `json:"suspect,omitempty"`
+	Why     string `json:"why,omitempty"`
+	Votes   int    `json:"votes"`
+	Down    int    `json:"down"` // endpoints that it calls down
+}
+
+// Service is one steered name.
+type Service struct {
+	Name    string         `json:"name"`
+	Kind    steering.Kind  `json:"kind"`
+	Serving []regions.Name `json:"serving"`
+	AllDown bool           `json:"all_down,omitempty"`
+	// TTL is what is served now, in seconds; Steady the steady TTL.
+	TTL    uint32            `json:"ttl"`
+	Steady uint32            `json:"steady_ttl"`
+	Answer []providers.RRSet `json:"answer"`
+	Pools  []Pool            `json:"pools"`
+	// Since is how long the answer has been as it is, as far as this daemon saw.
+	Since time.Duration     `json:"since"`
+	Why   []steering.Reason `json:"why"`
+}
+
+// Pool is a service's endpoints in one region.
+type Pool struct {
+	Region    regions.Name  `json:"region"`
+	Health    checks.Health `json:"health"`
+	Serving   bool          `json:"serving"`
+	Up        int           `json:"up"`
+	Total     int           `json:"total"`
+	Endpoints []Endpoint    `json:"endpoints"`
+	Hold      time.Duration `json:"hold,omitempty"` // left, while it waits to return
+}
+
+// Endpoint is one address with the verdict on it.
+type Endpoint struct {
+	Address string          `json:"address"`
+	Verdict regions.Verdict `json:"verdict"`
+	Votes   []Vote          `json:"votes,omitempty"`
+}
+
+// Vote is a vote with its age as this daemon saw it arrive.
+type Vote struct {
+	regions.Vote
+	Age time.Duration `json:"age"`
+}
+
+// Explain answers `veer explain NAME`: what is served, why, what is next.
+type Explain struct {
+	Service Service `json:"service"`
+	// Rules decided, most important first.
+	Rules []steering.Reason `json:"rules"`
+	// Next says what will happen and when, in sentences; empty: nothing is due.
+	Next []Next `json:"next"`
+	// Budget is the worst-case RTO term by term.
+	Budget steering.Budget `json:"budget"`
+	// Entry is the journal entry of the decision that made the answer.
+	Term  regions.Term `json:"term"`
+	Seq   uint64       `json:"seq"`
+	Shard int          `json:"shard"`
+	Time  string       `json:"time"`
+	Cause string       `json:"cause"`
+}
+
+// Next is something due.
+type Next struct {
+	What string        `json:"what"`
+	In   time.Duration `json:"in"`
+}
+
+// OrderRequest asks for an override, or to end those that match.
+type OrderRequest struct {
+	Act    steering.Act    `json:"act"`
+	Target steering.Target `json:"target"`
+	By     string          `json:"by"`
+	Why    string          `json:"why"`
+	// For is how long; 0 is forever.
+	For time.Duration `json:"for,omitempty"`
+}
+
+// OrderResult says what will move (dry run) or did.
+type OrderResult struct {
+	Orders []controller.Order `json:"orders"`
+	Moves  []Move             `json:"moves"`
+}
+
+// Move is one service's answer before and after an order.
+type Move struct {
+	Service string            `json:"service"`
+	Before  []providers.RRSet `json:"before"`
+	After   []providers.RRSet `json:"after"`
+	Why     []steering.Reason `json:"why"`
+}

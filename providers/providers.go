@@ -1,0 +1,103 @@
+// Package providers says what Veer writes into DNS and how: an RRSet is what a
+// name answers, a Change turns one into another, Diff finds the changes, a
+// Provider reads and applies them, and a Fence keeps a controller that no
+// longer leads from overwriting one that does.
+//
+// The package is pure: the standard library only, no clock, no logger, no I/O.
+// Each provider lives in a package below it; a vendor's types do not leave
+// that package.
+package providers
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// RRSet is one RRset (RFC 9499) in presentation form, or one of several that
+// share a name and type and are told apart by SetID, among which a resolver's
+// query is spread by Weight.
+type RRSet struct {
+	// Name is the owner name: absolute, lower case, with the final dot.
+	Name string `json:"name"`
+	// Type is the mnemonic: A, AAAA, CNAME, TXT, ...
+	Type string `json:"type"`
+	// SetID tells weighted RRsets of one name and type apart; empty for a
+	// simple RRset. Simple and weighted ones never share a name and type.
+	SetID string `json:"set_id,omitempty"`
+	// Weight is the share of queries, relative to the others' sum; it has no
+	// meaning without a SetID.
+	Weight uint32 `json:"weight,omitempty"`
+	// TTL is in seconds (RFC 2181, section 8: at most 2^31-1).
+	TTL uint32 `json:"ttl"`
+	// Data holds the RDATA of each record in presentation form. Its order
+	// has no meaning; it is never empty.
+	Data []string `json:"data"`
+}
+
+// Key is what identifies an RRset in a zone.
+type Key struct{ Name, Type, SetID string }
+
+// Key returns the identity of the set.
+func (s RRSet) Key() Key { return Key{s.Name, s.Type, s.SetID} }
+
+// Change is one step of a diff: a nil Before creates, a nil After deletes,
+// both set replaces. At least one is set, and both have the same Key.
+type Change struct {
+	Before *RRSet `json:"before,omitempty"`
+	After  *RRSet `json:"after,omitempty"`
+}
+
+// Caps is what a provider's records can express.
+type Caps struct {
+	Weights, Geo, Latency, Alias bool
+	// MinTTL and MaxTTL bound the TTLs it takes, in seconds.
+	MinTTL, MaxTTL uint32
+	// BatchRecords is how many records one atomic request can carry; 0 is
+	// no limit.
+	BatchRecords int
+}
+
+// Snapshot is what a zone held at one moment: the fence as it was read before
+// the records (and found unchanged after them), and the owned records, sorted
+// by Key.
+type Snapshot struct {
+	Zone    string
+	Fence   Fence // the zero Fence when the zone has none
+	Records []RRSet
+	// Token is the provider's own precondition, opaque to all others.
+	Token any
+}
+
+// Receipt says what an Apply did.
+type Receipt struct {
+	Fence Fence
+	// Calls is how many requests it took.
+	Calls int
+	// Propagated is how long the provider took to have the change on all its
+	// name servers, where it tells; else 0.
+	Propagated time.Duration
+}
+
+// Provider reads and writes one place where records live. It is safe for
+// concurrent use; each call ends soon after its context does.
+type Provider interface {
+	Caps() Caps
+	// Read returns the owned records of the zone (absolute name) with the
+	// fence that guards them.
+	Read(ctx context.Context, zone string) (Snapshot, error)
+	// Apply makes the changes and swaps from.Fence for next, all or none. It
+	// returns ErrFenced when the zone's fence is not from.Fence and belongs
+	// to a newer term, or to another holder of the same term; ErrConflict
+	// when the fence or a record changed otherwise since it was read. A lost
+	// reply is settled by reading the fence, never by writing again.
+	Apply(ctx context.Context, from Snapshot, next Fence, changes []Change) (Receipt, error)
+}
+
+// Errors that every provider returns, wrapped with zone and what was found.
+var (
+	// ErrFenced means that another controller leads: stop and step down.
+	ErrFenced = errors.New("fenced: another controller has written with a newer fence")
+	// ErrConflict means that the zone changed since it was read: read again.
+	ErrConflict = errors.New("conflict: the zone changed since it was read")
+)

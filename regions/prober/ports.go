@@ -1,0 +1,37 @@
+// Package prober runs a vantage: it probes every endpoint on a jittered
+// schedule, turns results into votes by rise and fall, and casts them.
+package prober
+
+import (
+	"context"
+
+	"github.com/veerdns/veer/regions"
+)
+
+// Booth is where vantages vote.
+type Booth interface {
+	// Join blocks until this process holds the vantage's seat: a second
+	// process of the same vantage stands by here until the first one's lease
+	// has ended. It returns early only when ctx ends.
+	Join(ctx context.Context, vantage regions.Name) (Seat, error)
+	// Suspicions returns a channel of the endpoints that other vantages (not
+	// this one) suspect anew, closed when ctx ends. Each suspicion comes
+	// once; those older than the call do not come.
+	Suspicions(ctx context.Context, vantage regions.Name) <-chan []regions.EndpointID
+}
+
+// Seat is a vantage's place, held under a lease. Its methods may be called
+// concurrently.
+type Seat interface {
+	// Cast publishes the whole ballot; only what changed is written.
+	Cast(ctx context.Context, ballot regions.Ballot) error
+	// Suspect publishes the first failing result of endpoints, at once.
+	Suspect(ctx context.Context, endpoints []regions.EndpointID) error
+	// Renew keeps the seat and its votes fresh. The probing loop itself calls
+	// it, so that a loop that hangs loses its votes.
+	Renew(ctx context.Context) error
+	// Lost is closed when the seat's lease is known to have ended.
+	Lost() <-chan struct{}
+	// Leave gives the seat and its votes up.
+	Leave(ctx context.Context) error
+}

@@ -1,0 +1,42 @@
+// Package regions says what one region says of an endpoint (Vote, in a
+// Ballot), and what the regions agree on (Quorum, Verdict).
+//
+// The package is pure: the standard library and checks only, no clock, no
+// logger, no I/O. The order of votes and ballots never matters, and the same
+// votes give the same verdict, byte for byte.
+package regions
+
+import "github.com/veerdns/veer/checks"
+
+// Name names a region or a vantage as the config does.
+type Name string
+
+// EndpointID identifies what is probed: a monitor and an address, written
+// "web@192.0.2.10". Two services that share both share the votes.
+type EndpointID string
+
+// Term counts leaders. It is raised in the transaction that makes a leader and
+// is never an etcd revision, which starts again on a rebuilt cluster.
+type Term uint64
+
+// Vote is what one vantage says of one endpoint.
+type Vote struct {
+	Vantage  Name          `json:"vantage"`
+	Endpoint EndpointID    `json:"endpoint"`
+	Health   checks.Health `json:"health"`
+	// Round grows with every probe of this endpoint by this vantage; of two
+	// votes of one vantage the higher round holds.
+	Round uint64 `json:"round"`
+	// Why is the reason of the result that made the vote.
+	Why string `json:"why,omitempty"`
+}
+
+// Ballot is all that one vantage says, as far as its lease lives.
+type Ballot struct {
+	Vantage Name   `json:"vantage"`
+	Votes   []Vote `json:"votes"`
+	// Suspect says that the vantage doubts itself (most of its references
+	// fail): its votes count as unknown. Why says so in words.
+	Suspect bool   `json:"suspect,omitempty"`
+	Why     string `json:"why,omitempty"`
+}

@@ -1,0 +1,64 @@
+package steering
+
+import (
+	"encoding/json"
+	"hash/fnv"
+
+	"github.com/veerdns/veer/regions"
+)
+
+// Shards is how many parts the ledger has. Each is decided, committed and
+// journalled by itself, so that no transaction grows with the number of
+// services.
+const Shards = 64
+
+// ShardOf returns the ledger shard of a service's canonical name.
+func ShardOf(service string) int {
+	h := fnv.New32a()
+	h.Write([]byte(service)) // a hash's Write never fails
+	return int(h.Sum32() % Shards)
+}
+
+// Shard is one part of the ledger as it is agreed.
+type Shard struct {
+	ID int `json:"id"`
+	// Term and Seq order the versions of a shard: a reader never goes back
+	// from (Term, Seq). Seq grows by one with every commit and never starts
+	// again.
+	Term regions.Term `json:"term"`
+	Seq  uint64       `json:"seq"`
+	// Config is the hash of the config that decided, Version the Veer.
+	Config  string   `json:"config"`
+	Version string   `json:"version"`
+	State   State    `json:"state"`
+	Answers []Answer `json:"answers"`
+}
+
+// Newer reports whether s is a later version than o of the same shard.
+func (s Shard) Newer(o Shard) bool {
+	return s.Term > o.Term || s.Term == o.Term && s.Seq > o.Seq
+}
+
+// Entry is one decision in the journal: what went in, what came out.
+type Entry struct {
+	Term    regions.Term `json:"term"`
+	Seq     uint64       `json:"seq"`
+	Shard   int          `json:"shard"`
+	Config  string       `json:"config"`
+	Version string       `json:"version"`
+	// Time is the leader's wall clock (RFC 3339), for people only.
+	Time string `json:"time"`
+	// Cause says in words what made the controller decide.
+	Cause    string   `json:"cause"`
+	Input    Input    `json:"input"`
+	Decision Decision `json:"decision"`
+}
+
+// Replay decides again from the entry's input, and reports whether this
+// version makes the same decision, byte for byte, and the decision it makes.
+func (e Entry) Replay() (Decision, bool) {
+	d := Decide(e.Input)
+	was, errWas := json.Marshal(e.Decision)
+	is, errIs := json.Marshal(d)
+	return d, errWas == nil && errIs == nil && string(was) == string(is)
+}
