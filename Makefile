@@ -1,0 +1,65 @@
+# `make` prints what there is. Nothing here needs GOFLAGS; -buildvcs=false and
+# -trimpath are given where they matter.
+
+GO        ?= go
+FUZZTIME  ?= 10s
+SOAKTIME  ?= 10m
+REPEATS   ?= 20
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT    ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+DATE      ?= $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
+LDFLAGS   := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
+GOBUILD   := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)"
+
+export VERSION COMMIT DATE FUZZTIME SOAKTIME REPEATS
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test check accept bench bench-failover mutants fuzz soak clean toolchain
+
+help: ## this list
+	@echo 'Veer: DNS failover from one binary. Targets:'
+	@echo
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | \
+	  awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
+	@echo
+	@echo 'Variables: GO, VERSION, FUZZTIME (10s), SOAKTIME (10m), REPEATS (20).'
+
+toolchain:
+	@.ci/toolchain $(GO)
+
+build: toolchain ## build bin/veer (static, no C compiler)
+	$(GOBUILD) -o bin/veer ./cmd/veer
+
+run: ## start the quickstart: three vantages and three toy backends on 127.0.0.x
+	@echo 'Building Veer. A first build compiles etcd too and takes a few minutes; later ones take seconds.'
+	@.ci/toolchain $(GO)
+	@$(GOBUILD) -o bin/veer ./cmd/veer
+	@$(GOBUILD) -o bin/quickstart ./cmd/quickstart
+	@exec bin/quickstart
+
+test: toolchain ## every test that needs only Go: no root, no apt, no C compiler
+	CGO_ENABLED=0 $(GO) test -buildvcs=false ./...
+
+check: ## all that CI runs, with -race and real Debian servers (root, 20 minutes)
+	@.ci/check $(GO)
+
+accept: ## every acceptance test in full; output goes to docs/benchmarks (root, hours)
+	@.ci/accept $(GO)
+
+bench: toolchain ## Go benchmarks
+	CGO_ENABLED=0 $(GO) test -buildvcs=false -run '^$$' -bench . -benchmem ./...
+
+bench-failover: toolchain ## time from kill to changed answer, beside gdnsd and PowerDNS (root)
+	$(GO) test -buildvcs=false -count=1 -timeout 0 -v -tags accept,realservers -run '^TestBenchFailover' ./cmd/veer/...
+
+mutants: toolchain ## show that each property's test catches a broken twin, with the counter-example
+	CGO_ENABLED=0 $(GO) test -buildvcs=false -count=1 -v -tags mutants -run 'Mutant' ./regions/...
+
+fuzz: toolchain ## every fuzz target for FUZZTIME each
+	@.ci/fuzz $(GO)
+
+soak: toolchain ## the property tests again and again for SOAKTIME, each time with a new seed
+	@.ci/soak $(GO)
+
+clean: ## remove bin and what the quickstart left
+	rm -rf bin .veer
