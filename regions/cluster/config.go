@@ -1,0 +1,220 @@
+package cluster
+
+import (
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config is the `cluster:` part of the config. Empty, it is one embedded etcd
+// member in this process without any TCP port. Durations are at least the
+// minima that Check names; zero takes the default.
+type Config struct {
+	// Members are the embedded etcd members by region, the same in every
+	// region's file: 1, 3, 5 or 7 of them.
+	Members map[string]Member `yaml:"members"`
+	// Endpoints are client URLs of an etcd that exists, or unix:///... of a
+	// Veer process on this machine. Then this process embeds no member.
+	Endpoints []string `yaml:"endpoints"`
+	// RTT is the declared round trip between the members; it times their
+	// heartbeats (max(RTT, 50 ms)) and elections (ten heartbeats).
+	RTT time.Duration `yaml:"rtt"`
+	// VoteLease is how long a vantage's votes outlive its last sign of life;
+	// default 5 s. Whole seconds: etcd's leases have no finer unit.
+	VoteLease time.Duration `yaml:"vote_lease"`
+	// LeaderLease is how long a lost leader's place stays taken; default 2 s,
+	// never below what the election time-out lets etcd grant.
+	LeaderLease time.Duration `yaml:"leader_lease"`
+	Journal     Retention     `yaml:"journal"`
+}
+
+// Member is where one embedded etcd member listens.
+type Member struct {
+	// Peer is the URL for other members, https://ip:port (http on loopback).
+	Peer string `yaml:"peer"`
+	// Client is the URL for clients; empty: only the local unix socket.
+	Client string `yaml:"client"`
+}
+
+// Retention bounds the journal; the oldest entries go first.
+type Retention struct {
+	// Entries is how many are kept; default 10,000.
+	Entries int `yaml:"entries"`
+	// Bytes is how large they may be together, as stored; default 64 MiB.
+	Bytes int64 `yaml:"bytes"`
+}
+
+// The defaults and bounds.
+const (
+	minHeartbeat       = 50 * time.Millisecond
+	maxRTT             = 2 * time.Second
+	electionBeats      = 10
+	defaultVoteLease   = 5 * time.Second
+	defaultLeaderLease = 2 * time.Second
+	maxLease           = 10 * time.Minute
+	defaultEntries     = 10_000
+	maxEntries         = 1_000_000
+	defaultBytes       = 64 << 20
+	minBytes           = 1 << 20
+	maxBytes           = 512 << 20
+	// revokeScan is how often etcd looks for leases that ran out.
+	revokeScan = 500 * time.Millisecond
+)
+
+// Defaults returns the config with every zero value filled in.
+func (c Config) Defaults() Config {
+	fill := func(d *time.Duration, def time.Duration) {
+		if *d == 0 {
+			*d = def
+		}
+		*d = max(*d, c.minLease()).Truncate(time.Second)
+	}
+	fill(&c.VoteLease, defaultVoteLease)
+	fill(&c.LeaderLease, defaultLeaderLease)
+	if c.Journal.Entries == 0 {
+		c.Journal.Entries = defaultEntries
+	}
+	if c.Journal.Bytes == 0 {
+		c.Journal.Bytes = defaultBytes
+	}
+	return c
+}
+
+// Heartbeat is the interval of etcd's heartbeats.
+func (c Config) Heartbeat() time.Duration {
+	return max(c.RTT, minHeartbeat).Round(time.Millisecond)
+}
+
+// Election is etcd's election time-out: the least time without a heartbeat
+// after which its members elect anew; the most is twice that.
+func (c Config) Election() time.Duration { return electionBeats * c.Heartbeat() }
+
+// minLease is the shortest lease that etcd grants: one and a half election
+// time-outs, rounded up to whole seconds (etcd, server/etcdserver/server.go).
+func (c Config) minLease() time.Duration {
+	return (c.Election()*3/2 + time.Second - 1).Truncate(time.Second)
+}
+
+// LeaderLoss is the longest time from the loss of a leader, with the etcd
+// member beside it, until another leads, while a majority of the members
+// lives: etcd's own election (none with a single member), the lease, which a
+// new etcd leader extends by an election time-out, and etcd's scan for leases
+// that ran out.
+func (c Config) LeaderLoss() time.Duration {
+	c = c.Defaults()
+	if len(c.Members) < 2 {
+		return c.LeaderLease + revokeScan
+	}
+	return 2*c.Election() + c.LeaderLease + c.Election() + revokeScan
+}
+
+// Check reports every problem, with the YAML key path below `cluster`.
+func (c Config) Check(bad func(field, format string, args ...any)) {
+	if len(c.Members) > 0 && len(c.Endpoints) > 0 {
+		bad("endpoints", "members and endpoints are both set: expected members (Veer embeds etcd) or endpoints (etcd exists); remove one")
+	}
+	if n := len(c.Members); n > 0 && (n%2 == 0 || n > 7) {
+		bad("members", "found %d members, expected 1, 3, 5 or 7: an even number survives no more losses than one less", n)
+	}
+	seen := map[string]string{}
+	for _, name := range sortedKeys(c.Members) {
+		c.Members[name].check("members."+name, name, seen, bad)
+	}
+	for i, e := range c.Endpoints {
+		if why := endpointProblem(e); why != "" {
+			bad("endpoints["+itoa(i)+"]", "%q: %s", e, why)
+		} else if slices.Contains(c.Endpoints[:i], e) {
+			bad("endpoints["+itoa(i)+"]", "%q is listed twice: remove one", e)
+		}
+	}
+	if c.RTT < 0 || c.RTT > maxRTT {
+		bad("rtt", "found %s, expected from 0s to %s", c.RTT, maxRTT)
+		c.RTT = 0
+	}
+	c.checkLease("vote_lease", c.VoteLease, bad)
+	c.checkLease("leader_lease", c.LeaderLease, bad)
+	if n := c.Journal.Entries; n < 0 || n > maxEntries {
+		bad("journal.entries", "found %d, expected from 1 to %d", n, maxEntries)
+	}
+	if n := c.Journal.Bytes; n != 0 && (n < minBytes || n > maxBytes) {
+		bad("journal.bytes", "found %d, expected from %d to %d", n, minBytes, maxBytes)
+	}
+}
+
+func (c Config) checkLease(field string, d time.Duration, bad func(field, format string, args ...any)) {
+	switch least := c.minLease(); {
+	case d == 0:
+	case d < least || d > maxLease:
+		bad(field, "found %s, expected from %s (one and a half election time-outs at this rtt) to %s", d, least, maxLease)
+	case d%time.Second != 0:
+		bad(field, "found %s, expected whole seconds: etcd's leases have no finer unit", d)
+	}
+}
+
+// check reports the problems of one member; seen maps URLs to their owners.
+func (m Member) check(field, name string, seen map[string]string, bad func(field, format string, args ...any)) {
+	one := func(key, raw string) {
+		if why := memberURLProblem(raw); why != "" {
+			bad(field+"."+key, "%q: %s", raw, why)
+			return
+		}
+		if other, taken := seen[raw]; taken {
+			bad(field+"."+key, "%q is also %s: every member listens on URLs of its own", raw, other)
+			return
+		}
+		seen[raw] = name + "." + key
+	}
+	if m.Peer == "" {
+		bad(field+".peer", "is missing: expected the URL at which the other members reach %s, e.g. https://10.0.1.10:2380", name)
+	} else {
+		one("peer", m.Peer)
+	}
+	if m.Client != "" {
+		one("client", m.Client)
+	}
+}
+
+// memberURLProblem says what is wrong with a URL to listen on: etcd binds IP
+// addresses only, and what leaves the machine must be encrypted.
+func memberURLProblem(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
+		return "expected https://IP:PORT"
+	}
+	host, port, err := net.SplitHostPort(u.Host)
+	ip := net.ParseIP(host)
+	switch {
+	case err != nil || port == "" || port == "0":
+		return "expected https://IP:PORT with a port"
+	case ip == nil:
+		return "expected an IP address: etcd does not listen on host names"
+	case u.Path != "" || u.RawQuery != "" || u.User != nil || u.Fragment != "":
+		return "expected nothing after the port and no user"
+	case u.Scheme == "http" && !ip.IsLoopback():
+		return "expected https: plain http is for loopback addresses only"
+	}
+	return ""
+}
+
+// endpointProblem says what is wrong with a client URL.
+func endpointProblem(raw string) string {
+	if path, ok := strings.CutPrefix(raw, "unix://"); ok {
+		if !strings.HasPrefix(path, "/") {
+			return "expected an absolute path, e.g. unix:///var/lib/veer/etcd.sock"
+		}
+		return ""
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
+		return "expected https://HOST:PORT, http://HOST:PORT or unix:///PATH"
+	}
+	if host, port, err := net.SplitHostPort(u.Host); err != nil || host == "" || port == "" {
+		return "expected a host and a port, e.g. https://etcd-1:2379"
+	}
+	if u.Path != "" || u.RawQuery != "" || u.User != nil || u.Fragment != "" {
+		return "expected nothing after the port and no user"
+	}
+	return ""
+}

@@ -1,0 +1,35 @@
+package cluster
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/rs/zerolog"
+)
+
+// Options are what a process brings beside the shared config.
+type Options struct {
+	// Owner is the config's `owner`: the etcd keys are below /veer/<owner>/.
+	Owner string
+	// Name is the region, or a name for this process; with Members it is the
+	// member that this process embeds.
+	Name string
+	// DataDir is the folder in which an embedded member keeps its data
+	// (etcd/) and its socket (etcd.sock). It is made, mode 0700. Not used
+	// with Endpoints.
+	DataDir string
+	// TLS is for https members and endpoints.
+	TLS TLS
+	Log zerolog.Logger
+}
+
+// TLS names PEM files. With a CA, members and clients must show a certificate
+// that it signed.
+type TLS struct {
+	CAFile, CertFile, KeyFile string
+}
+
+func itoa(i int) string { return strconv.Itoa(i) }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
