@@ -104,6 +104,9 @@ type ServiceState struct {
 type PoolState struct {
 	Region    regions.Name    `json:"region"`
 	Endpoints []EndpointState `json:"endpoints"` // sorted by ID
+	// Seen is the pool's health by the verdicts of the last decision: its
+	// timers ran since then only if that was not unknown.
+	Seen checks.Health `json:"seen"`
 	// Out: traffic left this pool because it was down, and has not been let
 	// back yet. Hold is how long it must still stay up.
 	Out  bool          `json:"out,omitempty"`
@@ -119,7 +122,9 @@ type PoolState struct {
 type EndpointState struct {
 	ID      regions.EndpointID `json:"id"`
 	Address string             `json:"address"`
-	// Known is its last verdict that was not unknown.
+	// Seen is its verdict at the last decision, Known its last verdict that
+	// was not unknown.
+	Seen  checks.Health `json:"seen"`
 	Known checks.Health `json:"known"`
 	// Out and Hold are as for a pool, with Rejoin.
 	Out  bool          `json:"out,omitempty"`
