@@ -7,7 +7,7 @@
 //	GET    /v1/journal?name=&limit=&after= -> []steering.Entry, oldest first
 //	GET    /v1/orders                      -> []controller.Order
 //	POST   /v1/orders[?dry_run=true]       OrderRequest -> OrderResult
-//	DELETE /v1/orders                      OrderRequest -> OrderResult (undrain, unfreeze, unforce)
+//	DELETE /v1/orders[?dry_run=true]       OrderRequest -> OrderResult (undrain, unfreeze, unforce)
 //
 // An error is a Problem with a 4xx or 5xx status; 409 is a refusal (exit 3).
 package api
@@ -22,9 +22,11 @@ import (
 	"github.com/veerdns/veer/regions/steering"
 )
 
-// Problem is an error's body.
+// Problem is an error's body, and the error that the Client returns for it.
 type Problem struct {
-	Error string `json:"error"`
+	// Code is the HTTP status.
+	Code int    `json:"-"`
+	What string `json:"error"`
 	// Hint says what to do.
 	Hint string `json:"hint,omitempty"`
 	// Refused: the daemon could, but will not (exit 3).
