@@ -1,0 +1,207 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/veerdns/veer/providers"
+	"github.com/veerdns/veer/regions"
+	"github.com/veerdns/veer/regions/steering"
+)
+
+// Times of the leader's loop.
+const (
+	// saveEvery is how often running timers are saved: a change of leader
+	// makes a hold longer by at most this and the time without a leader.
+	saveEvery = 10 * time.Second
+	// commitTimeout bounds one transaction.
+	commitTimeout = 5 * time.Second
+	// retryFirst and retryMost bound the pause after a failure.
+	retryFirst = 200 * time.Millisecond
+	retryMost  = 10 * time.Second
+	// wallCheck is how often wall-clock facts (expiry, windows) are looked at
+	// again at the latest, so that a wall clock that was set is noticed.
+	wallCheck = time.Minute
+	// resignTimeout bounds the farewell.
+	resignTimeout = 2 * time.Second
+	// atOnce is how many shards are decided and committed at the same time.
+	atOnce = 16
+)
+
+// Options are what a controller needs. World, Elector, Ledger and Policy must
+// be set; all else may be left zero.
+type Options struct {
+	// Name is shown as the leader's; Owner names this Veer in fences.
+	Name, Owner string
+	Policy      steering.Policy
+	// Quorums say how votes make a verdict; an endpoint without one takes the
+	// majority of Vantages.
+	Quorums  map[regions.EndpointID]regions.Quorum
+	Vantages []regions.Name
+	// Calendar makes the wall clock's facts; nil: none.
+	Calendar func(now time.Time) steering.Calendar
+	World    World
+	Elector  Elector
+	Ledger   Ledger
+	// Providers are written to after each commit and at each reconcile.
+	Providers []Written
+	// Reconcile says when everything is looked at again although nothing
+	// changed; nil: never.
+	Reconcile Schedule
+	// ConfigHash and Version go into every shard and journal entry.
+	ConfigHash, Version string
+	Log                 zerolog.Logger
+	// Events receives each moved answer, from several goroutines; it must
+	// not block.
+	Events func(Event)
+	// AfterCommit is called after each commit and before anything else is
+	// done with the shard.
+	AfterCommit func(steering.Shard)
+	// Decide defaults to steering.Decide.
+	Decide func(steering.Input) steering.Decision
+}
+
+// Schedule gives the next time after now. A cron schedule is one.
+type Schedule interface {
+	Next(now time.Time) time.Time
+}
+
+// Written is one zone of a provider that the controller writes.
+type Written struct {
+	Name     string // for logs
+	Zone     string // absolute
+	Provider providers.Provider
+	// Takes says which services go to this zone; nil: every name in the zone.
+	Takes func(service string) bool
+}
+
+// Controller is one candidate: it campaigns, leads while it is elected, and
+// campaigns again.
+type Controller struct {
+	o Options
+}
+
+// New makes a controller. It does nothing until Run.
+func New(o Options) *Controller {
+	if o.Decide == nil {
+		o.Decide = steering.Decide
+	}
+	if o.Calendar == nil {
+		o.Calendar = func(time.Time) steering.Calendar { return steering.Calendar{} }
+	}
+	if o.Events == nil {
+		o.Events = func(Event) {}
+	}
+	if o.AfterCommit == nil {
+		o.AfterCommit = func(steering.Shard) {}
+	}
+	return &Controller{o: o}
+}
+
+// Run blocks until ctx ends, and then returns nil. Losing an election, the
+// ledger or a provider is no error: Run logs it and tries again.
+func (c *Controller) Run(ctx context.Context) error {
+	pause := retryFirst
+	for ctx.Err() == nil {
+		lead, err := c.o.Elector.Campaign(ctx, c.o.Name)
+		if err != nil {
+			if ctx.Err() == nil {
+				c.o.Log.Warn().Err(err).Msg("cannot campaign to lead, trying again")
+				sleep(ctx, pause)
+				pause = min(2*pause, retryMost)
+			}
+			continue
+		}
+		c.o.Log.Info().Uint64("term", uint64(lead.Term())).Msg("leading")
+		began := time.Now()
+		err = c.lead(ctx, lead)
+		c.o.Log.Info().Uint64("term", uint64(lead.Term())).AnErr("why", err).Msg("leading no more")
+		if time.Since(began) > retryMost {
+			pause = retryFirst
+		}
+		if err != nil || time.Since(began) < time.Second {
+			sleep(ctx, pause)
+			pause = min(2*pause, retryMost)
+		}
+	}
+	return nil
+}
+
+// errDeposed ends a reign whose lease can no longer be sure.
+var errDeposed = errors.New("leadership ended")
+
+// lead runs one reign. It returns nil when leadership was lost in the ordinary
+// way or ctx ended, and else why this process must not go on leading.
+func (c *Controller) lead(ctx context.Context, lead Lead) error {
+	during, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	stop := make(chan struct{})
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-lead.Done():
+			end(errDeposed)
+		case <-stop:
+		}
+	}()
+	err := newReign(&c.o, lead, end).run(during)
+	close(stop)
+	<-watched
+	if cause := context.Cause(during); cause != nil && ctx.Err() == nil {
+		err = cause
+	}
+	if ctx.Err() != nil {
+		err = nil
+	}
+	if errors.Is(err, errDeposed) || errors.Is(err, ErrNotLeader) {
+		err = nil
+	}
+	c.resign(ctx, lead)
+	return err
+}
+
+func (c *Controller) resign(ctx context.Context, lead Lead) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resignTimeout)
+	defer cancel()
+	if err := lead.Resign(ctx); err != nil {
+		c.o.Log.Debug().Err(err).Msg("could not resign; the lease will end by itself")
+	}
+}
+
+// sleep waits, or less when ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// load reads the shards of the ledger, trying again until ctx ends.
+func (r *reign) load(ctx context.Context) error {
+	pause := retryFirst
+	for {
+		stored, err := r.o.Ledger.Shards(ctx)
+		if err == nil {
+			for _, v := range stored {
+				if v.ID < 0 || v.ID >= steering.Shards {
+					return fmt.Errorf("the ledger holds shard %d: expected 0 to %d; was it written by another version?", v.ID, steering.Shards-1)
+				}
+				r.adopt(v)
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		r.o.Log.Warn().Err(err).Msg("cannot read the ledger, trying again")
+		sleep(ctx, pause)
+		pause = min(2*pause, retryMost)
+	}
+}

@@ -1,0 +1,380 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/veerdns/veer/regions/steering"
+)
+
+// reign is one term of leadership. Its loop owns every field; while shards are
+// decided in parallel, each goroutine writes only its own shard.
+type reign struct {
+	o    *Options
+	lead Lead
+	// depose ends the reign, with why.
+	depose   context.CancelCauseFunc
+	shards   [steering.Shards]*shard
+	floor    *floor
+	writers  []*writer
+	orders   map[string]Order // in force
+	calendar steering.Calendar
+	// calendarChange is the Now at which the calendar changes; calendarAt and
+	// expiryAt are when to look at the wall clock again. 0 is never.
+	calendarChange, calendarAt, expiryAt, reconcileAt time.Duration
+	// removeAt says when to try again to remove an expired override.
+	removeAt map[string]time.Duration
+}
+
+// shard is one part of the ledger as this leader holds it.
+type shard struct {
+	id       int
+	services []steering.Service // of the policy
+	at       Revision
+	kept     steering.Shard // as committed, but State as decided last
+	// committed is the Now of the commit of kept.Answers.
+	committed time.Duration
+	// causes wait for the next decision; dirty says that it is due.
+	causes cause
+	dirty  bool
+	// wake and save are the Now at which to decide, or save timers; 0 never.
+	wake, save time.Duration
+	// pause grows while commits fail.
+	pause time.Duration
+	// failing: the last commit failed; wake is the next try.
+	failing bool
+	// wrote is what the last commit without a reply tried to write.
+	wrote *attempt
+	// news: kept.Answers are not with the writers yet; fresh: nor are the
+	// endpoints of kept on the floor.
+	news, fresh bool
+}
+
+// attempt is a commit whose outcome is not known.
+type attempt struct {
+	shard  steering.Shard
+	events []Event
+	began  time.Duration
+}
+
+func newReign(o *Options, lead Lead, depose context.CancelCauseFunc) *reign {
+	r := &reign{o: o, lead: lead, depose: depose, removeAt: map[string]time.Duration{}}
+	for id := range r.shards {
+		r.shards[id] = &shard{id: id, kept: steering.Shard{ID: id}}
+	}
+	for _, s := range o.Policy.Services {
+		sh := r.shards[steering.ShardOf(s.Name)]
+		sh.services = append(sh.services, s)
+	}
+	return r
+}
+
+// now counts from the start of the term on the monotonic clock. It is never 0,
+// which would read as never in a WakeAt.
+func (r *reign) now() time.Duration { return max(time.Since(r.lead.Since()), 1) }
+
+// adopt takes a shard as the ledger has it. Durations left by another leader
+// go on from now: a hold becomes longer, never shorter.
+func (r *reign) adopt(v Versioned) {
+	sh := r.shards[v.ID]
+	sh.at, sh.kept = v.At, v.Shard
+	now := r.now()
+	if v.Term != r.lead.Term() {
+		sh.kept.State.Clock = now
+		sh.committed = now
+	}
+	sh.dirty, sh.news, sh.fresh = true, true, true
+}
+
+// run leads until ctx ends.
+func (r *reign) run(ctx context.Context) error {
+	if err := r.load(ctx); err != nil {
+		return err
+	}
+	r.floor = newFloor(r.o, r.shards[:])
+	for _, sh := range r.shards {
+		sh.dirty = sh.known()
+		sh.causes.add(fmt.Sprintf("%s leads, term %d", r.o.Name, r.lead.Term()))
+	}
+	r.plan()
+	var writing errgroup.Group
+	defer func() { _ = writing.Wait() }()
+	inner, stop := context.WithCancel(ctx)
+	defer stop()
+	for _, w := range r.o.Providers {
+		wr := newWriter(r.o, w, r.lead, r.depose)
+		r.writers = append(r.writers, wr)
+		writing.Go(func() error { wr.run(inner); return nil })
+	}
+	return r.loop(ctx)
+}
+
+func (r *reign) loop(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		changed := r.o.World.Changed()
+		view := r.o.World.View()
+		now := r.now()
+		r.observe(view, now)
+		if err := r.decideAll(ctx); err != nil {
+			return err
+		}
+		r.removeExpired(ctx, view)
+		r.publish()
+		timer.Reset(max(r.next()-r.now(), 0))
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-changed:
+		case <-timer.C:
+		}
+	}
+}
+
+// observe marks the shards whose inputs changed.
+func (r *reign) observe(view View, now time.Duration) {
+	for _, sh := range r.shards {
+		if sh.fresh {
+			r.floor.cover(sh)
+			sh.fresh = false
+		}
+	}
+	r.floor.observe(view, now)
+	r.observeOrders(view.Overrides, now)
+	if r.calendarAt != 0 && now >= r.calendarAt {
+		r.observeCalendar(now)
+	}
+	if r.reconcileAt != 0 && now >= r.reconcileAt {
+		for _, sh := range r.shards {
+			sh.dirty = sh.dirty || sh.known()
+			sh.causes.add("reconcile")
+		}
+		for _, w := range r.writers {
+			w.kick()
+		}
+		r.planReconcile(now)
+	}
+}
+
+// plan makes the first calendar and reconcile times.
+func (r *reign) plan() {
+	now := r.now()
+	r.observeCalendar(now)
+	r.planReconcile(now)
+}
+
+func (r *reign) planReconcile(now time.Duration) {
+	r.reconcileAt = 0
+	if r.o.Reconcile == nil {
+		return
+	}
+	wall := time.Now()
+	if next := r.o.Reconcile.Next(wall); !next.IsZero() {
+		r.reconcileAt = now + max(next.Sub(wall), time.Second)
+	}
+}
+
+func (r *reign) observeCalendar(now time.Duration) {
+	c := r.o.Calendar(time.Now())
+	slices.Sort(c.Closed)
+	for _, s := range r.o.Policy.Services {
+		_, was := slices.BinarySearch(r.calendar.Closed, s.Name)
+		_, is := slices.BinarySearch(c.Closed, s.Name)
+		if was == is {
+			continue
+		}
+		sh := r.shards[steering.ShardOf(s.Name)]
+		sh.dirty = true
+		if r.calendarAt == 0 {
+			continue // the first look of this reign
+		}
+		word := map[bool]string{true: "closed", false: "opened"}[is]
+		sh.causes.add(fmt.Sprintf("failback window of %s %s", s.Name, word))
+	}
+	r.calendar = c
+	r.calendarAt, r.calendarChange = now+wallCheck, 0
+	if c.Change > 0 {
+		r.calendarChange = now + c.Change
+		r.calendarAt = min(r.calendarAt, r.calendarChange)
+	}
+}
+
+// observeOrders compares the overrides in force with those before.
+func (r *reign) observeOrders(orders []Order, now time.Duration) {
+	wall := time.Now()
+	inForce := make(map[string]Order, len(orders))
+	r.expiryAt = 0
+	for _, o := range orders {
+		if o.Until.IsZero() {
+			inForce[o.ID] = o
+			continue
+		}
+		left := o.Until.Round(0).Sub(wall.Round(0))
+		if left <= 0 {
+			continue
+		}
+		inForce[o.ID] = o
+		at := now + min(left, wallCheck)
+		if r.expiryAt == 0 || at < r.expiryAt {
+			r.expiryAt = at
+		}
+	}
+	listed := make(map[string]bool, len(orders))
+	for _, o := range orders {
+		listed[o.ID] = true
+	}
+	for id, o := range inForce {
+		if was, ok := r.orders[id]; !ok || !sameOrder(was, o) {
+			r.touch(o.Target, fmt.Sprintf("override %s by %s", o.Act, o.By))
+		}
+	}
+	for id, o := range r.orders {
+		if _, ok := inForce[id]; ok {
+			continue
+		}
+		word := "ended"
+		if listed[id] || !o.Until.IsZero() && !o.Until.Round(0).After(wall.Round(0)) {
+			word = "expired"
+		}
+		r.touch(o.Target, fmt.Sprintf("override %s by %s %s", o.Act, o.By, word))
+	}
+	r.orders = inForce
+}
+
+func sameOrder(a, b Order) bool {
+	a.Left, b.Left = 0, 0
+	return a.Override == b.Override && a.Until.Equal(b.Until)
+}
+
+// touch marks the shards that an override is about.
+func (r *reign) touch(t steering.Target, why string) {
+	for _, sh := range r.shards {
+		if t.Service != "" && steering.ShardOf(t.Service) != sh.id || !sh.known() {
+			continue
+		}
+		sh.dirty = true
+		sh.causes.add(why)
+	}
+}
+
+// known reports whether the shard has anything to decide.
+func (sh *shard) known() bool { return len(sh.services) > 0 || len(sh.kept.State.Services) > 0 }
+
+// overrides are those in force that may be about the shard, sorted by ID, with
+// the time left.
+func (r *reign) overrides(sh *shard) []steering.Override {
+	wall := time.Now().Round(0)
+	var out []steering.Override
+	for _, o := range r.orders {
+		if o.Target.Service != "" && steering.ShardOf(o.Target.Service) != sh.id {
+			continue
+		}
+		ov := o.Override
+		ov.Left = 0
+		if !o.Until.IsZero() {
+			ov.Left = o.Until.Round(0).Sub(wall)
+			if ov.Left <= 0 {
+				continue
+			}
+		}
+		out = append(out, ov)
+	}
+	slices.SortFunc(out, func(a, b steering.Override) int { return strings.Compare(a.ID, b.ID) })
+	return out
+}
+
+// next is the Now of the nearest thing due.
+func (r *reign) next() time.Duration {
+	next := r.now() + time.Hour
+	earlier := func(at time.Duration) {
+		if at != 0 && at < next {
+			next = at
+		}
+	}
+	for _, sh := range r.shards {
+		earlier(sh.wake)
+		earlier(sh.save)
+	}
+	earlier(r.calendarAt)
+	earlier(r.expiryAt)
+	earlier(r.reconcileAt)
+	return next
+}
+
+// decideAll decides every shard that is due, several at a time.
+func (r *reign) decideAll(ctx context.Context) error {
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	for _, sh := range r.shards {
+		now := r.now()
+		woke := sh.wake != 0 && now >= sh.wake
+		save := sh.save != 0 && now >= sh.save
+		if !sh.dirty && !woke && !save {
+			continue
+		}
+		g.Go(func() error { return r.decide(ctx, sh) })
+	}
+	err := g.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	r.floor.calm()
+	return err
+}
+
+// removeExpired clears overrides that have ended out of the ledger. A failure
+// is tried again later; it holds nothing up.
+func (r *reign) removeExpired(ctx context.Context, view View) {
+	wall, now := time.Now().Round(0), r.now()
+	for _, o := range view.Overrides {
+		if o.Until.IsZero() || o.Until.Round(0).After(wall) || now < r.removeAt[o.ID] {
+			continue
+		}
+		r.removeAt[o.ID] = now + wallCheck
+		ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+		err := r.o.Ledger.RemoveOrder(ctx, r.lead, o.ID)
+		cancel()
+		if errors.Is(err, ErrNotLeader) {
+			r.depose(err)
+			return
+		}
+		if err != nil {
+			r.o.Log.Warn().Err(err).Str("order", o.ID).Msg("cannot remove an expired override, trying again")
+		}
+	}
+}
+
+// input gathers what the shard's decision depends on.
+func (r *reign) input(sh *shard, now time.Duration) steering.Input {
+	verdicts, suspects := r.floor.of(sh.id)
+	return steering.Input{
+		Now:       now,
+		Policy:    steering.Policy{Services: sh.services},
+		Verdicts:  verdicts,
+		Suspects:  suspects,
+		Overrides: r.overrides(sh),
+		Calendar:  r.calendarOf(sh, now),
+		Prev:      sh.kept.State,
+	}
+}
+
+// calendarOf is the part of the calendar about the shard's services.
+func (r *reign) calendarOf(sh *shard, now time.Duration) steering.Calendar {
+	var c steering.Calendar
+	for _, s := range sh.services {
+		if _, closed := slices.BinarySearch(r.calendar.Closed, s.Name); closed {
+			c.Closed = append(c.Closed, s.Name)
+		}
+	}
+	if r.calendarChange > 0 {
+		c.Change = max(r.calendarChange-now, 1)
+	}
+	return c
+}
