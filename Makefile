@@ -49,8 +49,10 @@ accept: ## every acceptance test in full; output goes to docs/benchmarks (root, 
 bench: toolchain ## Go benchmarks
 	CGO_ENABLED=0 $(GO) test -buildvcs=false -run '^$$' -bench . -benchmem ./...
 
-bench-failover: toolchain ## time from kill to changed answer, beside gdnsd and PowerDNS (root)
-	$(GO) test -buildvcs=false -count=1 -timeout 0 -v -tags accept,realservers -run '^TestBenchFailover' ./cmd/veer/...
+bench-failover: toolchain ## time from kill to changed answer, beside gdnsd and PowerDNS (no root)
+	@$(GOBUILD) -o bin/veer ./cmd/veer
+	@$(GOBUILD) -o bin/benchfailover ./cmd/benchfailover
+	@exec bin/benchfailover --repeats $(REPEATS)
 
 mutants: toolchain ## show that each property's test catches a broken twin, with the counter-example
 	CGO_ENABLED=0 $(GO) test -buildvcs=false -count=1 -v -tags mutants -run 'Mutant' ./regions/...
