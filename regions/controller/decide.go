@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/veerdns/veer/checks"
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions/steering"
 )
@@ -208,14 +209,16 @@ func orNil[T any](s []T) []T {
 	return s
 }
 
-// running reports whether a timer runs.
+// running reports whether a timer runs. A hold runs only while the verdict
+// says that what it holds serves.
 func running(s steering.State) bool {
+	serves := func(h checks.Health) bool { return h == checks.Up || h == checks.Degraded }
 	for _, v := range s.Services {
 		for _, p := range v.Pools {
-			if p.Hold > 0 || len(p.Flaps) > 0 || p.Suppressed {
+			if p.Hold > 0 && serves(p.Seen) || len(p.Flaps) > 0 || p.Suppressed {
 				return true
 			}
-			if slices.ContainsFunc(p.Endpoints, func(e steering.EndpointState) bool { return e.Hold > 0 }) {
+			if slices.ContainsFunc(p.Endpoints, func(e steering.EndpointState) bool { return e.Hold > 0 && serves(e.Seen) }) {
 				return true
 			}
 		}
@@ -224,18 +227,16 @@ func running(s steering.State) bool {
 }
 
 // leftMoved reports whether the time at which an answer may change is not the
-// one that was committed.
+// one that was committed. Below MinTTL it makes no difference.
 func (r *reign) leftMoved(sh *shard, next steering.Shard, now time.Duration) bool {
-	for i := range next.Answers {
-		was, is := sh.kept.Answers[i].Left, next.Answers[i].Left
-		if (was == 0) != (is == 0) {
+	for i, a := range next.Answers {
+		was := sh.kept.Answers[i].Left
+		if (was == 0) != (a.Left == 0) {
 			return true
 		}
-		if was == 0 {
-			continue
-		}
-		off := (now + is) - (sh.committed + was)
-		if off > leftSlack || off < -leftSlack {
+		floor := time.Duration(a.MinTTL) * time.Second
+		left := max(sh.committed+was-now, floor)
+		if off := max(a.Left, floor) - left; was != 0 && (off > leftSlack || off < -leftSlack) {
 			return true
 		}
 	}

@@ -75,9 +75,9 @@ func newReign(o *Options, lead Lead, depose context.CancelCauseFunc) *reign {
 	return r
 }
 
-// now counts from the start of the term on the monotonic clock. It is never 0,
-// which would read as never in a WakeAt.
-func (r *reign) now() time.Duration { return max(time.Since(r.lead.Since()), 1) }
+// now counts from the start of the term on the monotonic clock. It begins at 1
+// and not at 0, which would read as never in a WakeAt.
+func (r *reign) now() time.Duration { return time.Since(r.lead.Since()) + 1 }
 
 // adopt takes a shard as the ledger has it. Durations left by another leader
 // go on from now: a hold becomes longer, never shorter.
@@ -299,6 +299,9 @@ func (r *reign) next() time.Duration {
 		}
 	}
 	for _, sh := range r.shards {
+		if sh.dirty {
+			return r.now()
+		}
 		earlier(sh.wake)
 		earlier(sh.save)
 	}
