@@ -1,5 +1,12 @@
 // Package prober runs a vantage: it probes every endpoint on a jittered
 // schedule, turns results into votes by rise and fall, and casts them.
+//
+// One loop owns the schedule and every track; each probe runs in a goroutine
+// of its own, so that a slow target delays no other, and the loop waits for
+// nothing but its own events: seats, votes and suspicions are written by
+// goroutines beside it. Only the monotonic clock is read. What is not known is
+// said to be unknown, never down: a probe that could not start in time, one
+// whose checker did not return, and any during which the process was paused.
 package prober
 
 import (

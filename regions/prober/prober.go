@@ -2,27 +2,109 @@ package prober
 
 import (
 	"context"
-	"maps"
+	"errors"
+	"fmt"
+	"strings"
 	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/veerdns/veer/checks"
 	"github.com/veerdns/veer/regions"
 )
 
-// Prober is a vantage's loop.
+// Prober is a vantage's loop. Make one with New.
 type Prober struct {
-	options Options
-	mu      sync.Mutex
-	last    map[regions.EndpointID]checks.Result
+	vantage    regions.Name
+	booth      Booth
+	log        zerolog.Logger
+	renew      time.Duration
+	jobs       []*job // voted on, in the order of the ballot
+	references []*job
+	desk       *desk
+	// room is how many probes may be in flight, rate how many probes a second
+	// others' suspicions may start.
+	room int
+	rate float64
+	// clock is the time since some start, on the monotonic clock.
+	clock func() time.Duration
+
+	mu   sync.Mutex
+	last map[regions.EndpointID]checks.Result
 }
 
-// New checks the options and makes a Prober that has probed nothing yet.
-func New(o Options) (*Prober, error) { return &Prober{options: o}, nil }
+// New checks the options and makes a Prober that has probed nothing yet. The
+// error names every problem.
+func New(o Options) (*Prober, error) {
+	if err := o.check(); err != nil {
+		return nil, fmt.Errorf("prober of vantage %q: %w", o.Vantage, err)
+	}
+	p := &Prober{vantage: o.Vantage, booth: o.Booth, log: o.Log, renew: o.Renew}
+	fill(&p.renew, time.Second)
+	p.last = make(map[regions.EndpointID]checks.Result, len(o.Jobs)+len(o.References))
+	for i, j := range o.Jobs {
+		p.jobs = append(p.jobs, newJob(j, o, i))
+	}
+	for _, j := range o.References {
+		p.references = append(p.references, newJob(j, o, reference))
+	}
+	p.room = room(p.all())
+	p.rate = suspicionRate(p.jobs)
+	p.desk = newDesk(o.Vantage, p.jobs)
+	start := time.Now()
+	p.clock = func() time.Duration { return time.Since(start) }
+	return p, nil
+}
 
-// Run probes and votes until ctx ends; then it gives the seat up and waits for
-// all that it started.
+func (o Options) check() error {
+	var errs []error
+	if o.Vantage == "" {
+		errs = append(errs, errors.New("it needs a name"))
+	}
+	if o.Booth == nil {
+		errs = append(errs, errors.New("it needs a booth"))
+	}
+	if o.Renew < 0 {
+		errs = append(errs, fmt.Errorf("renew %s: expected more than 0", o.Renew))
+	}
+	seen := make(map[regions.EndpointID]bool, len(o.Jobs))
+	for _, j := range append(o.Jobs[:len(o.Jobs):len(o.Jobs)], o.References...) {
+		if seen[j.Endpoint] {
+			errs = append(errs, fmt.Errorf("endpoint %q is listed twice", j.Endpoint))
+		}
+		seen[j.Endpoint] = true
+		if j.Prober == nil {
+			errs = append(errs, fmt.Errorf("endpoint %q needs a prober", j.Endpoint))
+		}
+		j.Monitor.Check(func(field, format string, args ...any) {
+			errs = append(errs, fmt.Errorf("endpoint %q, %s: %s", j.Endpoint, field, fmt.Sprintf(format, args...)))
+		})
+	}
+	return errors.Join(errs...)
+}
+
+// all returns the jobs and the references.
+func (p *Prober) all() []*job {
+	return append(p.jobs[:len(p.jobs):len(p.jobs)], p.references...)
+}
+
+// Run probes and votes until ctx ends. Then it gives the seat up at once, and
+// waits for everything that it started; a checker that breaks its contract and
+// does not return when its context ends holds Run up. It returns nil. Run must
+// be called at most once.
 func (p *Prober) Run(ctx context.Context) error {
-	<-ctx.Done()
+	var wg sync.WaitGroup
+	l := newLoop(p)
+	suspicions := p.booth.Suspicions(ctx, p.vantage)
+	wg.Go(func() { p.attend(ctx) })
+	for _, j := range p.all() {
+		if j.Monitor.Watch && j.Watcher != nil {
+			wg.Go(func() { l.watch(ctx, j) })
+		}
+	}
+	l.run(ctx, suspicions)
+	wg.Wait()
 	return nil
 }
 
@@ -31,5 +113,26 @@ func (p *Prober) Run(ctx context.Context) error {
 func (p *Prober) Last() map[regions.EndpointID]checks.Result {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return maps.Clone(p.last)
+	last := make(map[regions.EndpointID]checks.Result, len(p.last))
+	for id, r := range p.last {
+		last[id] = r
+	}
+	return last
+}
+
+func (p *Prober) keep(id regions.EndpointID, r checks.Result) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last[id] = r
+}
+
+// maxWhy bounds the reason that goes into a vote, in bytes.
+const maxWhy = 300
+
+func shorten(why string) string {
+	if len(why) <= maxWhy {
+		return strings.ToValidUTF8(why, "?")
+	}
+	const more = "..."
+	return strings.ToValidUTF8(why[:maxWhy-len(more)], "") + more
 }
