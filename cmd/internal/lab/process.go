@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -22,7 +23,7 @@ type Spec struct {
 	Name string // for messages
 	Path string
 	Args []string
-	Env  []string // added to the parent's
+	Env  []string // added to the parent's, of which VEER_* is left out
 	Dir  string
 	Log  string // file for stdout and stderr, emptied first
 	// Ready: the process prints a line "ready" on stdout, and Start returns
@@ -55,7 +56,8 @@ func Start(s Spec) (*Process, error) {
 	defer logFile.Close()
 	cmd := exec.Command(s.Path, s.Args...)
 	cmd.Dir = s.Dir
-	cmd.Env = append(os.Environ(), s.Env...)
+	inherited := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "VEER_") })
+	cmd.Env = append(inherited, s.Env...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.SysProcAttr = childAttr()
 	var out io.ReadCloser

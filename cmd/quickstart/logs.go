@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"time"
+)
+
+// logged is one line of a daemon's JSON log, as far as it is told.
+type logged struct {
+	from      string
+	Time      time.Time `json:"time"`
+	Level     string    `json:"level"`
+	Message   string    `json:"message"`
+	Error     string    `json:"error"`
+	Why       string    `json:"why"`
+	Service   string    `json:"service"`
+	To        string    `json:"to"`
+	Rule      string    `json:"rule"`
+	Seen      float64   `json:"seen_ms"`
+	Committed float64   `json:"committed_ms"`
+}
+
+// follow reads a log from where it is now and sends each new line, until ctx
+// ends.
+func follow(ctx context.Context, path, from string, lines chan<- logged) {
+	f, err := os.Open(path)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if _, err := f.Seek(0, io.SeekEnd); err != nil {
+		return
+	}
+	r := bufio.NewReader(f)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	part := ""
+	for {
+		s, err := r.ReadString('\n')
+		part += s
+		if errors.Is(err, io.EOF) {
+			select {
+			case <-tick.C:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+		l := logged{from: from}
+		if json.Unmarshal([]byte(part), &l) == nil {
+			select {
+			case lines <- l:
+			case <-ctx.Done():
+				return
+			}
+		}
+		part = ""
+	}
+}
+
+// tell prints what a newcomer wants to know of a log line.
+func (s *show) tell(l logged) {
+	switch {
+	case l.Message == "answer moved":
+		s.event(l.Time, "%s decided (%.0f ms after the first sign, agreed in %.0f ms): %s", l.from, l.Seen, l.Committed, l.Why)
+	case l.Level == "warn" || l.Level == "error":
+		text := l.Message
+		if l.Error != "" {
+			text += ": " + l.Error
+		}
+		s.event(l.Time, "%s warns: %s", l.from, text)
+	}
+}
