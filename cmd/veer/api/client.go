@@ -14,7 +14,6 @@ import (
 	"os"
 	"strconv"
 	"syscall"
-	"time"
 
 	"github.com/veerdns/veer/regions/controller"
 	"github.com/veerdns/veer/regions/steering"
@@ -66,38 +65,26 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return out, c.do(ctx, http.MethodGet, "/v1/status", nil, nil, &out)
 }
 
-// Explain returns why the service is answered as it is, now (a zero at) or at
-// a time in the journal.
-func (c *Client) Explain(ctx context.Context, name string, at time.Time) (Explain, error) {
+// Explain returns why the service is answered as it is now, or was at a time
+// in the journal (RFC 3339; empty is now).
+func (c *Client) Explain(ctx context.Context, name, at string) (Explain, error) {
 	q := url.Values{}
-	if !at.IsZero() {
-		q.Set("at", at.Format(time.RFC3339Nano))
+	if at != "" {
+		q.Set("at", at)
 	}
 	var out Explain
 	return out, c.do(ctx, http.MethodGet, "/v1/explain/"+url.PathEscape(name), q, nil, &out)
 }
 
-// JournalQuery selects journal entries.
-type JournalQuery struct {
-	// Name is a service; empty: all.
-	Name string
-	// Limit is how many of the newest; 0 is the daemon's default.
-	Limit int
-	// After leaves out entries up to that time; zero: none.
-	After time.Time
-}
-
-// Journal returns entries, oldest first.
-func (c *Client) Journal(ctx context.Context, q JournalQuery) ([]steering.Entry, error) {
+// Journal returns the newest limit entries (0: the daemon's default), oldest
+// first, of one service or, with an empty name, of all.
+func (c *Client) Journal(ctx context.Context, name string, limit int) ([]steering.Entry, error) {
 	v := url.Values{}
-	if q.Name != "" {
-		v.Set("name", q.Name)
+	if name != "" {
+		v.Set("name", name)
 	}
-	if q.Limit > 0 {
-		v.Set("limit", strconv.Itoa(q.Limit))
-	}
-	if !q.After.IsZero() {
-		v.Set("after", q.After.Format(time.RFC3339Nano))
+	if limit > 0 {
+		v.Set("limit", strconv.Itoa(limit))
 	}
 	var out []steering.Entry
 	return out, c.do(ctx, http.MethodGet, "/v1/journal", v, nil, &out)
@@ -114,9 +101,9 @@ func (c *Client) Order(ctx context.Context, r OrderRequest, dryRun bool) (OrderR
 	return c.order(ctx, http.MethodPost, r, dryRun)
 }
 
-// EndOrders ends the overrides of the request's act and target, or with dryRun
+// EndOrder ends the overrides of the request's act and target, or with dryRun
 // only says what that would move.
-func (c *Client) EndOrders(ctx context.Context, r OrderRequest, dryRun bool) (OrderResult, error) {
+func (c *Client) EndOrder(ctx context.Context, r OrderRequest, dryRun bool) (OrderResult, error) {
 	return c.order(ctx, http.MethodDelete, r, dryRun)
 }
 
@@ -178,9 +165,9 @@ func (c *Client) unreached(err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("asking the daemon on %s: %w", c.socket, err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: %s may not be opened by user %d: run this as the daemon's user or as root", ErrNoDaemon, c.socket, os.Getuid())
+		return fmt.Errorf("%w: user %d may not open %s: %w", ErrNoDaemon, os.Getuid(), c.socket, err)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("%w on %s: is `veer run` running on this host, with the same data_dir?", ErrNoDaemon, c.socket)
+		return fmt.Errorf("%w on %s: is `veer run` running on this host, with the same data_dir? (%w)", ErrNoDaemon, c.socket, err)
 	}
 	return fmt.Errorf("%w on %s: %w", ErrNoDaemon, c.socket, err)
 }
