@@ -142,6 +142,9 @@ func (c Config) checkRequest(bad problem) {
 	if !slices.Contains([]string{"", "auto", "1.1", "2"}, c.Version) {
 		bad("version", "%q is not a version; expected auto, 1.1 or 2", c.Version)
 	}
+	if c.KeepAlive && !isSafe(c.Method) {
+		bad("keep_alive", "a %s on a kept connection cannot be repeated when the server has closed it; use GET, HEAD or OPTIONS", c.Method)
+	}
 	if c.Redirects < 0 || c.Redirects > maxRedirects {
 		bad("redirects", "%d is out of range; expected 0 to %d", c.Redirects, maxRedirects)
 	}

@@ -150,3 +150,9 @@ func isConnectionHeader(canonical string) bool {
 	}
 	return false
 }
+
+// isSafe reports whether sending a request of the method twice does no harm
+// (RFC 9110 section 9.2.1): what a retry on a kept connection needs.
+func isSafe(method string) bool {
+	return method == "" || method == "GET" || method == "HEAD" || method == "OPTIONS"
+}

@@ -7,7 +7,7 @@ const DefaultMaxRead = 4 << 10
 
 // The highest values that Check accepts, in bytes.
 const (
-	maxMaxRead = 1 << 20
+	maxMaxRead = 64 << 10
 	maxSend    = 64 << 10
 )
 
