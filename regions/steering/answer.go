@@ -44,7 +44,7 @@ func (s *steer) answer() {
 	s.next.Answer = s.sets(s.groups())
 	s.explainEndpoints()
 	for _, p := range s.serving {
-		for _, e := range p.selected(s.first) {
+		for _, e := range p.selected() {
 			if serves(e.state.Known) {
 				s.next.LastGood = s.next.Answer
 				return
@@ -60,7 +60,7 @@ func (s *steer) groups() []group {
 	weights := s.weights()
 	for i, p := range s.serving {
 		var addresses []string
-		for _, e := range p.selected(s.first) {
+		for _, e := range p.selected() {
 			addresses = append(addresses, e.Address)
 		}
 		all = append(all, addresses...)
@@ -121,7 +121,7 @@ func (s *steer) explainEndpoints() {
 	}
 	for _, p := range s.serving {
 		chosen := make(map[string]bool)
-		for _, e := range p.selected(s.first) {
+		for _, e := range p.selected() {
 			chosen[e.Address] = true
 		}
 		for _, e := range p.endpoints {

@@ -1,6 +1,10 @@
 package steering
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/veerdns/veer/checks"
+)
 
 // matches reports whether the target concerns the service at all.
 func (t Target) matches(svc Service) bool {
@@ -100,7 +104,7 @@ func (s *steer) chooseForced() {
 	}
 	s.say(RuleForce, s.serving[0].Region, "forced to %s by %s: %s", s.serving[0].Region, o.By, o.Why)
 	for _, p := range s.serving {
-		if s.down(p) {
+		if p.known == checks.Down {
 			s.say(RuleForce, p.Region, "%s is down and answered all the same, because it is forced", p.Region)
 		}
 	}

@@ -39,7 +39,7 @@ func newPool(f facts, svc Service, place int, prev PoolState, isNew bool) *pool 
 	var was, now, known []checks.Health
 	for _, e := range p.Endpoints {
 		was = append(was, had[e.ID].Known)
-		next := newEndpoint(f, svc.Rejoin, e, had[e.ID])
+		next := newEndpoint(f, svc.Rejoin, e, had[e.ID], isNew)
 		p.endpoints = append(p.endpoints, next)
 		now, known = append(now, next.state.Seen), append(known, next.state.Known)
 	}
@@ -59,7 +59,7 @@ func newPool(f facts, svc Service, place int, prev PoolState, isNew bool) *pool 
 	return p
 }
 
-func newEndpoint(f facts, rejoin time.Duration, e Endpoint, prev EndpointState) endpoint {
+func newEndpoint(f facts, rejoin time.Duration, e Endpoint, prev EndpointState, isNew bool) endpoint {
 	v := f.verdicts[e.ID]
 	next := EndpointState{ID: e.ID, Address: e.Address, Seen: v.Health, Known: prev.Known, Out: prev.Out, Hold: prev.Hold}
 	if v.Health != checks.Unknown {
@@ -69,6 +69,8 @@ func newEndpoint(f facts, rejoin time.Duration, e Endpoint, prev EndpointState) 
 	switch {
 	case next.Known == checks.Down:
 		next.Out, next.Hold = true, rejoin
+	case next.Known == checks.Unknown && isNew && v.Doubted > 0:
+		next.Out = true // on the very first start: every endpoint that no vote calls down
 	case next.Out && next.Hold == 0 && serves(next.Seen):
 		next.Out = false
 	}
@@ -178,9 +180,8 @@ func (p *pool) rank() rank {
 
 // selected returns the endpoints that the pool answers with: never none.
 // Those that are held are used only where too few others are left, those that
-// are down only where nothing else is. first: nothing was answered before, so
-// an endpoint that no verdict knows but a vantage calls down is left out.
-func (p *pool) selected(first bool) []endpoint {
+// are down only where nothing else is.
+func (p *pool) selected() []endpoint {
 	pick := func(from []endpoint, want func(endpoint) bool) []endpoint {
 		return slices.DeleteFunc(slices.Clone(from), func(e endpoint) bool { return !want(e) })
 	}
@@ -188,9 +189,7 @@ func (p *pool) selected(first bool) []endpoint {
 	if len(open) == 0 {
 		open = p.endpoints
 	}
-	alive := pick(open, func(e endpoint) bool {
-		return e.state.Known != checks.Down && !(first && e.state.Known == checks.Unknown && e.doubted)
-	})
+	alive := pick(open, func(e endpoint) bool { return e.state.Known != checks.Down })
 	in := pick(alive, func(e endpoint) bool { return !e.state.Out })
 	switch {
 	case len(in) >= max(p.MinUp, 1):

@@ -110,7 +110,7 @@ func (s *steer) best(from []*pool, least rank) []*pool {
 			continue
 		}
 		any = append(any, p)
-		if p.rank() >= rankUnknownUp && p.room(s.svc.Demand) {
+		if serves(p.known) && p.room(s.svc.Demand) {
 			roomy = append(roomy, p)
 		}
 	}
@@ -133,16 +133,25 @@ func (s *steer) chooseOne() {
 	switch {
 	case s.prev.AllDown:
 		s.leave(cur, rankDegraded) // unknown is no way out of all-down
-	case cur != nil && !cur.drained && !s.down(cur):
+	case cur != nil && s.keeps(cur):
 		s.stay(cur)
 	default:
 		s.leave(cur, rankUnknownDown)
 	}
 }
 
-// down reports whether the pool cannot keep its traffic: it is down, or was
-// when it was last known.
-func (s *steer) down(p *pool) bool { return p.known == checks.Down }
+// keeps reports whether a pool that serves goes on to. One that is unknown and
+// was last known to be down (it was the best of a bad lot, or forced) is left
+// for one that is known to work, and for no other: unknown moves nothing.
+func (s *steer) keeps(p *pool) bool {
+	switch {
+	case p.drained || p.now == checks.Down:
+		return false
+	case p.now == checks.Unknown && p.known == checks.Down:
+		return len(s.best(s.candidates(), rankDegraded)) == 0
+	}
+	return true
+}
 
 // leave moves traffic away from cur (nil: from nothing) to the best pool.
 func (s *steer) leave(cur *pool, least rank) {
@@ -217,7 +226,7 @@ func (s *steer) stay(cur *pool) {
 // noRoom reports whether no pool that could serve has room for the demand.
 func (s *steer) noRoom() bool {
 	return !slices.ContainsFunc(s.candidates(), func(p *pool) bool {
-		return p.rank() >= rankUnknownUp && p.room(s.svc.Demand)
+		return serves(p.known) && p.room(s.svc.Demand)
 	})
 }
 
@@ -259,8 +268,8 @@ func (s *steer) chooseMany() {
 	for _, p := range s.candidates() {
 		had := slices.Contains(s.prev.Serving, p.Region)
 		switch {
-		case s.down(p) || s.prev.AllDown && p.rank() < rankDegraded:
-		case had && !s.prev.AllDown:
+		case s.prev.AllDown && p.rank() < rankDegraded:
+		case had && !s.prev.AllDown && s.keeps(p):
 			s.serving = append(s.serving, p)
 		case s.first && p.rank() > rankUnknownDoubted, s.mayReturn(p):
 			s.serving = append(s.serving, p)
