@@ -1,0 +1,147 @@
+package authority
+
+import (
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/veerdns/veer/providers"
+)
+
+// Config is the authority's part of the config.
+type Config struct {
+	// Listen holds the addresses to serve on, over UDP and TCP: "0.0.0.0:53",
+	// "[::1]:5300". The host is an IP address literal; port 0 takes a free one.
+	Listen []string `yaml:"listen"`
+	Zones  []Zone   `yaml:"zones"`
+	// UDPSize bounds a UDP answer in bytes, whatever larger size a query
+	// offers (RFC 9715, section 3.1). 0 is 1232.
+	UDPSize int `yaml:"udp_size"`
+	// TCPIdle is how long a connection may be silent before it is closed
+	// (RFC 7766, section 6.2.3). 0 is 10 s.
+	TCPIdle time.Duration `yaml:"tcp_idle"`
+	// TCPConnections is how many connections are open at once; a further one
+	// is closed at once. 0 is 256.
+	TCPConnections int `yaml:"tcp_connections"`
+}
+
+// Zone is one zone that the authority serves.
+type Zone struct {
+	Name string `yaml:"name"`
+	// File is the zone's RFC 1035 master file. A relative path is relative
+	// to the working folder; see Rebase.
+	File string `yaml:"file"`
+}
+
+// Bounds of Config.
+const (
+	minUDPSize     = 512
+	maxUDPSize     = 4096
+	defaultUDPSize = 1232
+	maxTCPIdle     = 10 * time.Minute
+	defaultTCPIdle = 10 * time.Second
+	defaultTCP     = 256
+	maxTCP         = 65536
+)
+
+// withDefaults fills zero values.
+func (c Config) withDefaults() Config {
+	if c.UDPSize == 0 {
+		c.UDPSize = defaultUDPSize
+	}
+	if c.TCPIdle == 0 {
+		c.TCPIdle = defaultTCPIdle
+	}
+	if c.TCPConnections == 0 {
+		c.TCPConnections = defaultTCP
+	}
+	return c
+}
+
+// Rebase returns the config with relative zone files below dir, the folder of
+// the file that names them.
+func (c Config) Rebase(dir string) Config {
+	zones := make([]Zone, len(c.Zones))
+	for i, z := range c.Zones {
+		if z.File != "" && !filepath.IsAbs(z.File) {
+			z.File = filepath.Join(dir, z.File)
+		}
+		zones[i] = z
+	}
+	c.Zones = zones
+	return c
+}
+
+// Check reports every problem that shows without reading a file; field is the
+// yaml key path, e.g. "zones[0].name". ReadZone finds those in the files.
+func (c Config) Check(bad func(field, format string, args ...any)) {
+	if len(c.Listen) == 0 {
+		bad("listen", "no address to serve on; expected at least one like \"0.0.0.0:53\"")
+	}
+	seen := make(map[string]bool)
+	for i, l := range c.Listen {
+		field := "listen[" + strconv.Itoa(i) + "]"
+		checkListen(l, func(format string, args ...any) { bad(field, format, args...) })
+		if seen[l] && !endsInPortZero(l) {
+			bad(field, "%q is listed twice; name each address once", l)
+		}
+		seen[l] = true
+	}
+	c.checkZones(bad)
+	if c.UDPSize != 0 && (c.UDPSize < minUDPSize || c.UDPSize > maxUDPSize) {
+		bad("udp_size", "%d is out of range; expected %d to %d bytes (default %d)", c.UDPSize, minUDPSize, maxUDPSize, defaultUDPSize)
+	}
+	if c.TCPIdle < 0 || c.TCPIdle > maxTCPIdle {
+		bad("tcp_idle", "%s is out of range; expected at most %s (default %s)", c.TCPIdle, maxTCPIdle, defaultTCPIdle)
+	}
+	if c.TCPConnections < 0 || c.TCPConnections > maxTCP {
+		bad("tcp_connections", "%d is out of range; expected 1 to %d (default %d)", c.TCPConnections, maxTCP, defaultTCP)
+	}
+}
+
+func (c Config) checkZones(bad func(field, format string, args ...any)) {
+	if len(c.Zones) == 0 {
+		bad("zones", "no zone to serve; expected at least one like {name: example.test, file: example.test.zone}")
+	}
+	seen := make(map[string]bool)
+	for i, z := range c.Zones {
+		field := "zones[" + strconv.Itoa(i) + "]"
+		if _, ok := dns.IsDomainName(z.Name); !ok || z.Name == "" {
+			bad(field+".name", "%q is not a domain name; expected one like example.test", z.Name)
+			continue
+		}
+		name := providers.CanonicalName(z.Name)
+		if seen[name] {
+			bad(field+".name", "zone %q is listed twice; name each zone once", z.Name)
+		}
+		seen[name] = true
+		if z.File == "" {
+			bad(field+".file", "zone %q has no file; expected the path of an RFC 1035 master file", z.Name)
+		}
+	}
+}
+
+func checkListen(text string, bad func(format string, args ...any)) {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		bad("%q is not an address; expected one like \"0.0.0.0:53\" or \"[::]:53\"", text)
+		return
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+		bad("%q: port %q is not a number from 0 to 65535", text, port)
+	} else if strconv.FormatUint(n, 10) != port {
+		bad("%q: write the port as %d", text, n)
+	}
+	if _, err := netip.ParseAddr(host); err != nil {
+		bad("%q: %q is not an IP address; expected one like 127.0.0.1, 0.0.0.0 or [::1]", text, host)
+	}
+}
+
+func endsInPortZero(listen string) bool {
+	_, port, err := net.SplitHostPort(listen)
+	return err == nil && port == "0"
+}

@@ -1,0 +1,219 @@
+package authority
+
+import (
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// maxChain is how many CNAME records one answer follows.
+const maxChain = 10
+
+// Query is what a table is asked.
+type Query struct {
+	// Name is the question's name, As the spelling that the answer gives it.
+	Name key
+	As   string
+	Type uint16
+	Now  time.Time
+	// Draw is a random number; weighted sets are chosen by it.
+	Draw uint64
+}
+
+// Reply is a table's answer. It refers to the table's own records, which must
+// not be changed. Reset makes it ready for the next Lookup without allocation.
+type Reply struct {
+	Rcode         int
+	Authoritative bool
+	// Zone is the apex of the zone that answered, "" for none.
+	Zone key
+
+	Answer, Authority, Additional []Part
+	// Glue is how many of Additional's first parts are glue of a referral,
+	// without which the answer is truncated (RFC 9471).
+	Glue int
+}
+
+// Part is one RRset of a reply.
+type Part struct {
+	pick *pick
+	// TTL is in seconds.
+	TTL uint32
+	// Owner is the name to give the records, in presentation form.
+	Owner string
+}
+
+// Reset empties the reply.
+func (r *Reply) Reset() {
+	*r = Reply{Answer: r.Answer[:0], Authority: r.Authority[:0], Additional: r.Additional[:0]}
+}
+
+// Lookup answers the query by RFC 1034, section 4.3.2, with wildcards as RFC
+// 4592 has them. A name in no zone is refused.
+//
+// ANY is answered with one RRset, that of the lowest type number (RFC 8482,
+// section 4.1). Records of an RRset come in a fixed order, by their data.
+func (t *Table) Lookup(q Query, r *Reply) {
+	r.Reset()
+	z := t.zoneOf(q.Name, q.Type == dns.TypeDS)
+	if z == nil && q.Type == dns.TypeDS {
+		z = t.zoneOf(q.Name, false) // no parent here: the child says NODATA (RFC 4035, 3.1.4.1)
+	}
+	if z == nil {
+		r.Rcode = dns.RcodeRefused
+		return
+	}
+	r.Zone = z.apex
+	for at := (host{q.Name, q.As}); z != nil; z = t.zoneOf(at.key, false) {
+		next := z.step(at, q, r)
+		if next == nil {
+			return
+		}
+		at = *next
+		q.Draw = redraw(q.Draw)
+	}
+}
+
+// redraw makes another random number of one (the finalizer of SplitMix64), so
+// that the choices along a chain are independent.
+func redraw(draw uint64) uint64 {
+	draw += 0x9e3779b97f4a7c15
+	draw = (draw ^ draw>>30) * 0xbf58476d1ce4e5b9
+	draw = (draw ^ draw>>27) * 0x94d049bb133111eb
+	return draw ^ draw>>31
+}
+
+// step answers for one name in one zone. It returns the name to go on with
+// where the answer was a CNAME.
+func (z *zone) step(at host, q Query, r *Reply) *host {
+	n, exact := z.closest(at.key)
+	if n.cut != "" && (q.Type != dns.TypeDS || at.key != n.cut) {
+		z.refer(n.cut, q, r)
+		return nil
+	}
+	r.Authoritative = true
+	if !exact {
+		if n = z.wildcard(at.key); n == nil {
+			r.Rcode = dns.RcodeNameError
+			z.negative(r)
+			return nil
+		}
+	}
+	return z.answer(n, at.text, q, r)
+}
+
+// answer puts the node's set into the reply, and returns the next name of a
+// CNAME chain.
+func (z *zone) answer(n *node, owner string, q Query, r *Reply) *host {
+	s := n.get(q.Type)
+	if s == nil && q.Type == dns.TypeANY && len(n.sets) > 0 {
+		s = n.sets[0]
+	}
+	if s == nil {
+		if s = n.get(dns.TypeCNAME); s != nil {
+			return chain(s.choose(q.Draw), owner, q, r)
+		}
+		z.negative(r)
+		return nil
+	}
+	p := s.choose(q.Draw)
+	r.Answer = append(r.Answer, Part{pick: p, TTL: p.TTL(q.Now), Owner: owner})
+	if s.typ == dns.TypeNS || s.typ == dns.TypeMX || s.typ == dns.TypeSRV {
+		z.additional(p, s.typ == dns.TypeNS, q, r)
+	}
+	return nil
+}
+
+// chain adds a CNAME, and returns its target unless the chain already has the
+// record: a loop.
+func chain(p *pick, owner string, q Query, r *Reply) *host {
+	for _, part := range r.Answer {
+		if part.pick == p {
+			return nil
+		}
+	}
+	r.Answer = append(r.Answer, Part{pick: p, TTL: p.TTL(q.Now), Owner: owner})
+	if len(r.Answer) > maxChain {
+		return nil
+	}
+	return &p.hosts[0]
+}
+
+// closest returns the node of the name, or of its closest encloser (RFC 4592,
+// section 2.2.1), and whether it is the name's own.
+func (z *zone) closest(name key) (*node, bool) {
+	if n := z.find(name); n != nil {
+		return n, true
+	}
+	for {
+		name = name[1+int(name[0]):]
+		if n := z.find(name); n != nil {
+			return n, false
+		}
+	}
+}
+
+// wildcard returns the source of synthesis for a name that does not exist:
+// "*" below its closest encloser (RFC 4592, section 3.3.1), or nil.
+func (z *zone) wildcard(name key) *node {
+	for {
+		label := 1 + int(name[0])
+		name = name[label:]
+		if z.find(name) == nil {
+			continue
+		}
+		if len(name)+2 > maxName {
+			return nil
+		}
+		var buf [maxName]byte
+		buf[0], buf[1] = 1, '*'
+
+		star := buf[:2+copy(buf[2:], name)]
+		if n := z.over[key(star)]; n != nil {
+			return n
+		}
+		return z.base[key(star)]
+	}
+}
+
+// refer puts a delegation into the reply: the cut's NS set and its glue. The
+// reply is not authoritative, unless a CNAME before it is.
+func (z *zone) refer(cut key, q Query, r *Reply) {
+	n := z.base[cut]
+	p := &n.get(dns.TypeNS).picks[0]
+	r.Authority = append(r.Authority, Part{pick: p, TTL: p.ttl, Owner: p.rrs[0].Header().Name})
+	z.additional(p, true, q, r)
+	r.Glue = len(r.Additional)
+}
+
+// negative puts the SOA into the authority section (RFC 2308, section 2).
+func (z *zone) negative(r *Reply) {
+	p := &z.soa.picks[0]
+	r.Authority = append(r.Authority, Part{pick: p, TTL: p.ttl, Owner: p.rrs[0].Header().Name})
+}
+
+// additional adds the addresses of the pick's hosts, as far as this zone has
+// them. With glue, addresses below a delegation count too.
+func (z *zone) additional(p *pick, glue bool, q Query, r *Reply) {
+	for i := range p.hosts {
+		h := p.hosts[i]
+		if !h.key.within(z.apex) {
+			continue
+		}
+		n, exact := z.closest(h.key)
+		if n.cut != "" && !glue {
+			continue
+		}
+		if !exact {
+			if n = z.wildcard(h.key); n == nil {
+				continue
+			}
+		}
+		for _, s := range n.sets {
+			if s.typ == dns.TypeA || s.typ == dns.TypeAAAA {
+				a := s.choose(redraw(q.Draw + uint64(i)))
+				r.Additional = append(r.Additional, Part{pick: a, TTL: a.TTL(q.Now), Owner: h.text})
+			}
+		}
+	}
+}

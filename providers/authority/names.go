@@ -1,0 +1,78 @@
+package authority
+
+import (
+	"fmt"
+
+	"github.com/miekg/dns"
+)
+
+// A key is a domain name in uncompressed wire format, ASCII letters in lower
+// case (RFC 4343), the root's zero byte included. It is what the table is
+// looked up by: one name has exactly one key, however it is escaped.
+type key string
+
+// maxName is the longest name in wire format (RFC 1035, section 2.3.4).
+const maxName = 255
+
+// appendKey writes the key of name, in presentation form, to the front of buf
+// and returns that part of it.
+func appendKey(buf *[maxName]byte, name string) ([]byte, error) {
+	n, err := dns.PackDomainName(dns.Fqdn(name), buf[:], 0, nil, false)
+	if err != nil {
+		return nil, fmt.Errorf("name %q: %w", name, err)
+	}
+	k := buf[:n]
+	lower(k)
+	return k, nil
+}
+
+// keyOf returns the key of a name in presentation form.
+func keyOf(name string) (key, error) {
+	var buf [maxName]byte
+	k, err := appendKey(&buf, name)
+	return key(k), err
+}
+
+// lower lowers the letters of a wire name in place. Length bytes are below
+// 64, so that none is taken for a letter.
+func lower(wire []byte) {
+	for i, c := range wire {
+		if 'A' <= c && c <= 'Z' {
+			wire[i] = c + ('a' - 'A')
+		}
+	}
+}
+
+// parent strips the first label. The root has no parent.
+func (k key) parent() (key, bool) {
+	if len(k) <= 1 {
+		return "", false
+	}
+	return k[1+int(k[0]):], true
+}
+
+// within reports whether k is apex or below it.
+func (k key) within(apex key) bool {
+	for {
+		if k == apex {
+			return true
+		}
+		up, ok := k.parent()
+		if !ok || len(up) < len(apex) {
+			return false
+		}
+		k = up
+	}
+}
+
+// String returns the name in presentation form, for messages.
+func (k key) String() string {
+	name, _, err := dns.UnpackDomainName([]byte(k), 0)
+	if err != nil {
+		return fmt.Sprintf("%q", string(k))
+	}
+	return name
+}
+
+// wildcard reports whether the first label is "*" (RFC 4592, section 2.1.1).
+func (k key) wildcard() bool { return len(k) > 2 && k[0] == 1 && k[1] == '*' }

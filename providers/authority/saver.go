@@ -1,0 +1,62 @@
+package authority
+
+import (
+	"context"
+	"sync"
+
+	"github.com/rs/zerolog"
+)
+
+// saver writes snapshots, the latest offered one at a time. Offering never
+// waits for the disk.
+type saver struct {
+	dir  string
+	log  zerolog.Logger
+	wake chan struct{} // of capacity 1
+
+	mu      sync.Mutex
+	pending *snapshot
+}
+
+// offer replaces what waits to be written.
+func (s *saver) offer(snap snapshot) {
+	s.mu.Lock()
+	s.pending = &snap
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default: // it is awake already, or will find this one
+	}
+}
+
+// flush writes what waits, if anything. One goroutine at a time calls it.
+func (s *saver) flush() {
+	s.mu.Lock()
+	snap := s.pending
+	s.pending = nil
+	s.mu.Unlock()
+	if snap == nil {
+		return
+	}
+	if err := snap.save(s.dir); err != nil {
+		s.log.Error().Err(err).Msg("after a restart, answers from before this change would be served until the ledger is read")
+		s.mu.Lock()
+		if s.pending == nil {
+			s.pending = snap // the next offer, or the end, tries again
+		}
+		s.mu.Unlock()
+	}
+}
+
+// run writes each snapshot that is offered until ctx ends, and then the last.
+func (s *saver) run(ctx context.Context) {
+	for {
+		select {
+		case <-s.wake:
+			s.flush()
+		case <-ctx.Done():
+			s.flush()
+			return
+		}
+	}
+}

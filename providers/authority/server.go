@@ -1,0 +1,177 @@
+// Package authority is Veer's own authoritative DNS server: zones from RFC
+// 1035 master files with the services' answers laid over them.
+//
+// A Server reads its zones once, serves over UDP and TCP with EDNS(0), and
+// answers every query from one immutable Table behind one atomic pointer:
+// neither the loss of the ledger nor a slow disk touches a query. Update
+// swaps the table; it never goes back to an older (Term, Seq) of a shard,
+// across a restart neither, since the newest state is kept in a snapshot file
+// and served before anything else is up. The snapshot is written after the
+// swap: a process that is killed in between serves, after its restart, the
+// snapshot before until the ledger is read again.
+//
+// Provider is the same as a providers.Provider: its control plane is the
+// ledger's answers.
+//
+// Server and Provider are safe for concurrent use.
+package authority
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/veerdns/veer/regions"
+	"github.com/veerdns/veer/regions/steering"
+)
+
+// Options is what a Server needs beside its config.
+type Options struct {
+	// DataDir is the folder of the snapshot; it is made if it does not exist.
+	DataDir string
+	// Start holds the answers for services that neither the snapshot nor the
+	// ledger has: what is served on the very first start.
+	Start []steering.Answer
+	Log   zerolog.Logger
+	// Swapped is called after a table with this version of a shard has become
+	// the one that is served; nil is allowed. It must not call Update.
+	Swapped func(term regions.Term, seq uint64, shard int)
+}
+
+// Server serves the zones of a Config.
+type Server struct {
+	config Config
+	opts   Options
+	table  atomic.Pointer[Table]
+	saver  saver
+	ready  chan struct{}
+	addrs  atomic.Pointer[[]net.Addr]
+
+	mu    sync.Mutex // of Update and Answer; queries never take it
+	state *state
+}
+
+// New reads the zone files and the snapshot. It binds nothing yet.
+func New(c Config, o Options) (*Server, error) {
+	var problems []error
+	c.Check(func(field, format string, args ...any) {
+		problems = append(problems, fmt.Errorf("%s: %s", field, fmt.Sprintf(format, args...)))
+	})
+	if o.DataDir == "" {
+		problems = append(problems, errors.New("no data folder for the snapshot"))
+	}
+	var files []*ZoneFile
+	for _, z := range c.Zones {
+		f, err := ReadZone(z)
+		problems = append(problems, err)
+		files = append(files, f)
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, fmt.Errorf("authority: %w", err)
+	}
+	now := time.Now()
+	st, err := newState(files, o.Start, o.Log, now)
+	if err != nil {
+		return nil, fmt.Errorf("authority: %w", err)
+	}
+	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("authority: make the data folder: %w", err)
+	}
+	saved, found, aside, err := loadSnapshot(o.DataDir)
+	if err != nil {
+		return nil, fmt.Errorf("authority: %w", err)
+	}
+	if aside != nil {
+		o.Log.Error().Err(aside).Msg("the answers of before the restart are lost; the ledger will give them again")
+	}
+	if found {
+		st.restore(saved, now)
+	}
+	s := &Server{config: c.withDefaults(), opts: o, state: st, ready: make(chan struct{})}
+	s.saver = saver{dir: o.DataDir, log: o.Log, wake: make(chan struct{}, 1)}
+	s.table.Store(st.build(false))
+	s.saver.offer(st.snapshot())
+	return s, nil
+}
+
+// Run listens on every address over UDP and TCP and serves until ctx ends; it
+// returns nil then, and an error when an address can't be had or is lost. It
+// is to be called once.
+func (s *Server) Run(ctx context.Context) error {
+	// A serial that this server raised by itself must not be forgotten once
+	// somebody has seen it.
+	s.saver.flush()
+	listeners, err := listenAll(s.config.Listen)
+	if err != nil {
+		return fmt.Errorf("authority: %w", err)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	addrs := make([]net.Addr, 0, 2*len(listeners))
+	for _, l := range listeners {
+		addrs = append(addrs, l.udp.LocalAddr(), l.tcp.Addr())
+		s.serve(ctx, group, l)
+	}
+	group.Go(func() error { s.saver.run(ctx); return nil })
+	s.addrs.Store(&addrs)
+	close(s.ready)
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("authority: %w", err)
+	}
+	return nil
+}
+
+// Ready is closed when all listeners are open.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Addrs returns the addresses that are listened on, UDP then TCP for each one
+// in the config; nil before Ready.
+func (s *Server) Addrs() []net.Addr {
+	if a := s.addrs.Load(); a != nil {
+		return *a
+	}
+	return nil
+}
+
+// Update takes over the shards that are newer than what is served, and swaps
+// the table. The others are ignored. The time left of an answer runs from
+// this call on. The snapshot is saved soon after, by Run.
+func (s *Server) Update(shards []steering.Shard) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	var taken []steering.Shard
+	for _, shard := range shards {
+		if s.state.take(shard, now) {
+			taken = append(taken, shard)
+		}
+	}
+	if len(taken) == 0 {
+		return
+	}
+	s.table.Store(s.state.build(true))
+	s.saver.offer(s.state.snapshot())
+	if s.opts.Swapped == nil {
+		return
+	}
+	for _, shard := range taken {
+		s.opts.Swapped(shard.Term, shard.Seq, shard.ID)
+	}
+}
+
+// Answer returns what is served for a service's name; nil if it is none.
+func (s *Server) Answer(name string) []steering.Answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.answers(name)
+}
+
+// Table returns what is served at this moment.
+func (s *Server) Table() *Table { return s.table.Load() }

@@ -1,0 +1,188 @@
+package authority
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/veerdns/veer/providers"
+	"github.com/veerdns/veer/regions/steering"
+)
+
+// state is all that a table is made of. It serves one goroutine at a time.
+type state struct {
+	files   map[key]*ZoneFile
+	bases   map[key]*zone
+	hashes  map[key]string // of each zone's file and start answers
+	serials map[key]serial
+	shards  map[int]savedShard
+	// compiled holds each shard's services by name; start those of the very
+	// first start, which hold for names that no shard answers.
+	compiled map[int]map[string]service
+	start    map[string]service
+	log      zerolog.Logger
+}
+
+// newState compiles the zones and the start answers. Each start answer in one
+// of the zones must be one that can be served.
+func newState(files []*ZoneFile, start []steering.Answer, log zerolog.Logger, now time.Time) (*state, error) {
+	st := &state{
+		files: make(map[key]*ZoneFile), bases: make(map[key]*zone), hashes: make(map[key]string),
+		serials: make(map[key]serial), shards: make(map[int]savedShard),
+		compiled: make(map[int]map[string]service), log: log,
+	}
+	for _, f := range files {
+		base, err := compileZone(f)
+		if err != nil {
+			return nil, fmt.Errorf("zone %s: %w", f.Name, err)
+		}
+		st.files[f.apex], st.bases[f.apex] = f, base
+	}
+	var problems []error
+	st.start = compileShard(st.files, nil, start, now, func(_ string, err error) { problems = append(problems, err) })
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	for apex, f := range st.files {
+		hash, err := st.hash(f)
+		if err != nil {
+			return nil, err
+		}
+		st.hashes[apex] = hash
+	}
+	return st, nil
+}
+
+// hash is over the zone's data that comes from no shard.
+func (st *state) hash(f *ZoneFile) (string, error) {
+	sum := sha256.New()
+	sum.Write([]byte(f.Hash)) // a hash's Write never fails
+	for _, name := range slices.Sorted(maps.Keys(st.start)) {
+		if s := st.start[name]; s.apex == f.apex {
+			text, err := json.Marshal(s.answers)
+			if err != nil {
+				return "", fmt.Errorf("service %s: %w", name, err)
+			}
+			sum.Write(text)
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// restore takes over a snapshot. How long ago it was taken is not known, so
+// that an answer with time left may change at any moment: it gets its floor.
+func (st *state) restore(s snapshot, now time.Time) {
+	for _, shard := range s.Shards {
+		st.put(shard, now)
+		for _, svc := range st.compiled[shard.ID] {
+			for _, set := range svc.sets {
+				for i := range set.picks {
+					if !set.picks[i].until.IsZero() {
+						set.picks[i].until = now
+					}
+				}
+			}
+		}
+	}
+	for apex, f := range st.files {
+		st.serials[apex] = s.zone(f.Name)
+	}
+}
+
+// take takes over a shard if it is newer than what is held, and reports
+// whether it did.
+func (st *state) take(s steering.Shard, now time.Time) bool {
+	if s.ID < 0 || s.ID >= steering.Shards {
+		st.log.Error().Int("shard", s.ID).Msg("a shard with an impossible number is ignored")
+		return false
+	}
+	held, ok := st.shards[s.ID]
+	if ok && !s.Newer(steering.Shard{Term: held.Term, Seq: held.Seq}) {
+		return false
+	}
+	st.put(savedShard{ID: s.ID, Term: s.Term, Seq: s.Seq, Answers: s.Answers}, now)
+	return true
+}
+
+func (st *state) put(s savedShard, now time.Time) {
+	compiled := compileShard(st.files, st.compiled[s.ID], s.Answers, now, func(name string, err error) {
+		st.log.Error().Err(err).Int("shard", s.ID).Str("service", name).
+			Msg("an answer of the ledger can't be served; the name keeps what it had")
+	})
+	// What is kept is what is served: a restart must not lose an answer that
+	// was held in place of a bad one.
+	var answers []steering.Answer
+	for _, a := range s.Answers {
+		if _, ok := compiled[providers.CanonicalName(a.Name)]; !ok {
+			answers = append(answers, a)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(compiled)) {
+		answers = append(answers, compiled[name].answers...)
+	}
+	s.Answers = answers
+	st.shards[s.ID], st.compiled[s.ID] = s, compiled
+}
+
+// build makes the table of the state. changed says that a shard was taken.
+func (st *state) build(changed bool) *Table {
+	layers := make(map[key]map[key][]*set, len(st.bases))
+	for apex := range st.bases {
+		layers[apex] = make(map[key][]*set)
+	}
+	var sum uint64
+	for _, s := range st.start {
+		layers[s.apex][s.key] = s.sets
+	}
+	for id, shard := range st.shards {
+		sum += shard.Seq
+		for _, s := range st.compiled[id] {
+			layers[s.apex][s.key] = s.sets
+		}
+	}
+	zones := make([]*zone, 0, len(st.bases))
+	for apex, base := range st.bases {
+		was := st.serials[apex]
+		is := was.next(base.file.soa().Serial, sum, st.hashes[apex], changed)
+		if is.Offset != was.Offset {
+			st.log.Warn().Str("zone", base.file.Name).Uint32("serial", is.Serial).
+				Msg("the zone changed and its derived serial did not grow: this server raises it by itself; raise the serial in the zone file with each edit")
+		}
+		st.serials[apex] = is
+		zones = append(zones, base.layer(layers[apex], is.Serial))
+	}
+	return newTable(zones)
+}
+
+// snapshot returns what is to be saved. It shares nothing that changes.
+func (st *state) snapshot() snapshot {
+	var s snapshot
+	for _, shard := range st.shards {
+		s.Shards = append(s.Shards, shard)
+	}
+	sortShards(s.Shards)
+	for apex, f := range st.files {
+		s.Zones = append(s.Zones, savedZone{f.Name, st.serials[apex]})
+	}
+	slices.SortFunc(s.Zones, func(a, b savedZone) int { return strings.Compare(a.Name, b.Name) })
+	return s
+}
+
+// answers returns what is served for the name.
+func (st *state) answers(name string) []steering.Answer {
+	name = providers.CanonicalName(name)
+	for _, services := range st.compiled {
+		if s, ok := services[name]; ok {
+			return slices.Clone(s.answers)
+		}
+	}
+	return slices.Clone(st.start[name].answers)
+}
