@@ -18,9 +18,9 @@ type logged struct {
 	Message   string    `json:"message"`
 	Error     string    `json:"error"`
 	Why       string    `json:"why"`
-	Service   string    `json:"service"`
-	To        string    `json:"to"`
-	Rule      string    `json:"rule"`
+	Endpoint  string    `json:"endpoint"`
+	Was       string    `json:"was"`
+	Is        string    `json:"is"`
 	Seen      float64   `json:"seen_ms"`
 	Committed float64   `json:"committed_ms"`
 }
@@ -71,6 +71,8 @@ func (s *show) tell(l logged) {
 	switch {
 	case l.Message == "answer moved":
 		s.event(l.Time, "%s decided (%.0f ms after the first sign, agreed in %.0f ms): %s", l.from, l.Seen, l.Committed, l.Why)
+	case l.Message == "the vote changes":
+		s.event(l.Time, "%s votes %s on %s (it was %s): %s", l.from, l.Is, l.Endpoint, l.Was, l.Why)
 	case l.Level == "warn" || l.Level == "error":
 		text := l.Message
 		if l.Error != "" {
