@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"text/template"
 	"time"
 
@@ -235,6 +236,18 @@ func debianVersion(pack string) string {
 func (s *server) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	var watched sync.WaitGroup
+	defer watched.Wait()
+	defer cancel()
+	for _, p := range s.parts {
+		watched.Go(func() {
+			select {
+			case <-p.Done():
+				cancel()
+			case <-ctx.Done():
+			}
+		})
+	}
 	probe := s.poller.Another(50 * time.Millisecond)
 	polling, stop := context.WithCancel(ctx)
 	ended := make(chan struct{})
