@@ -60,6 +60,7 @@ func (b *bench) prepare(from, to string, watch bool) (values, error) {
 		return v, err
 	}
 	src := filepath.Join(b.configs, from)
+	written := 0
 	err = filepath.WalkDir(src, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -79,8 +80,12 @@ func (b *bench) prepare(from, to string, watch bool) (values, error) {
 		if err := t.Execute(&out, v); err != nil {
 			return err
 		}
+		written++
 		return os.WriteFile(filepath.Join(v.Dir, rel), out.Bytes(), 0o600)
 	})
+	if err == nil && written == 0 {
+		err = fmt.Errorf("%s has no files", src)
+	}
 	if err != nil {
 		return v, fmt.Errorf("write the configuration of %s: %w", to, err)
 	}
