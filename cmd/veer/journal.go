@@ -162,7 +162,7 @@ func writeReplay(w io.Writer, results []replayed) {
 			same++
 			continue
 		}
-		fmt.Fprintf(w, "%s  %d.%d  shard %d: version %s decided otherwise than %s does\n",
+		fmt.Fprintf(w, "%s  %d.%d  shard %d  decided by %s, otherwise by %s:\n",
 			clean(r.Entry.Time), r.Entry.Term, r.Entry.Seq, r.Entry.Shard, clean(r.Entry.Version), version)
 		for _, d := range r.Differences {
 			fmt.Fprintln(w, "  "+clean(d))

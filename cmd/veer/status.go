@@ -149,7 +149,7 @@ func headline(w io.Writer, st api.Status, p paint) {
 		more = fmt.Sprintf(" (and %d more)", n)
 	}
 	const label = "DEGRADED  "
-	text := elide(clean(st.Warnings[0]), width-len(label)-len(more))
+	text := cut(clean(st.Warnings[0]), width-len(label)-len(more))
 	fmt.Fprintf(w, "%s  %s%s\n", p.bad("DEGRADED"), text, more)
 }
 
@@ -245,7 +245,7 @@ func poolsText(pools []api.Pool) string {
 func orders(w io.Writer, list []controller.Order, now time.Time) {
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(x, y controller.Order) int { return cmp.Compare(x.ID, y.ID) })
-	t := table{limits: []int{8, 36, 8, 0}}
+	t := table{limits: []int{8, 30, 8, 0}}
 	t.add("ORDER", "TARGET", "LEFT", "BY AND WHY")
 	for _, o := range list {
 		t.add(string(o.Act), targetText(o.Target), leftText(o, now), o.By+": "+o.Why)

@@ -81,6 +81,14 @@ func two(a time.Duration, unitA string, b time.Duration, unitB string) string {
 	return fmt.Sprintf("%d%s%d%s", a, unitA, b, unitB)
 }
 
+// cut shortens a sentence to n characters.
+func cut(s string, n int) string {
+	if runes := []rune(s); len(runes) > n {
+		return strings.TrimRight(string(runes[:max(n-2, 0)]), " ") + ".."
+	}
+	return s
+}
+
 // nbsp is a space at which wrap does not break.
 const nbsp = "\u00a0"
 

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/veerdns/veer/cmd/veer/api"
+	"github.com/veerdns/veer/regions/steering"
+)
+
+func TestPages(t *testing.T) {
+	changed := decided(t)
+	changed.Decision.Answers[0].TTL++
+	changed.Version = "v0.1.0"
+	d := &fake{status: healthy(), explain: explained(), entries: []steering.Entry{decided(t)}}
+	for _, c := range []struct {
+		golden string
+		daemon *fake
+		args   []string
+		code   int
+	}{
+		{"status-ok.txt", d, []string{"status"}, exitDone},
+		{"status-degraded.txt", &fake{status: degraded()}, []string{"status"}, exitDegraded},
+		{"status-empty.txt", &fake{}, []string{"status"}, exitDone},
+		{"explain.txt", d, []string{"explain", "app.example.test"}, exitDone},
+		{"replay-same.txt", d, []string{"journal", "--replay"}, exitDone},
+		{"replay-other-version.txt", &fake{entries: []steering.Entry{changed}}, []string{"journal", "--replay"}, exitDone},
+		{"journal-empty.txt", &fake{}, []string{"journal"}, exitDone},
+	} {
+		t.Run(c.golden, func(t *testing.T) {
+			s := newSession(c.daemon, "", nil)
+			if code := s.veer(t, c.args...); code != c.code {
+				t.Errorf("exit code %d, expected %d; %s", code, c.code, s.stderr.String())
+			}
+			golden(t, c.golden, s.stdout.String())
+		})
+	}
+}
+
+func TestJournalLine(t *testing.T) {
+	s := newSession(&fake{entries: []steering.Entry{decided(t)}}, "", nil)
+	if code := s.veer(t, "journal", "APP.example.test"); code != exitDone {
+		t.Fatalf("exit code %d: %s", code, s.stderr.String())
+	}
+	want := "2026-11-20T11:56:50Z  7.41  app.example.test  192.0.2.10 -> 198.51.100.10  verdict on web@192.0.2.10  [depart]\n"
+	if diff := cmp.Diff(want, s.stdout.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestReplayOfTheSameVersionMustAgree(t *testing.T) {
+	e := decided(t)
+	e.Decision.Answers[0].TTL++
+	s := newSession(&fake{entries: []steering.Entry{decided(t), e}}, "", nil)
+	if code := s.veer(t, "journal", "--replay"); code != exitFailed {
+		t.Errorf("exit code %d, expected %d", code, exitFailed)
+	}
+	if text := s.stdout.String(); !strings.Contains(text, "answers[0].ttl: was 31, is 30") {
+		t.Errorf("the difference is not shown:\n%s", text)
+	}
+}
+
+// What -o json prints must come back as what the daemon said.
+func TestJSONIsWhatTheDaemonSaid(t *testing.T) {
+	s := newSession(&fake{status: degraded()}, "", nil)
+	if code := s.veer(t, "status", "-o", "json"); code != exitDegraded {
+		t.Errorf("exit code %d, expected %d", code, exitDegraded)
+	}
+	var got api.Status
+	if err := json.Unmarshal(s.stdout.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(degraded(), got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWatchRedraws(t *testing.T) {
+	tick := make(chan time.Time, 1)
+	tick <- noon()
+	ctx, cancel := contextFor(t)
+	d := &fake{status: healthy()}
+	d.onAsk = func() {
+		if len(d.asked) == 3 {
+			cancel()
+			return
+		}
+		select {
+		case tick <- noon():
+		default:
+		}
+	}
+	s := newSession(d, "", nil)
+	s.plain = false
+	if err := s.watch(ctx, d, tick); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(s.stdout.String(), "\x1b[H\x1b[2J"); n != 2 {
+		t.Errorf("drawn %d times, expected 2", n)
+	}
+}
+
+func TestColoursOnlyOnTerminals(t *testing.T) {
+	for _, plain := range []bool{true, false} {
+		s := newSession(&fake{status: degraded()}, "", nil)
+		s.plain = plain
+		s.veer(t, "status")
+		if has := strings.Contains(s.stdout.String(), "\x1b["); has == plain {
+			t.Errorf("plain %v: escapes %v", plain, has)
+		}
+	}
+}
+
+func TestShortDurations(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0s", 0: "0ms", 850 * time.Millisecond: "850ms", 1250 * time.Millisecond: "1.2s",
+		59 * time.Second: "59s", 190 * time.Second: "3m10s", 2 * time.Hour: "2h", 51*time.Hour + time.Minute: "2d3h",
+	} {
+		if got := short(d); got != want {
+			t.Errorf("short(%s) = %s, expected %s", d, got, want)
+		}
+	}
+}
+
+func TestElideKeepsBothEnds(t *testing.T) {
+	for _, c := range []struct {
+		in, want string
+		n        int
+	}{
+		{"app.example.test", "app.example.test", 16},
+		{"app.shop.example.test", "app.shop...test", 15},
+		{"äöüäöüäöü", "äöü..öü", 7},
+		{"abcdef", "abc", 3},
+	} {
+		got := elide(c.in, c.n)
+		if len([]rune(got)) > c.n {
+			t.Errorf("elide(%q, %d) = %q is too long", c.in, c.n, got)
+		}
+		if c.in == "äöüäöüäöü" {
+			c.want = got // only its length matters
+		}
+		if got != c.want {
+			t.Errorf("elide(%q, %d) = %q, expected %q", c.in, c.n, got, c.want)
+		}
+	}
+}
