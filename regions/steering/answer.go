@@ -119,17 +119,19 @@ func (s *steer) explainEndpoints() {
 			was[d] = true
 		}
 	}
-	for _, p := range s.serving {
-		chosen := make(map[string]bool)
-		for _, e := range p.selected() {
-			chosen[e.Address] = true
+	is := make(map[string]bool)
+	for _, set := range s.next.Answer {
+		for _, d := range set.Data {
+			is[d] = true
 		}
+	}
+	for _, p := range s.serving {
 		for _, e := range p.endpoints {
-			address := providers.RRSet{Type: TypeOf(e.Address), Data: []string{e.Address}}.Canonical().Data[0]
+			address := canonicalAddress(e.Address)
 			switch {
-			case chosen[e.Address] && !was[address]:
+			case is[address] && !was[address]:
 				s.say(RuleEndpoint, p.Region, "%s joins the answer (%s)", e.Address, e.state.Seen)
-			case !chosen[e.Address] && was[address]:
+			case !is[address] && was[address]:
 				s.say(RuleEndpoint, p.Region, "%s leaves the answer (%s)", e.Address, e.state.Seen)
 			}
 		}
@@ -262,9 +264,11 @@ func (s *steer) timing() {
 	for _, p := range s.pools {
 		serving := slices.Contains(s.serving, p)
 		s.timePool(p, serving && !s.next.AllDown, held)
+		chosen := p.selected()
 		for _, e := range p.endpoints {
 			if serving && e.state.Out && e.state.Hold > 0 && serves(e.state.Seen) {
-				s.soonest(e.state.Hold, !held)
+				answered := slices.ContainsFunc(chosen, func(c endpoint) bool { return c.ID == e.ID })
+				s.soonest(e.state.Hold, !held && !answered)
 			}
 			if e.unsure && !held && (serving || s.next.AllDown) {
 				s.soon = true

@@ -48,6 +48,37 @@ func (s *steer) override() {
 			s.drain(o)
 		}
 	}
+}
+
+// drain takes the target's endpoints out, unless that would leave nothing to
+// answer with (property 4): then this drain is refused, those given before it
+// stay in force.
+func (s *steer) drain(o Override) {
+	var out []*endpoint
+	for _, p := range s.pools {
+		if !o.Target.pool(p.Pool) {
+			continue
+		}
+		for i := range p.endpoints {
+			if e := &p.endpoints[i]; !e.drained && o.Target.endpoint(e.Endpoint) {
+				e.drained = true
+				out = append(out, e)
+			}
+		}
+	}
+	s.markDrained()
+	if len(s.candidates()) > 0 {
+		return
+	}
+	for _, e := range out {
+		e.drained = false
+	}
+	s.markDrained()
+	s.say(RuleDrainRefused, o.Target.Region, "the drain by %s (%s) would leave no endpoint and is not in force", o.By, o.Why)
+}
+
+// markDrained marks the pools that drains leave too few endpoints.
+func (s *steer) markDrained() {
 	for _, p := range s.pools {
 		left := 0
 		for _, e := range p.endpoints {
@@ -57,34 +88,6 @@ func (s *steer) override() {
 		}
 		p.drained = left == 0 || left < len(p.endpoints) && left < max(p.MinUp, 1)
 	}
-	if len(s.pools) > 0 && len(s.candidates()) == 0 {
-		s.refuseDrains()
-	}
-}
-
-func (s *steer) drain(o Override) {
-	for _, p := range s.pools {
-		if !o.Target.pool(p.Pool) {
-			continue
-		}
-		for i := range p.endpoints {
-			if o.Target.endpoint(p.endpoints[i].Endpoint) {
-				p.endpoints[i].drained = true
-			}
-		}
-	}
-}
-
-// refuseDrains ignores all drains, because together they would leave nothing
-// to answer with (property 4).
-func (s *steer) refuseDrains() {
-	for _, p := range s.pools {
-		p.drained = false
-		for i := range p.endpoints {
-			p.endpoints[i].drained = false
-		}
-	}
-	s.say(RuleDrainRefused, "", "the drains together would leave no endpoint: none of them is in force")
 }
 
 // chooseForced answers with the forced target only.
