@@ -1,0 +1,137 @@
+// Package config reads veer.yaml, and host.yaml beside it, into one Config.
+//
+// The file is a strict part of YAML 1.2: no anchors, aliases, merge keys or
+// tags, no unknown or repeated key, no value of another type than its key
+// takes. Each package owns its part: the fields of a monitor, of an authority
+// and of the cluster are those of their packages' Config. Load reports every
+// problem at once, each with file, line, column and the source line, and never
+// repeats what may be a secret.
+//
+// A Config does not change after Load; its methods are safe for concurrent
+// use.
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/veerdns/veer/providers/authority"
+	"github.com/veerdns/veer/regions"
+	"github.com/veerdns/veer/regions/cluster"
+)
+
+// Config is everything that veer.yaml says, with every default filled in,
+// names and addresses in canonical form and paths absolute.
+type Config struct {
+	// Owner names this Veer in every zone and in etcd.
+	Owner   string         `yaml:"owner"`
+	Cluster cluster.Config `yaml:"cluster"`
+	// Regions are where endpoints are; Vantages are the voters.
+	Regions  []regions.Name `yaml:"regions"`
+	Vantages []regions.Name `yaml:"vantages"`
+	// References are URLs that a vantage probes to doubt itself.
+	References []string           `yaml:"references"`
+	Providers  Providers          `yaml:"providers"`
+	Monitors   map[string]Monitor `yaml:"monitors"`
+	Services   []Service          `yaml:"services"`
+	Reconcile  Reconcile          `yaml:"reconcile"`
+	Host       Host               `yaml:"host"`
+
+	dir    string         // of the file
+	shared cluster.Config // cluster as the file has it, the environment aside
+}
+
+func (c *Config) setDefaults() { c.Reconcile.setDefaults() }
+
+// Host is what differs from host to host.
+type Host struct {
+	// Region is the region, or the vantage, that this host is in.
+	Region regions.Name `yaml:"region"`
+	// DataDir holds etcd's data, snapshots and sockets.
+	DataDir string `yaml:"data_dir"`
+	TLS     TLS    `yaml:"tls"`
+}
+
+// TLS names the PEM files by which members of the cluster know each other.
+type TLS struct {
+	CAFile   string `yaml:"ca_file"`
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+}
+
+// Providers are in the file's order.
+type Providers []Provider
+
+// Provider is one place where answers go.
+type Provider struct {
+	Name string
+	Kind string
+	// Authority is set for kind authority.
+	Authority *authority.Config
+}
+
+// Zones returns the canonical names of the provider's zones.
+func (p Provider) Zones() []string {
+	if p.Authority == nil {
+		return nil
+	}
+	names := make([]string, 0, len(p.Authority.Zones))
+	for _, z := range p.Authority.Zones {
+		names = append(names, z.Name)
+	}
+	return names
+}
+
+// Zone returns the longest of the provider's zones that holds name, or "".
+func (p Provider) Zone(name string) string {
+	best := ""
+	for _, z := range p.Zones() {
+		if inZone(name, z) && len(z) > len(best) {
+			best = z
+		}
+	}
+	return best
+}
+
+// Hash identifies the shared part of the configuration: two regions that run
+// the same veer.yaml have the same hash, whatever their hosts say and wherever
+// the file lies.
+func (c *Config) Hash() string {
+	shared := *c
+	shared.Host, shared.Cluster = Host{}, c.shared
+	text := shared.YAML(true)
+	if c.dir != "" && c.dir != string(filepath.Separator) {
+		text = []byte(strings.ReplaceAll(string(text), c.dir+string(filepath.Separator), ""))
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
+}
+
+// YAML returns the effective configuration, the settings of the environment
+// included, in a form that Load reads back to an equal Config. With defaults
+// it names every key that has a value; without, only those that differ from
+// their default. It holds the paths of secrets, never a secret.
+func (c *Config) YAML(defaults bool) []byte {
+	e := encoder{defaults: defaults, vantages: len(c.Vantages)}
+	shown := *c
+	if !defaults && slices.Equal(c.Regions, c.Vantages) {
+		shown.Vantages = nil
+	}
+	var b strings.Builder
+	e.config(&shown).write(&b, "")
+	return []byte(b.String())
+}
+
+// Limits of a configuration.
+const (
+	maxRegions   = 64
+	maxServices  = 10_000
+	maxPools     = 32
+	maxEndpoints = 256
+	maxTTL       = 24 * time.Hour
+	maxTime      = 30 * 24 * time.Hour
+)

@@ -1,0 +1,75 @@
+package config
+
+import (
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// source is one text that settings come from: a file, a variable or a flag.
+type source struct {
+	name  string
+	dir   string // what its relative paths are relative to
+	lines []string
+	errs  *Errors
+}
+
+func newSource(name, dir, text string, errs *Errors) *source {
+	return &source{name: name, dir: dir, lines: strings.Split(text, "\n"), errs: errs}
+}
+
+// bad reports an error at a position.
+func (s *source) bad(line, column int, e Error) {
+	e.File, e.Line, e.Column = s.name, max(line, 1), max(column, 1)
+	e.Source = s.masked(e.Line)
+	*s.errs = append(*s.errs, e)
+}
+
+// secretKey matches a key whose value would be a secret, with the value.
+func secretKey() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)((?:^|[\s,{])["']?[a-z0-9_.-]*(?:token|password|passwd|passphrase|secret|api_?key|private_?key|authorization|cookie)["']?\s*:)(\s*)(\S.*)?$`)
+}
+
+// masked returns a line with what may be a secret replaced: everything after
+// a secret's key, and every line of its block.
+func (s *source) masked(line int) string {
+	if line > len(s.lines) {
+		return ""
+	}
+	text := strings.TrimSuffix(s.lines[line-1], "\r")
+	secret := secretKey()
+	if masked := secret.ReplaceAllString(text, "$1 ***"); masked != text {
+		return masked
+	}
+	for i, depth := line-2, indent(text); i >= 0 && depth > 0; i-- {
+		above := s.lines[i]
+		if strings.TrimSpace(above) == "" || indent(above) >= depth {
+			continue
+		}
+		if secret.MatchString(above) {
+			return strings.Repeat(" ", indent(text)) + "***"
+		}
+		depth = indent(above)
+	}
+	return text
+}
+
+func indent(line string) int { return len(line) - len(strings.TrimLeft(line, " \t")) }
+
+// visible makes a rune safe to print on a terminal.
+func visible(r rune) rune {
+	switch {
+	case r == '\t':
+		return ' '
+	case r == utf8.RuneError, !allowed(r):
+		return '?'
+	}
+	return r
+}
+
+// allowed reports whether a rune may stand in a configuration: no control
+// characters, nothing that hides or reorders the text on a screen.
+func allowed(r rune) bool {
+	return r == '\t' || r == '\n' || unicode.IsPrint(r) || unicode.Is(unicode.Zs, r) || unicode.Is(unicode.Co, r)
+}
