@@ -20,37 +20,46 @@ type Thresholds struct {
 // value has seen nothing and is Unknown. It is a value: Observe returns the
 // next one, so that it can be kept, compared and replayed.
 //
-// From Unknown, one success is up at once and Fall failures are down: a
-// checker that starts must not hold up what works, nor call down what it saw
-// fail once. Unknown results count neither way; Fall of them in a row mean
-// that the checker no longer knows.
+// From a first Unknown, one success is up at once and Fall failures are down:
+// a checker that starts must not hold up what works, nor call down what it saw
+// fail once. Unknown results count neither way. Fall of them in a row mean
+// that the checker no longer knows: the state is Unknown until results say
+// otherwise, failures stay counted, and what was down before still needs Rise
+// straight successes, so that a blind spell is no short way back.
 type Track struct {
-	State     Health `json:"state"`
-	Failures  int    `json:"failures,omitempty"`
-	Successes int    `json:"successes,omitempty"`
+	State Health `json:"state"`
+	// Was is the last state that was known, while State is Unknown.
+	Was Health `json:"was,omitempty"`
+	// Failures counts failures since OK straight successes, while not down.
+	Failures int `json:"failures,omitempty"`
+	// Successes counts straight successes, as far as they matter.
+	Successes int `json:"successes,omitempty"`
 	// Odd counts straight successes of the other tier (slow while up, fast
 	// while degraded), which Fall or Rise of them change.
-	Odd      int `json:"odd,omitempty"`
+	Odd int `json:"odd,omitempty"`
+	// Unknowns counts straight unknown results, up to Fall.
 	Unknowns int `json:"unknowns,omitempty"`
 }
 
 // Observe adds one result. Thresholds below 1 count as 1.
 func (t Track) Observe(th Thresholds, r Result) Track {
-	switch grade(th, r) {
-	case Unknown:
-		return t.unknown(th)
+	switch tier := grade(th, r); tier {
+	case Up, Degraded:
+		return t.success(th, tier)
 	case Down:
 		return t.failure(th)
-	case Degraded:
-		return t.success(th, Degraded)
 	default:
-		return t.success(th, Up)
+		return t.unknown(th)
 	}
 }
 
 // Suspicious reports whether failures are being counted against an endpoint
-// that is not (yet) down: the time for re-probes at the short interval.
-func (t Track) Suspicious() bool { return t.State != Down && t.Failures > 0 }
+// that is not (yet) down: the time for re-probes at the short interval. A
+// checker that sees nothing at all has no suspicion.
+func (t Track) Suspicious() bool {
+	blind := t.State == Unknown && t.Unknowns > 0
+	return t.State != Down && t.Failures > 0 && !blind
+}
 
 // grade is the health of a single result with the latency limit applied.
 func grade(th Thresholds, r Result) Health {
@@ -61,18 +70,23 @@ func grade(th Thresholds, r Result) Health {
 }
 
 func (t Track) unknown(th Thresholds) Track {
-	t.Unknowns++
-	if t.Unknowns >= max(th.Fall, 1) {
-		return Track{State: Unknown, Unknowns: t.Unknowns}
+	fall := max(th.Fall, 1)
+	t.Unknowns = min(t.Unknowns+1, fall)
+	if t.Unknowns < fall {
+		return t
 	}
+	if t.State != Unknown {
+		t.State, t.Was = Unknown, t.State
+	}
+	t.Successes, t.Odd = 0, 0
 	return t
 }
 
 func (t Track) failure(th Thresholds) Track {
-	t.Unknowns, t.Successes, t.Odd = 0, 0, 0
-	if t.State == Down {
-		return t
+	if t.State == Down || t.State == Unknown && t.Was == Down {
+		return Track{State: Down}
 	}
+	t.Unknowns, t.Successes, t.Odd = 0, 0, 0
 	t.Failures++
 	if t.Failures >= max(th.Fall, 1) {
 		return Track{State: Down}
@@ -83,14 +97,8 @@ func (t Track) failure(th Thresholds) Track {
 func (t Track) success(th Thresholds, tier Health) Track {
 	t.Unknowns = 0
 	t.Successes++
-	switch t.State {
-	case Unknown:
-		if t.Failures > 0 && t.Successes < max(th.OK, 1) {
-			return t
-		}
-		return Track{State: tier}
-	case Down:
-		if t.Successes < max(th.Rise, 1) {
+	if t.State == Unknown || t.State == Down {
+		if t.Successes < t.toReturn(th) {
 			return t
 		}
 		return Track{State: tier}
@@ -99,6 +107,17 @@ func (t Track) success(th Thresholds, tier Health) Track {
 		t.Failures, t.Successes = 0, 0
 	}
 	return t.tier(th, tier)
+}
+
+// toReturn is how many straight successes make up what is down or unknown.
+func (t Track) toReturn(th Thresholds) int {
+	switch {
+	case t.State == Down || t.Was == Down:
+		return max(th.Rise, 1)
+	case t.Failures > 0:
+		return max(th.OK, 1)
+	}
+	return 1
 }
 
 // tier moves between up and degraded: Fall slow successes in a row degrade,
