@@ -1,0 +1,124 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/veerdns/veer/regions"
+	"github.com/veerdns/veer/regions/prober"
+)
+
+// Join blocks until this process holds the vantage's seat. A process that
+// waits takes it at once after Leave, and within the vote lease (and etcd's
+// scan for leases, 500 ms) after the other's last Renew. Errors of etcd are
+// retried; only the end of ctx, or a vantage that cannot be named, ends it.
+func (c *Cluster) Join(ctx context.Context, vantage regions.Name) (prober.Seat, error) {
+	if err := checkName("vantage", string(vantage)); err != nil {
+		return nil, err
+	}
+	told := false
+	for {
+		s, taken, err := c.sit(ctx, vantage)
+		switch {
+		case ctx.Err() != nil:
+			if s != nil {
+				c.revoke(s.lease)
+			}
+			return nil, fmt.Errorf("join as vantage %s: %w", vantage, ctx.Err())
+		case err != nil:
+			c.opts.Log.Debug().Err(err).Str("vantage", string(vantage)).Msg("could not take the seat; trying again")
+			pause(ctx, 200*time.Millisecond)
+		case s != nil:
+			return s, nil
+		default:
+			if !told {
+				told = true
+				c.opts.Log.Info().Str("vantage", string(vantage)).Msg("another process votes for this vantage: standing by")
+			}
+			c.awaitDeletion(ctx, c.keys.seat(vantage), taken, c.conf.VoteLease)
+		}
+	}
+}
+
+// sit tries once to take the seat. Without a seat and an error it returns the
+// revision at which the seat was seen taken.
+func (c *Cluster) sit(ctx context.Context, vantage regions.Name) (*seat, int64, error) {
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+	key := c.keys.seat(vantage)
+	now, err := c.etcd.Get(ctx, key)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the seat: %w", err)
+	}
+	if len(now.Kvs) > 0 {
+		return nil, now.Header.Revision, nil
+	}
+	value, err := pack(claim{Name: c.opts.Name, Holder: newHolder(), Home: c.home})
+	if err != nil {
+		return nil, 0, err
+	}
+	lease, err := c.etcd.Grant(ctx, seconds(c.conf.VoteLease))
+	if err != nil {
+		return nil, 0, fmt.Errorf("get a lease for the seat: %w", err)
+	}
+	resp, err := c.etcd.Txn(ctx).
+		If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
+		Then(clientv3.OpPut(key, string(value), clientv3.WithLease(lease.ID))).
+		Commit()
+	if err != nil || !resp.Succeeded {
+		// Also after a lost reply: the seat, if it was taken, goes with the lease.
+		c.revoke(lease.ID)
+		if err != nil {
+			return nil, 0, fmt.Errorf("take the seat: %w", err)
+		}
+		return nil, resp.Header.Revision, nil
+	}
+	return newSeat(c, vantage, lease.ID, resp.Header.Revision), 0, nil
+}
+
+// Suspicions implements prober.Booth.
+func (c *Cluster) Suspicions(ctx context.Context, vantage regions.Name) <-chan []regions.EndpointID {
+	out := make(chan []regions.EndpointID)
+	s := c.world.subscribe(vantage)
+	c.wg.Go(func() { c.world.forward(ctx, c.ctx.Done(), s, out) })
+	return out
+}
+
+// awaitDeletion returns when the key was deleted after rev, or after the
+// longest time, or when the watch fails: the caller looks again in any case.
+func (c *Cluster) awaitDeletion(ctx context.Context, key string, rev int64, longest time.Duration) {
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), longest)
+	defer cancel()
+	watch := c.etcd.Watch(ctx, key, clientv3.WithRev(rev+1), clientv3.WithFilterPut())
+	for {
+		select {
+		case resp, ok := <-watch:
+			if !ok || resp.Err() != nil {
+				pause(ctx, 100*time.Millisecond)
+				return
+			}
+			if len(resp.Events) > 0 {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// revoke ends a lease in the background of the cluster, as well as it can.
+func (c *Cluster) revoke(id clientv3.LeaseID) {
+	ctx, cancel := context.WithTimeout(c.ctx, c.timeout)
+	defer cancel()
+	if _, err := c.etcd.Revoke(ctx, id); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		c.opts.Log.Debug().Err(err).Msg("could not revoke a lease; it runs out by itself")
+	}
+}
+
+// seconds is d in etcd's unit, rounded up.
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }

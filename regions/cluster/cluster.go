@@ -1,0 +1,195 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/veerdns/veer/regions/controller"
+	"github.com/veerdns/veer/regions/prober"
+)
+
+var (
+	_ prober.Booth       = (*Cluster)(nil)
+	_ controller.World   = (*Cluster)(nil)
+	_ controller.Elector = (*Cluster)(nil)
+	_ controller.Ledger  = (*Cluster)(nil)
+)
+
+// Cluster is this process's access to what the regions share.
+type Cluster struct {
+	conf    Config
+	opts    Options
+	keys    keys
+	etcd    *clientv3.Client
+	member  *member // nil: etcd is elsewhere
+	home    string  // identifies the locked data folder; empty without one
+	world   *world
+	timeout time.Duration // of one request
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	once   sync.Once
+	closed error
+}
+
+// Start connects, or embeds a member, as c says. With a single embedded member
+// etcd is ready on return. With several, or with endpoints, Start does not
+// wait for etcd: until it answers, View is empty and requests fail. ctx bounds
+// the start only.
+func Start(ctx context.Context, c Config, o Options) (*Cluster, error) {
+	if err := checkConfig(c); err != nil {
+		return nil, err
+	}
+	if err := checkName("owner", o.Owner); err != nil {
+		return nil, err
+	}
+	c = c.Defaults()
+	cl := &Cluster{conf: c, opts: o, keys: newKeys(o.Owner), timeout: 3*time.Second + 2*c.Election()}
+	cl.ctx, cl.cancel = context.WithCancel(context.Background())
+	cl.world = newWorld(cl.keys, c.VoteLease, o.Log)
+	if err := cl.connect(ctx); err != nil {
+		cl.cancel()
+		return nil, err
+	}
+	f := cl.follow(cl.keys.world())
+	f.list, f.events, f.proven = cl.world.reset, cl.world.apply, cl.world.proven
+	cl.wg.Go(func() { _ = f.run(cl.ctx) }) // it ends with cl.ctx only
+	cl.wg.Go(func() {
+		for pause(cl.ctx, cl.world.expire()) {
+		}
+	})
+	return cl, nil
+}
+
+func (c *Cluster) connect(ctx context.Context) error {
+	if len(c.conf.Endpoints) > 0 {
+		var err error
+		c.etcd, err = dial(c.conf, c.opts)
+		return err
+	}
+	m, err := startMember(ctx, c.conf, c.opts)
+	if err != nil {
+		return err
+	}
+	c.member, c.etcd = m, m.client()
+	if err := c.bury(ctx); err != nil {
+		return errors.Join(err, c.etcd.Close(), m.stop())
+	}
+	return nil
+}
+
+// checkConfig makes one error of what Check reports.
+func checkConfig(c Config) error {
+	var errs []error
+	c.Check(func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("cluster."+field+": "+format, args...))
+	})
+	return errors.Join(errs...)
+}
+
+// follow makes a follower of a prefix. Liveness is proven five times a vote
+// lease, and must be within half of it.
+func (c *Cluster) follow(prefix string) *follower {
+	return &follower{
+		etcd: c.etcd, prefix: prefix, log: c.opts.Log,
+		period: min(c.conf.VoteLease/5, 2*time.Second), patience: max(c.conf.VoteLease/2, time.Second),
+	}
+}
+
+// bound gives ctx the time-out of one request.
+func (c *Cluster) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, c.timeout)
+}
+
+// View implements controller.World. The copy is the caller's.
+func (c *Cluster) View() controller.View { return c.world.view() }
+
+// Changed implements controller.World.
+func (c *Cluster) Changed() <-chan struct{} { return c.world.wait() }
+
+// Socket is the unix socket on which other processes of this machine reach the
+// embedded member, for their cluster.endpoints; empty without a member.
+func (c *Cluster) Socket() string {
+	if c.member == nil {
+		return ""
+	}
+	return c.member.sock
+}
+
+// bury ends what a killed predecessor in this data folder still holds: its
+// lock is ours, so it is dead. Without this its leases would have to run out
+// before this process can vote and lead. It needs a quorum, so it is done at
+// once only with a single member.
+func (c *Cluster) bury(ctx context.Context) error {
+	home, err := readHome(filepath.Dir(c.member.sock))
+	if err != nil {
+		return err
+	}
+	c.home = home
+	if len(c.conf.Members) > 1 {
+		return nil
+	}
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+	resp, err := c.etcd.Txn(ctx).Then(
+		clientv3.OpGet(c.keys.seats(), clientv3.WithPrefix()),
+		clientv3.OpGet(c.keys.leader(), clientv3.WithPrefix())).Commit()
+	if err != nil {
+		return fmt.Errorf("look for what a predecessor holds: %w", err)
+	}
+	for _, r := range resp.Responses {
+		for _, kv := range r.GetResponseRange().Kvs {
+			if who, err := unpack[claim](kv.Value); err == nil && who.Home == home && kv.Lease != 0 {
+				c.revoke(clientv3.LeaseID(kv.Lease))
+			}
+		}
+	}
+	return nil
+}
+
+// readHome returns the random name of the data folder, made at its first use.
+func readHome(dir string) (string, error) {
+	path := filepath.Join(dir, "etcd.id")
+	b, err := os.ReadFile(path)
+	if id := strings.TrimSpace(string(b)); err == nil && len(id) == 32 {
+		return id, nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("read the name of the data folder: %w", err)
+	}
+	id := newHolder()
+	temp := path + ".new"
+	if err := os.WriteFile(temp, []byte(id+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("name the data folder: %w", err)
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return "", fmt.Errorf("name the data folder: %w", err)
+	}
+	return id, nil
+}
+
+// Close ends everything that goes through c, within about ten seconds. Seats
+// and leads that were not given up end with their leases.
+func (c *Cluster) Close() error {
+	c.once.Do(func() {
+		c.cancel()
+		c.closed = c.etcd.Close()
+		if errors.Is(c.closed, context.Canceled) {
+			c.closed = nil // what the client says of its own end
+		}
+		c.wg.Wait()
+		if c.member != nil {
+			c.closed = errors.Join(c.closed, c.member.stop())
+		}
+	})
+	return c.closed
+}

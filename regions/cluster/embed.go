@@ -1,0 +1,219 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/client/pkg/v3/transport"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
+	"google.golang.org/grpc"
+)
+
+const (
+	// quota bounds the database file; the journal and the ledger stay far
+	// below it, history included.
+	quota = 2 << 30
+	// history is how far back a watch can resume before it must list again.
+	history = "5m"
+	// defragAt is how much free space in the file makes a start rewrite it.
+	defragAt = 64
+	// requestBytes is etcd's limit on a request, its own default.
+	requestBytes = 1536 << 10
+	// stopWithin bounds Close.
+	stopWithin = 10 * time.Second
+	// nowhere is advertised where nothing listens: etcd wants some URL.
+	nowhere = "http://127.0.0.1:1"
+)
+
+// member is an embedded etcd member: its server, the unix socket on which
+// other processes of this machine reach it, and the lock of its folder.
+type member struct {
+	etcd *embed.Etcd
+	lock *os.File
+	sock string
+	rpc  *grpc.Server
+	wg   sync.WaitGroup
+}
+
+// startMember opens or makes the data folder and starts the member. A single
+// member is ready when startMember returns; one of several is ready once a
+// majority runs.
+func startMember(ctx context.Context, c Config, o Options) (*member, error) {
+	if o.DataDir == "" {
+		return nil, errors.New("start the embedded etcd: no data_dir is set")
+	}
+	dir, err := filepath.Abs(o.DataDir)
+	if err != nil {
+		return nil, fmt.Errorf("find the data folder %s: %w", o.DataDir, err)
+	}
+	inner := filepath.Join(dir, "etcd")
+	if err := os.MkdirAll(inner, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w", err)
+	}
+	if err := os.Chmod(inner, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data folder private: %w", err)
+	}
+	m := &member{sock: filepath.Join(dir, "etcd.sock")}
+	if m.lock, err = lockFolder(dir); err != nil {
+		return nil, err
+	}
+	cfg, err := memberConfig(c, o, inner)
+	if err != nil {
+		return nil, errors.Join(err, m.lock.Close())
+	}
+	if m.etcd, err = embed.StartEtcd(cfg); err != nil {
+		return nil, errors.Join(fmt.Errorf("start the embedded etcd in %s: %w", inner, err), m.lock.Close())
+	}
+	if err := m.await(ctx, len(c.Members)); err != nil {
+		return nil, errors.Join(err, m.stop())
+	}
+	if err := m.serve(inner); err != nil {
+		return nil, errors.Join(err, m.stop())
+	}
+	return m, nil
+}
+
+// memberConfig is the whole of etcd's configuration.
+func memberConfig(c Config, o Options, dir string) (*embed.Config, error) {
+	cfg := embed.NewConfig()
+	cfg.Dir = dir
+	cfg.Name = "veer"
+	cfg.TickMs = uint(c.Heartbeat().Milliseconds())
+	cfg.ElectionMs = uint(c.Election().Milliseconds())
+	cfg.QuotaBackendBytes = quota
+	cfg.MaxRequestBytes = requestBytes
+	cfg.AutoCompactionMode = embed.CompactorModePeriodic
+	cfg.AutoCompactionRetention = history
+	cfg.BootstrapDefragThresholdMegabytes = defragAt
+	cfg.EnableGRPCGateway = false
+	cfg.InitialClusterToken = "veer-" + o.Owner
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(etcdLogger(o.Log))
+	cfg.ListenPeerUrls, cfg.ListenClientUrls = nil, nil
+	peer, client := nowhere, nowhere
+	if len(c.Members) > 0 {
+		self, ok := c.Members[o.Name]
+		if !ok {
+			return nil, fmt.Errorf("start the embedded etcd: %q is not in cluster.members (%s)", o.Name, strings.Join(sortedKeys(c.Members), ", "))
+		}
+		cfg.Name, peer = o.Name, self.Peer
+		if self.Client != "" {
+			client = self.Client
+		}
+		if err := listenMember(cfg, self); err != nil {
+			return nil, err
+		}
+	}
+	advertisedPeer, err := url.Parse(peer)
+	if err != nil {
+		return nil, fmt.Errorf("read the peer URL: %w", err)
+	}
+	advertisedClient, err := url.Parse(client)
+	if err != nil {
+		return nil, fmt.Errorf("read the client URL: %w", err)
+	}
+	cfg.AdvertisePeerUrls = []url.URL{*advertisedPeer}
+	cfg.AdvertiseClientUrls = []url.URL{*advertisedClient}
+	cfg.InitialCluster = initialCluster(c, peer)
+	cfg.PeerTLSInfo = tlsInfo(o.TLS)
+	cfg.ClientTLSInfo = tlsInfo(o.TLS)
+	return cfg, nil
+}
+
+func listenMember(cfg *embed.Config, self Member) error {
+	peer, err := url.Parse(self.Peer)
+	if err != nil {
+		return fmt.Errorf("read the peer URL: %w", err)
+	}
+	cfg.ListenPeerUrls = []url.URL{*peer}
+	if self.Client == "" {
+		return nil
+	}
+	client, err := url.Parse(self.Client)
+	if err != nil {
+		return fmt.Errorf("read the client URL: %w", err)
+	}
+	cfg.ListenClientUrls = []url.URL{*client}
+	return nil
+}
+
+func initialCluster(c Config, peer string) string {
+	if len(c.Members) == 0 {
+		return "veer=" + peer
+	}
+	var parts []string
+	for _, name := range sortedKeys(c.Members) {
+		parts = append(parts, name+"="+c.Members[name].Peer)
+	}
+	return strings.Join(parts, ",")
+}
+
+func tlsInfo(t TLS) transport.TLSInfo {
+	return transport.TLSInfo{
+		CertFile: t.CertFile, KeyFile: t.KeyFile,
+		TrustedCAFile: t.CAFile, ClientCertAuth: t.CAFile != "",
+	}
+}
+
+// await waits until the member takes requests: at once when it is alone.
+func (m *member) await(ctx context.Context, members int) error {
+	if members > 1 {
+		return nil
+	}
+	select {
+	case <-m.etcd.Server.ReadyNotify():
+		return nil
+	case err := <-m.etcd.Err():
+		return fmt.Errorf("start the embedded etcd: %w", err)
+	case <-m.etcd.Server.StopNotify():
+		return errors.New("start the embedded etcd: it stopped by itself")
+	case <-ctx.Done():
+		return fmt.Errorf("start the embedded etcd: not ready in time: %w", ctx.Err())
+	}
+}
+
+// serve opens the unix socket, on a gRPC server of our own: etcd's would add
+// an HTTP gateway, a socket open to all, and seconds to every stop.
+func (m *member) serve(private string) error {
+	l, err := listenSocket(m.sock, private)
+	if err != nil {
+		return err
+	}
+	m.rpc = v3rpc.Server(m.etcd.Server, nil, nil)
+	m.wg.Go(func() { _ = m.rpc.Serve(l) }) // it returns when stop stops it
+	return nil
+}
+
+// client returns a client that calls the member without any socket.
+func (m *member) client() *clientv3.Client { return v3client.New(m.etcd.Server) }
+
+// stop ends the member, bounded in time, and frees the folder.
+func (m *member) stop() error {
+	if m.rpc != nil {
+		m.rpc.Stop()
+		m.wg.Wait()
+		if err := os.Remove(m.sock); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove the socket: %w", err)
+		}
+	}
+	done := make(chan struct{})
+	go func() { // it ends with the process at the latest
+		defer close(done)
+		m.etcd.Close()
+	}()
+	select {
+	case <-done:
+		return m.lock.Close()
+	case <-time.After(stopWithin):
+		return fmt.Errorf("stop the embedded etcd: it still runs after %s", stopWithin)
+	}
+}

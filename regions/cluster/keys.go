@@ -1,0 +1,99 @@
+package cluster
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/veerdns/veer/regions"
+	"github.com/veerdns/veer/regions/steering"
+)
+
+// keys are the etcd keys of one owner:
+//
+//	world/ballot/<vantage>/head       what the vantage says of itself  (lease)
+//	world/ballot/<vantage>/<chunk>    some of its votes                (lease)
+//	world/suspect/<vantage>/<endpoint>                                 (lease)
+//	world/order/<id>                  an override
+//	seat/<vantage>                    who sits there                   (lease)
+//	leader/<lease>                    who stands for election; the oldest leads
+//	term                              the term and its leader
+//	shard/<id>
+//	journal/<term>/<number>/<shard>-<bytes>
+//	note/<id>                         what operators did
+//
+// All of world/ is watched as one, so that votes and the suspicions that they
+// settle change together.
+type keys string
+
+func newKeys(owner string) keys { return keys("/veer/" + owner + "/") }
+
+func (k keys) world() string   { return string(k) + "world/" }
+func (k keys) leader() string  { return string(k) + "leader/" }
+func (k keys) term() string    { return string(k) + "term" }
+func (k keys) shards() string  { return string(k) + "shard/" }
+func (k keys) journal() string { return string(k) + "journal/" }
+func (k keys) notes() string   { return string(k) + "note/" }
+func (k keys) seats() string   { return string(k) + "seat/" }
+func (k keys) note(id string) string {
+	return k.notes() + id
+}
+func (k keys) order(id string) string { return k.world() + "order/" + id }
+func (k keys) seat(v regions.Name) string {
+	return k.seats() + string(v)
+}
+func (k keys) head(v regions.Name) string {
+	return k.world() + "ballot/" + string(v) + "/head"
+}
+func (k keys) chunk(v regions.Name, i int) string {
+	return fmt.Sprintf("%sballot/%s/%05d", k.world(), v, i)
+}
+func (k keys) suspect(v regions.Name, e regions.EndpointID) string {
+	return k.world() + "suspect/" + string(v) + "/" + string(e)
+}
+func (k keys) shard(id int) string { return fmt.Sprintf("%s%03d", k.shards(), id) }
+
+// shardID reads the key of a shard.
+func (k keys) shardID(key string) (int, error) {
+	text, ok := strings.CutPrefix(key, k.shards())
+	id, err := strconv.Atoi(text)
+	if !ok || err != nil || id < 0 || id >= steering.Shards || k.shard(id) != key {
+		return 0, fmt.Errorf("expected %s000 to %s%03d", k.shards(), k.shards(), steering.Shards-1)
+	}
+	return id, nil
+}
+
+// journalKey is where an entry lies. Keys sort in the order of commits; they
+// carry shard and size, so that the journal is searched and pruned by keys.
+type journalKey struct {
+	term  regions.Term
+	n     uint64
+	shard int
+	size  int64
+}
+
+func (k keys) entry(j journalKey) string {
+	return fmt.Sprintf("%s%020d/%020d/%03d-%010d", k.journal(), uint64(j.term), j.n, j.shard, j.size)
+}
+
+func (k keys) parseEntry(key string) (journalKey, bool) {
+	text, ok := strings.CutPrefix(key, k.journal())
+	parts := strings.FieldsFunc(text, func(r rune) bool { return r == '/' || r == '-' })
+	if !ok || len(parts) != 4 {
+		return journalKey{}, false
+	}
+	term, err1 := strconv.ParseUint(parts[0], 10, 64)
+	n, err2 := strconv.ParseUint(parts[1], 10, 64)
+	shard, err3 := strconv.Atoi(parts[2])
+	size, err4 := strconv.ParseInt(parts[3], 10, 64)
+	j := journalKey{term: regions.Term(term), n: n, shard: shard, size: size}
+	return j, err1 == nil && err2 == nil && err3 == nil && err4 == nil && k.entry(j) == key
+}
+
+// checkName refuses what would break a key apart.
+func checkName(what, name string) error {
+	if name == "" || len(name) > 200 || strings.ContainsAny(name, "/\x00") {
+		return fmt.Errorf("%s %q: expected 1 to 200 bytes without a slash", what, name)
+	}
+	return nil
+}

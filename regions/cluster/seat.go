@@ -1,0 +1,275 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/veerdns/veer/regions"
+)
+
+const (
+	// chunkVotes is how many votes share a key: few enough that one changed
+	// vote writes little, enough that 10,000 endpoints are 50 keys.
+	chunkVotes = 200
+	// maxVotes bounds a ballot.
+	maxVotes = 1_000_000
+	// maxWhy bounds a reason, in bytes.
+	maxWhy = 300
+	// txnOps and txnBytes keep a transaction below etcd's limits, 128
+	// operations and 1.5 MiB.
+	txnOps   = 100
+	txnBytes = 512 << 10
+)
+
+// errSeatLost is wrapped by every call on a seat that is gone.
+var errSeatLost = errors.New("the vantage's seat is lost: its lease has ended")
+
+// seat is a held seat. Writes go one after another, in order; casting holds a
+// token for that, so that waiting ends with the caller's context.
+type seat struct {
+	c       *Cluster
+	vantage regions.Name
+	lease   clientv3.LeaseID
+	rev     int64 // the create revision of the seat's key
+	lost    chan struct{}
+	once    sync.Once
+
+	casting chan struct{} // holds one token
+	// written is what etcd is known to hold, by chunk; a chunk that is not
+	// there is unknown. headDone says that the head is as written.
+	written  map[int]chunk
+	head     head
+	headDone bool
+
+	mu sync.Mutex
+	// rounds are the endpoints' last cast votes; open the suspicions that no
+	// later vote has settled, with the vote that was cast last before.
+	rounds map[regions.EndpointID]cast
+	open   map[regions.EndpointID]cast
+}
+
+func newSeat(c *Cluster, vantage regions.Name, lease clientv3.LeaseID, rev int64) *seat {
+	s := &seat{
+		c: c, vantage: vantage, lease: lease, rev: rev, lost: make(chan struct{}),
+		casting: make(chan struct{}, 1), written: map[int]chunk{},
+		rounds: map[regions.EndpointID]cast{}, open: map[regions.EndpointID]cast{},
+	}
+	s.casting <- struct{}{}
+	return s
+}
+
+// Lost implements prober.Seat.
+func (s *seat) Lost() <-chan struct{} { return s.lost }
+
+func (s *seat) lose() { s.once.Do(func() { close(s.lost) }) }
+
+// Renew implements prober.Seat.
+func (s *seat) Renew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, min(s.c.timeout, s.c.conf.VoteLease/2))
+	defer cancel()
+	_, err := s.c.etcd.KeepAliveOnce(ctx, s.lease)
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		s.lose()
+		return fmt.Errorf("renew the seat of %s: %w", s.vantage, errSeatLost)
+	}
+	if err != nil {
+		return fmt.Errorf("renew the seat of %s: %w", s.vantage, err)
+	}
+	return nil
+}
+
+// Leave implements prober.Seat.
+func (s *seat) Leave(ctx context.Context) error {
+	ctx, cancel := s.c.bound(ctx)
+	defer cancel()
+	_, err := s.c.etcd.Revoke(ctx, s.lease)
+	s.lose()
+	if err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		return fmt.Errorf("leave the seat of %s: %w", s.vantage, err)
+	}
+	return nil
+}
+
+// Suspect implements prober.Seat.
+func (s *seat) Suspect(ctx context.Context, endpoints []regions.EndpointID) error {
+	ctx, cancel := s.c.bound(ctx)
+	defer cancel()
+	var ops []clientv3.Op
+	s.mu.Lock()
+	for _, e := range endpoints {
+		was := s.rounds[e]
+		s.open[e] = was
+		value, err := pack(suspicion{Round: was.Round})
+		if err != nil {
+			s.mu.Unlock()
+			return err
+		}
+		ops = append(ops, clientv3.OpPut(s.c.keys.suspect(s.vantage, e), string(value), clientv3.WithLease(s.lease)))
+	}
+	s.mu.Unlock()
+	if err := s.write(ctx, ops); err != nil {
+		return fmt.Errorf("publish %d suspicions of %s: %w", len(endpoints), s.vantage, err)
+	}
+	return nil
+}
+
+// Cast implements prober.Seat. A chunk is written when a vote's health in it
+// changed, or when a vote settles a suspicion; reasons and rounds travel with
+// it. A suspicion is settled by a vote of a higher round, or of another
+// health, than the one that was cast last before it.
+func (s *seat) Cast(ctx context.Context, b regions.Ballot) error {
+	if len(b.Votes) > maxVotes {
+		return fmt.Errorf("cast %d votes of %s: at most %d are possible", len(b.Votes), s.vantage, maxVotes)
+	}
+	ctx, cancel := s.c.bound(ctx)
+	defer cancel()
+	select {
+	case <-s.casting:
+		defer func() { s.casting <- struct{}{} }()
+	case <-ctx.Done():
+		return fmt.Errorf("cast the votes of %s: %w", s.vantage, ctx.Err())
+	}
+	votes := toCast(b.Votes)
+	settled := s.settled(votes)
+	ops, dirty, err := s.changes(b, votes, settled)
+	if err != nil {
+		return fmt.Errorf("cast the votes of %s: %w", s.vantage, err)
+	}
+	for i := range dirty {
+		delete(s.written, i) // unknown until the write is known to have held
+	}
+	if err := s.write(ctx, ops); err != nil {
+		return fmt.Errorf("cast %d votes of %s: %w", len(b.Votes), s.vantage, err)
+	}
+	for i, c := range dirty {
+		if len(c.Votes) > 0 {
+			s.written[i] = c
+		}
+	}
+	s.note(votes, settled)
+	return nil
+}
+
+// toCast sorts the votes by endpoint, the newest of each only, reasons bounded.
+func toCast(in []regions.Vote) []cast {
+	out := make([]cast, len(in))
+	for i, v := range in {
+		why := v.Why
+		if len(why) > maxWhy {
+			why = strings.ToValidUTF8(why[:maxWhy], "")
+		}
+		out[i] = cast{Endpoint: v.Endpoint, Health: v.Health, Round: v.Round, Why: why}
+	}
+	slices.SortStableFunc(out, func(a, b cast) int {
+		return cmp.Or(cmp.Compare(a.Endpoint, b.Endpoint), cmp.Compare(b.Round, a.Round))
+	})
+	return slices.CompactFunc(out, func(a, b cast) bool { return a.Endpoint == b.Endpoint })
+}
+
+// settled returns the open suspicions that the votes settle; so does a ballot
+// that does not have the endpoint at all.
+func (s *seat) settled(votes []cast) map[regions.EndpointID]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[regions.EndpointID]bool{}
+	for e, was := range s.open {
+		i, found := slices.BinarySearchFunc(votes, e, func(v cast, e regions.EndpointID) int { return cmp.Compare(v.Endpoint, e) })
+		if !found || votes[i].Round > was.Round || votes[i].Health != was.Health {
+			out[e] = true
+		}
+	}
+	return out
+}
+
+// changes returns the operations that make etcd hold the ballot, and the
+// chunks that they write (empty ones are deleted).
+func (s *seat) changes(b regions.Ballot, votes []cast, settled map[regions.EndpointID]bool) ([]clientv3.Op, map[int]chunk, error) {
+	var ops []clientv3.Op
+	dirty := map[int]chunk{}
+	h := head{Suspect: b.Suspect, Why: b.Why}
+	if !s.headDone || s.head != h {
+		value, err := pack(h)
+		if err != nil {
+			return nil, nil, err
+		}
+		ops = append(ops, clientv3.OpPut(s.c.keys.head(s.vantage), string(value), clientv3.WithLease(s.lease)))
+	}
+	s.head, s.headDone = h, false
+	n := 0
+	for part := range slices.Chunk(votes, chunkVotes) {
+		i := n
+		n++
+		if old, known := s.written[i]; known && same(old.Votes, part, settled) {
+			continue
+		}
+		c := chunk{Votes: part}
+		value, err := pack(c)
+		if err != nil {
+			return nil, nil, err
+		}
+		dirty[i] = c
+		ops = append(ops, clientv3.OpPut(s.c.keys.chunk(s.vantage, i), string(value), clientv3.WithLease(s.lease)))
+	}
+	for i := range s.written {
+		if i >= n {
+			dirty[i] = chunk{}
+			ops = append(ops, clientv3.OpDelete(s.c.keys.chunk(s.vantage, i)))
+		}
+	}
+	for e := range settled {
+		ops = append(ops, clientv3.OpDelete(s.c.keys.suspect(s.vantage, e)))
+	}
+	return ops, dirty, nil
+}
+
+// same reports whether what is written says the same as the votes.
+func same(written, votes []cast, settled map[regions.EndpointID]bool) bool {
+	return slices.EqualFunc(written, votes, func(a, b cast) bool {
+		return a.Endpoint == b.Endpoint && a.Health == b.Health && !settled[b.Endpoint]
+	})
+}
+
+// note remembers what was cast.
+func (s *seat) note(votes []cast, settled map[regions.EndpointID]bool) {
+	s.headDone = true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.rounds)
+	for _, v := range votes {
+		s.rounds[v.Endpoint] = cast{Health: v.Health, Round: v.Round, Endpoint: v.Endpoint}
+	}
+	for e := range settled {
+		delete(s.open, e)
+	}
+}
+
+// write makes the operations in as few transactions as etcd takes, each
+// guarded by the seat.
+func (s *seat) write(ctx context.Context, ops []clientv3.Op) error {
+	guard := clientv3.Compare(clientv3.CreateRevision(s.c.keys.seat(s.vantage)), "=", s.rev)
+	for len(ops) > 0 {
+		n, size := 0, 0
+		for n < len(ops) && n < txnOps && (n == 0 || size+len(ops[n].ValueBytes()) <= txnBytes) {
+			size += len(ops[n].ValueBytes())
+			n++
+		}
+		resp, err := s.c.etcd.Txn(ctx).If(guard).Then(ops[:n]...).Commit()
+		if errors.Is(err, rpctypes.ErrLeaseNotFound) || err == nil && !resp.Succeeded {
+			s.lose()
+			return errSeatLost
+		}
+		if err != nil {
+			return err
+		}
+		ops = ops[n:]
+	}
+	return nil
+}

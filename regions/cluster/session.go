@@ -1,0 +1,110 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// session is a lease that is kept alive and knows, on the monotonic clock,
+// until when it surely lives: etcd counts the TTL from when it gets a request,
+// which is not before the request was sent. done is closed before that.
+type session struct {
+	c     *Cluster
+	lease clientv3.LeaseID
+	done  chan struct{}
+	once  sync.Once
+	stop  context.CancelFunc
+
+	mu       sync.Mutex
+	deadline time.Time
+	timer    *time.Timer
+}
+
+// newSession gets a lease and keeps it until end is called, the cluster is
+// closed or the lease is lost.
+func (c *Cluster) newSession(ctx context.Context, ttl time.Duration) (*session, error) {
+	sent := time.Now()
+	req, cancel := c.bound(ctx)
+	defer cancel()
+	resp, err := c.etcd.Grant(req, seconds(ttl))
+	if err != nil {
+		return nil, err
+	}
+	s := &session{c: c, lease: resp.ID, done: make(chan struct{})}
+	granted := time.Duration(resp.TTL) * time.Second
+	s.timer = time.AfterFunc(granted, s.close)
+	s.extend(sent, granted)
+	run, stop := context.WithCancel(c.ctx)
+	s.stop = stop
+	c.wg.Go(func() { s.keep(run, granted) })
+	return s, nil
+}
+
+func (s *session) close() { s.once.Do(func() { close(s.done) }) }
+
+// end stops keeping the lease and revokes it.
+func (s *session) end() {
+	s.stop()
+	s.close()
+	s.timer.Stop()
+	s.c.revoke(s.lease)
+}
+
+// margin is what is left of a lease when done is closed: for the rates of two
+// clocks to differ, and for those who wait on done to stop.
+func margin(ttl time.Duration) time.Duration { return ttl / 8 }
+
+func (s *session) extend(sent time.Time, ttl time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := sent.Add(ttl - margin(ttl)); d.After(s.deadline) {
+		s.deadline = d
+		s.timer.Reset(time.Until(d))
+	}
+}
+
+func (s *session) until() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.deadline
+}
+
+// keep renews the lease four times a TTL, and more often while it fails.
+func (s *session) keep(ctx context.Context, ttl time.Duration) {
+	defer s.stop()
+	wait := ttl / 4
+	for pause(ctx, wait) {
+		select {
+		case <-s.done:
+			return
+		default:
+		}
+		sent := time.Now()
+		try, cancel := context.WithDeadline(ctx, earlier(s.until(), sent.Add(ttl/3)))
+		resp, err := s.c.etcd.KeepAliveOnce(try, s.lease)
+		cancel()
+		switch {
+		case err == nil:
+			s.extend(sent, time.Duration(resp.TTL)*time.Second)
+			wait = ttl / 4
+		case errors.Is(err, rpctypes.ErrLeaseNotFound):
+			s.close()
+			return
+		default:
+			wait = ttl / 20
+		}
+	}
+	s.close()
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
