@@ -85,7 +85,10 @@ func (c *Cluster) sit(ctx context.Context, vantage regions.Name) (*seat, int64, 
 func (c *Cluster) Suspicions(ctx context.Context, vantage regions.Name) <-chan []regions.EndpointID {
 	out := make(chan []regions.EndpointID)
 	s := c.world.subscribe(vantage)
-	c.wg.Go(func() { c.world.forward(ctx, c.ctx.Done(), s, out) })
+	if !c.spawn(func() { c.world.forward(ctx, c.ctx.Done(), s, out) }) {
+		c.world.unsubscribe(s)
+		close(out)
+	}
 	return out
 }
 

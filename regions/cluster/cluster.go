@@ -39,6 +39,20 @@ type Cluster struct {
 	wg     sync.WaitGroup
 	once   sync.Once
 	closed error
+
+	mu     sync.Mutex
+	ending bool // no goroutine starts any more
+}
+
+// spawn runs f in a goroutine that Close waits for. It reports false, and does
+// not run f, once Close has begun.
+func (c *Cluster) spawn(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ending {
+		c.wg.Go(f)
+	}
+	return !c.ending
 }
 
 // Start connects, or embeds a member, as c says. With a single embedded member
@@ -62,8 +76,8 @@ func Start(ctx context.Context, c Config, o Options) (*Cluster, error) {
 	}
 	f := cl.follow(cl.keys.world())
 	f.list, f.events, f.proven = cl.world.reset, cl.world.apply, cl.world.proven
-	cl.wg.Go(func() { _ = f.run(cl.ctx) }) // it ends with cl.ctx only
-	cl.wg.Go(func() {
+	cl.spawn(func() { _ = f.run(cl.ctx) }) // it ends with cl.ctx only
+	cl.spawn(func() {
 		for pause(cl.ctx, cl.world.expire()) {
 		}
 	})
@@ -181,6 +195,9 @@ func readHome(dir string) (string, error) {
 // and leads that were not given up end with their leases.
 func (c *Cluster) Close() error {
 	c.once.Do(func() {
+		c.mu.Lock()
+		c.ending = true
+		c.mu.Unlock()
 		c.cancel()
 		c.closed = c.etcd.Close()
 		if errors.Is(c.closed, context.Canceled) {

@@ -180,7 +180,7 @@ func (l *lead) raise(ctx context.Context, name string) error {
 
 // watchKey ends the lead when its key goes, however it goes.
 func (l *lead) watchKey() {
-	l.c.wg.Go(func() {
+	l.c.spawn(func() {
 		ctx, cancel := context.WithCancel(l.c.ctx)
 		defer cancel()
 		watch := l.c.etcd.Watch(ctx, l.key, clientv3.WithRev(l.rev+1), clientv3.WithFilterPut())

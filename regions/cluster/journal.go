@@ -170,8 +170,7 @@ func (j *journal) add(k journalKey) {
 	j.keys = append(j.keys, k)
 	j.bytes += k.size
 	if cut := j.surplus(); cut > 0 && !j.busy {
-		j.busy = true
-		j.c.wg.Go(func() { j.prune(cut) })
+		j.busy = j.c.spawn(func() { j.prune(cut) })
 	}
 }
 

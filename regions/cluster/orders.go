@@ -184,7 +184,7 @@ func (c *Cluster) Notes(ctx context.Context, limit int) ([]Note, error) {
 // pruneNotes deletes the oldest notes in the background when there are more
 // than maxNotes.
 func (c *Cluster) pruneNotes() {
-	c.wg.Go(func() {
+	c.spawn(func() {
 		ctx, cancel := context.WithTimeout(c.ctx, c.timeout)
 		defer cancel()
 		if err := c.cutNotes(ctx); err != nil && c.ctx.Err() == nil {

@@ -41,7 +41,10 @@ func (c *Cluster) newSession(ctx context.Context, ttl time.Duration) (*session, 
 	s.extend(sent, granted)
 	run, stop := context.WithCancel(c.ctx)
 	s.stop = stop
-	c.wg.Go(func() { s.keep(run, granted) })
+	if !c.spawn(func() { s.keep(run, granted) }) {
+		stop()
+		s.close()
+	}
 	return s, nil
 }
 
