@@ -124,6 +124,17 @@ func (q Quorum) decide(said map[Name]checks.Health) checks.Health {
 	return checks.Unknown
 }
 
+// Without reports whether the vantages that are left when one is lost can
+// still make a verdict, and how many they are (DESIGN, property 11).
+func (q Quorum) Without(lost Name) (left int, decide bool) {
+	for _, name := range q.sorted() {
+		if name != lost {
+			left++
+		}
+	}
+	return left, left >= q.Need && left >= q.MinVoters
+}
+
 // supports reports whether a vote of h was counted towards verdict.
 func supports(h, verdict checks.Health) bool {
 	switch verdict {

@@ -1,11 +1,15 @@
 package steering_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"github.com/veerdns/veer/checks"
+	"github.com/veerdns/veer/regions/regionstest"
 	"github.com/veerdns/veer/regions/steering"
 )
 
@@ -59,4 +63,70 @@ func TestSteadyTTLIsTheLargest(t *testing.T) {
 			t.Fatalf("a TTL of %d would hold too, %d was chosen", ttl+1, ttl)
 		}
 	})
+}
+
+// timeline plays one region's loss against the timings: when the needed votes
+// are in, when a leader has them, when the last cached answer is gone. Each
+// vantage is caught at any phase of its schedule, each probe takes up to its
+// time-out, and rise and fall are the real ones.
+func timeline(t *rapid.T, timings steering.Timings, survivors, need int, ttl uint32) time.Duration {
+	upTo := func(name string, most time.Duration) time.Duration {
+		return time.Duration(rapid.Int64Range(0, int64(most)).Draw(t, name))
+	}
+	th := checks.Thresholds{Fall: timings.Fall, Rise: 3, OK: 3}
+	var votes []time.Duration
+	for range survivors {
+		at := upTo("phase", timings.Interval)
+		track := checks.Track{State: checks.Up}
+		for {
+			at += upTo("probe", timings.Timeout)
+			if track = track.Observe(th, checks.Result{Health: checks.Down}); track.State == checks.Down {
+				break
+			}
+			at += timings.Recheck
+		}
+		votes = append(votes, at+upTo("vote written", timings.Write)+upTo("vote sent", timings.RTT))
+	}
+	slices.Sort(votes)
+	decided := max(votes[need-1], upTo("new leader", timings.Leader))
+	committed := decided + upTo("commit", timings.Write) + upTo("told", timings.RTT)
+	return committed + upTo("queue", timings.Queue) + upTo("propagation", timings.Propagation) + upTo("ttl", time.Duration(ttl)*time.Second)
+}
+
+// coversTimelines is property 11's time: no timeline is longer than the sum.
+func coversTimelines(t *rapid.T, sum func(steering.Timings, uint32) time.Duration) error {
+	ms := func(name string) time.Duration {
+		return time.Duration(rapid.IntRange(0, 9_000).Draw(t, name)) * time.Millisecond
+	}
+	timings := steering.Timings{Interval: ms("interval"), Timeout: ms("timeout"), Recheck: ms("recheck"),
+		Fall: rapid.IntRange(1, 5).Draw(t, "fall"), RTT: ms("rtt"), Write: ms("write"), Leader: ms("leader"),
+		Queue: ms("queue"), Propagation: ms("propagation")}
+	survivors := rapid.IntRange(1, 5).Draw(t, "survivors")
+	ttl := rapid.Uint32Range(0, 10).Draw(t, "ttl seconds")
+	took := timeline(t, timings, survivors, rapid.IntRange(1, survivors).Draw(t, "need"), ttl)
+	if most := sum(timings, ttl); took > most {
+		return fmt.Errorf("%+v with a TTL of %d took %s, the budget is %s", timings, ttl, took, most)
+	}
+	return nil
+}
+
+func TestProperty11TheBudgetCoversEveryTimeline(t *testing.T) {
+	regionstest.Holds(t, func(rt *rapid.T) error {
+		return coversTimelines(rt, func(ts steering.Timings, ttl uint32) time.Duration { return ts.WithTTL(ttl, 0).Total })
+	})
+}
+
+// TestMutantsOfTheBudget drops one term at a time.
+func TestMutantsOfTheBudget(t *testing.T) {
+	without := func(change func(*steering.Timings)) func(*rapid.T) error {
+		return func(rt *rapid.T) error {
+			return coversTimelines(rt, func(ts steering.Timings, ttl uint32) time.Duration {
+				change(&ts)
+				return ts.WithTTL(ttl, 0).Total
+			})
+		}
+	}
+	regionstest.Caught(t, searches, "11: one failure is enough", without(func(ts *steering.Timings) { ts.Fall = 1 }))
+	regionstest.Caught(t, searches, "11: the interval is forgotten", without(func(ts *steering.Timings) { ts.Interval = 0 }))
+	regionstest.Caught(t, searches, "11: leaders live for ever", without(func(ts *steering.Timings) { ts.Leader = 0 }))
 }

@@ -43,6 +43,9 @@ func TestMutants(t *testing.T) {
 		{"9: a freeze thaws", overridesWin, ignores(steering.Freeze), q},
 		{"9: a drain is ignored", overridesWin, ignores(steering.Drain), q},
 		{"10: capacity is ignored", noMoveBeyondCapacity, ignoresDemand, q},
+		{"11: all must vote", lostRegionIsLeft, d, allMustVote},
+		{"11: holds the departure", lostRegionIsLeft, holdsDeparture, q},
+		{"11: the survivors are enough", lostRegionIsLeft, d, liveDenominator},
 		{"wake: never wakes", wakesInTime, neverWakes, q},
 	} {
 		regionstest.Caught(t, searches, m.name, func(rt *rapid.T) error {
@@ -119,6 +122,11 @@ func liveDenominator(q regions.Quorum, id regions.EndpointID, votes []regions.Vo
 		}
 	}
 	q.Vantages, q.Need, q.MinVoters = live, len(live)/2+1, 1
+	return q.Tally(id, votes)
+}
+
+func allMustVote(q regions.Quorum, id regions.EndpointID, votes []regions.Vote) regions.Verdict {
+	q.Need = len(q.Vantages)
 	return q.Tally(id, votes)
 }
 

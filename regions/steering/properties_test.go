@@ -43,6 +43,7 @@ func TestProperty5OnlyReturnsAreDelayed(t *testing.T)   { check(t, onlyReturnsAr
 func TestProperty7ReplayDecidesTheSame(t *testing.T)    { check(t, replayDecidesTheSame) }
 func TestProperty9OverridesWin(t *testing.T)            { check(t, overridesWin) }
 func TestProperty10NoMoveBeyondCapacity(t *testing.T)   { check(t, noMoveBeyondCapacity) }
+func TestProperty11ALostRegionIsLeft(t *testing.T)      { check(t, lostRegionIsLeft) }
 func TestWakeAtIsWhenTheAnswerChangesNext(t *testing.T) { check(t, wakesInTime) }
 
 func orderNeverMatters(t *rapid.T, sc scene, dec decide, tal tally) ([]step, error) {
@@ -425,6 +426,51 @@ func wakesInTime(t *rapid.T, sc scene, dec decide, tal tally) ([]step, error) {
 		later.Now += time.Duration(rapid.Int64Range(0, int64(wait)).Draw(t, "wait"))
 		if was, is := data(s.out), data(dec(later)); !slices.Equal(was, is) {
 			return steps, fmt.Errorf("step %d: the answer changed %s later, before WakeAt %s:\n%v\n%v", i, later.Now-s.in.Now, s.out.WakeAt, was, is)
+		}
+	}
+	return steps, nil
+}
+
+// lostRegionIsLeft takes a whole region away at the end of the story: its
+// endpoints are down for all others, its vantage is silent, and no override is
+// in force. Where the quorum that validation computes still decides, the answer
+// leaves the region, if another pool is up; where it does not, nothing is
+// called down, which is what validation says. How long it takes is the
+// budget's matter (cmd/veer/config).
+func lostRegionIsLeft(t *rapid.T, sc scene, dec decide, tal tally) ([]step, error) {
+	steps := sc.play(dec, tal, false)
+	last := steps[len(steps)-1]
+	i := rapid.IntRange(0, 2).Draw(t, "lost")
+	lost, vantage := regions.Name(fmt.Sprintf("r%d", i)), regions.Name(fmt.Sprintf("v%d", i))
+	truth := last.beat.truth
+	for _, svc := range sc.policy.Services {
+		for _, e := range poolOf(svc, lost).Endpoints {
+			truth[e.ID] = checks.Down
+		}
+	}
+	end := step{in: last.in, beat: beat{truth: truth, faulty: map[regions.Name]fault{vantage: {silent: true}}}}
+	end.in.Prev, end.in.Overrides, end.in.Verdicts, end.in.Suspects = through(last.out.Next), nil, nil, nil
+	votes := sc.votes(end.beat, false, 99)
+	for _, id := range sc.endpoints {
+		end.in.Verdicts = append(end.in.Verdicts, tal(sc.quorum, id, votes[id]))
+	}
+	end.out = dec(end.in)
+	_, decides := sc.quorum.Without(vantage)
+	for _, svc := range sc.policy.Services {
+		p := poolOf(svc, lost)
+		if len(p.Endpoints) == 0 {
+			continue
+		}
+		switch verdict := poolVerdict(end, p); {
+		case decides && verdict != checks.Down:
+			return steps, fmt.Errorf("%s is lost, the quorum without %s decides, and %s is called %s", lost, vantage, svc.Name, verdict)
+		case !decides && verdict == checks.Down:
+			return steps, fmt.Errorf("%s is lost, validation says that nothing can be decided, and it is called down", lost)
+		case !decides:
+			continue
+		}
+		if err := departsAtOnce(end, svc); err != nil {
+			return steps, fmt.Errorf("%s is lost: %w", lost, err)
 		}
 	}
 	return steps, nil

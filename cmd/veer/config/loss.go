@@ -57,19 +57,16 @@ func (c *Config) RegionLoss() []RegionLoss {
 // votesWithout says why the vantages that are left cannot decide, or "".
 func (c *Config) votesWithout(s Service, lost regions.Name) string {
 	q, ok := c.quorum(s)
-	left := len(c.Vantages)
-	if slices.Contains(c.Vantages, lost) {
-		left--
-	}
+	left, decide := q.Without(lost)
 	switch {
 	case !ok:
 		return "its quorum is not valid"
+	case decide:
+		return ""
 	case left < q.Need:
 		return fmt.Sprintf("%s left, and the quorum needs %d votes: add a vantage elsewhere (a witness)", vantages(left), q.Need)
-	case left < q.MinVoters:
-		return fmt.Sprintf("%s left, and min_voters is %d: add a vantage elsewhere (a witness)", vantages(left), q.MinVoters)
 	}
-	return ""
+	return fmt.Sprintf("%s left, and min_voters is %d: add a vantage elsewhere (a witness)", vantages(left), q.MinVoters)
 }
 
 func vantages(n int) string {
