@@ -183,12 +183,17 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// load reads the shards of the ledger, trying again until ctx ends.
+// load reads the shards of the ledger, trying again until ctx ends. A shard
+// that cannot be read is left alone: it is taken as missing, and no commit can
+// replace what exists.
 func (r *reign) load(ctx context.Context) error {
 	pause := retryFirst
 	for {
 		stored, err := r.o.Ledger.Shards(ctx)
-		if err == nil {
+		if err == nil || len(stored) > 0 {
+			if err != nil {
+				r.o.Log.Error().Err(err).Msg("parts of the ledger cannot be read; their answers stay as they are")
+			}
 			for _, v := range stored {
 				if v.ID < 0 || v.ID >= steering.Shards {
 					return fmt.Errorf("the ledger holds shard %d: expected 0 to %d; was it written by another version?", v.ID, steering.Shards-1)

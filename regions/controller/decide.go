@@ -139,13 +139,13 @@ func (r *reign) reload(ctx context.Context, sh *shard) error {
 	tx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	stored, err := r.o.Ledger.Shards(tx)
-	if err != nil {
+	i := slices.IndexFunc(stored, func(v Versioned) bool { return v.ID == sh.id })
+	if err != nil && i < 0 {
 		sh.retry(r.now())
 		r.o.Log.Warn().Err(err).Int("shard", sh.id).Msg("cannot read the ledger, trying again")
 		return nil
 	}
 	wrote := sh.wrote
-	i := slices.IndexFunc(stored, func(v Versioned) bool { return v.ID == sh.id })
 	if i < 0 {
 		sh.at, sh.kept, sh.dirty = 0, steering.Shard{ID: sh.id}, true
 		sh.causes.add("the shard was deleted")

@@ -1,0 +1,260 @@
+// Package daemon is `veer run`: it wires the parts of one process together,
+// starts them in order, and stops them in reverse.
+//
+// The order is: the authority, which serves the last good answers from its
+// snapshot before anything else is up; the API on the unix socket; the
+// cluster; the prober; the controller. An error in a part ends the process,
+// but for the cluster's while an authority serves: losing etcd changes no
+// answer.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/veerdns/veer/cmd/veer/config"
+	"github.com/veerdns/veer/providers/authority"
+	"github.com/veerdns/veer/regions/cluster"
+	"github.com/veerdns/veer/regions/controller"
+	"github.com/veerdns/veer/regions/steering"
+)
+
+// The roles.
+const (
+	RoleAll        = "all"
+	RoleProber     = "prober"
+	RoleController = "controller"
+	RoleAuthority  = "authority"
+	// RoleWitness votes and keeps an etcd member, and has no endpoints.
+	RoleWitness = "witness"
+)
+
+// Roles returns every role.
+func Roles() []string {
+	return []string{RoleProber, RoleController, RoleAuthority, RoleWitness, RoleAll}
+}
+
+// The stages of a start, in order, as Hooks.Started names them.
+const (
+	StageAuthority  = "authority"
+	StageAPI        = "api"
+	StageCluster    = "cluster"
+	StageProber     = "prober"
+	StageController = "controller"
+)
+
+// stopWithin bounds the shutdown.
+const stopWithin = 10 * time.Second
+
+// Options are what a daemon needs.
+type Options struct {
+	Config *config.Config
+	// ConfigPath is shown in messages.
+	ConfigPath string
+	// Roles are what this process does; empty is all.
+	Roles   []string
+	Version string
+	Log     zerolog.Logger
+	// Hooks are for tests.
+	Hooks Hooks
+}
+
+// Hooks tell a test where a process is. Each is called in the way of the work:
+// a hook that blocks holds it up.
+type Hooks struct {
+	// Started is called when a stage of the start is done.
+	Started func(stage string)
+	// AfterCommit is called when the ledger has agreed on a shard.
+	AfterCommit func(steering.Shard)
+	// BeforeSwap is called when shards were heard of, before the authority
+	// serves them.
+	BeforeSwap func([]steering.Shard)
+	// Serving is called with the authority's addresses when it serves.
+	Serving func(addresses []string)
+}
+
+// daemon is one process.
+type daemon struct {
+	o       Options
+	c       *config.Config
+	roles   map[string]bool
+	began   time.Time
+	parts   *parts
+	servers []*server
+	scene   *scene
+	cluster atomic.Pointer[cluster.Cluster] // nil until it is up
+}
+
+// server is one authority with the services that it answers for.
+type server struct {
+	*authority.Server
+	name string
+	// foreign are services that the config gives to other providers only.
+	foreign map[string]bool
+}
+
+// Signals returns a context that ends at the first SIGINT or SIGTERM; a second
+// one then ends the process at once.
+func Signals(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(parent, syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// Run runs until ctx ends, and then returns nil after a clean stop, or until a
+// part fails. It returns within 10 s of the end of ctx.
+func Run(ctx context.Context, o Options) (err error) {
+	d, err := newDaemon(o)
+	if err != nil {
+		return err
+	}
+	lock, err := lockFolder(d.c.Host.DataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	err = d.start(ctx)
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case err = <-d.parts.failed:
+		}
+	}
+	if ctx.Err() != nil {
+		err = nil
+		d.o.Log.Info().Msg("stopping")
+	}
+	return errors.Join(err, d.parts.stop(stopWithin))
+}
+
+func newDaemon(o Options) (*daemon, error) {
+	d := &daemon{o: o, c: o.Config, roles: map[string]bool{}, began: time.Now(), parts: newParts(o.Log)}
+	d.scene = newScene(d.c, d.c.Policy())
+	given := o.Roles
+	if len(given) == 0 {
+		given = []string{RoleAll}
+	}
+	for _, r := range given {
+		if !slices.Contains(Roles(), r) {
+			return nil, fmt.Errorf("role %q: expected one of %v", r, Roles())
+		}
+		switch r {
+		case RoleAll:
+			d.roles[RoleProber], d.roles[RoleController], d.roles[RoleAuthority] = true, true, true
+		case RoleWitness:
+			d.roles[RoleProber] = true
+		default:
+			d.roles[r] = true
+		}
+	}
+	if d.roles[RoleProber] && !slices.Contains(d.c.Vantages, d.c.Host.Region) {
+		return nil, fmt.Errorf("%s: host.region is %q, which is none of the vantages %v: set it in host.yaml or VEER_REGION, or run without the role prober", o.ConfigPath, d.c.Host.Region, d.c.Vantages)
+	}
+	if err := os.MkdirAll(d.c.Host.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the data folder: %w", err)
+	}
+	return d, nil
+}
+
+// start starts the parts that the roles ask for, in order.
+func (d *daemon) start(ctx context.Context) error {
+	for _, stage := range []struct {
+		name  string
+		begin func(context.Context) error
+	}{
+		{StageAuthority, d.startAuthority},
+		{StageAPI, d.startAPI},
+		{StageCluster, d.startCluster},
+		{StageProber, d.startProber},
+		{StageController, d.startController},
+	} {
+		if err := stage.begin(ctx); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if d.o.Hooks.Started != nil {
+			d.o.Hooks.Started(stage.name)
+		}
+	}
+	d.o.Log.Info().Str("region", string(d.c.Host.Region)).Strs("roles", d.roleNames()).
+		Str("version", d.o.Version).Str("config", d.c.Hash()).Msg("veer runs")
+	return nil
+}
+
+func (d *daemon) roleNames() []string {
+	var names []string
+	for _, r := range []string{RoleProber, RoleController, RoleAuthority} {
+		if d.roles[r] {
+			names = append(names, r)
+		}
+	}
+	return names
+}
+
+// startAuthority serves what the snapshot holds, or on the very first start
+// what is decided when nothing is known.
+func (d *daemon) startAuthority(ctx context.Context) error {
+	if !d.roles[RoleAuthority] {
+		return nil
+	}
+	first := steering.Decide(steering.Input{Policy: d.c.Policy()}).Answers
+	var addresses []string
+	for _, p := range d.c.Providers {
+		if p.Authority == nil {
+			continue
+		}
+		s := &server{name: p.Name, foreign: d.foreign(p)}
+		var err error
+		s.Server, err = authority.New(*p.Authority, authority.Options{
+			DataDir: d.folder(p.Name), Start: s.own(first), Log: d.o.Log.With().Str("part", "authority").Str("provider", p.Name).Logger(),
+		})
+		if err != nil {
+			return fmt.Errorf("authority %s: %w", p.Name, err)
+		}
+		d.parts.start("authority "+p.Name, s.Run)
+		select {
+		case <-s.Ready():
+		case err := <-d.parts.failed:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		d.servers = append(d.servers, s)
+		for _, a := range s.Addrs() {
+			addresses = append(addresses, a.String())
+			d.o.Log.Info().Str("provider", p.Name).Str("address", a.Network()+" "+a.String()).Msg("serving DNS")
+		}
+	}
+	if d.o.Hooks.Serving != nil && len(addresses) > 0 {
+		d.o.Hooks.Serving(addresses)
+	}
+	return nil
+}
+
+// startController starts the candidate.
+func (d *daemon) startController(context.Context) error {
+	if !d.roles[RoleController] {
+		return nil
+	}
+	cl := d.cluster.Load()
+	c := controller.New(controller.Options{
+		Name: string(d.c.Host.Region), Owner: d.c.Owner,
+		Policy: d.c.Policy(), Quorums: d.c.Quorums(), Vantages: d.c.Vantages, Calendar: d.c.Calendar,
+		World: cl, Elector: cl, Ledger: cl, Reconcile: d.c.Reconcile.Schedule(),
+		ConfigHash: d.c.Hash(), Version: d.o.Version,
+		Log: d.o.Log.With().Str("part", "controller").Logger(), AfterCommit: d.o.Hooks.AfterCommit,
+	})
+	d.parts.start("controller", c.Run)
+	return nil
+}

@@ -1,0 +1,192 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/veerdns/veer/checks"
+	"github.com/veerdns/veer/checks/dnscheck"
+	"github.com/veerdns/veer/checks/execcheck"
+	"github.com/veerdns/veer/checks/httpcheck"
+	"github.com/veerdns/veer/checks/tcpcheck"
+	"github.com/veerdns/veer/cmd/veer/config"
+	"github.com/veerdns/veer/regions/cluster"
+	"github.com/veerdns/veer/regions/prober"
+	"github.com/veerdns/veer/regions/steering"
+)
+
+// The pauses between tries to join the cluster.
+const (
+	rejoinFirst = 250 * time.Millisecond
+	rejoinMost  = 15 * time.Second
+)
+
+// startCluster joins the cluster, trying again for as long as it takes where
+// the cluster is another process's or an authority serves meanwhile.
+func (d *daemon) startCluster(ctx context.Context) error {
+	cl, err := d.join(ctx)
+	if err != nil {
+		return err
+	}
+	d.cluster.Store(cl)
+	d.parts.start("cluster", func(ctx context.Context) error {
+		<-ctx.Done()
+		if err := cl.Close(); err != nil {
+			return fmt.Errorf("closing the cluster: %w", err)
+		}
+		return nil
+	})
+	d.parts.start("votes watch", func(ctx context.Context) error { d.scene.watch(ctx, cl); return nil })
+	d.parts.start("ledger watch", func(ctx context.Context) error { return d.follow(ctx, cl) })
+	return nil
+}
+
+// join tries until it has joined, ctx ends, or a part fails.
+func (d *daemon) join(ctx context.Context) (*cluster.Cluster, error) {
+	patient := d.roles[RoleAuthority] || len(d.c.Cluster.Endpoints) > 0
+	o := cluster.Options{
+		Owner: d.c.Owner, Name: string(d.c.Host.Region), DataDir: d.c.Host.DataDir,
+		TLS: cluster.TLS{CAFile: d.c.Host.TLS.CAFile, CertFile: d.c.Host.TLS.CertFile, KeyFile: d.c.Host.TLS.KeyFile},
+		Log: d.o.Log.With().Str("part", "cluster").Logger(),
+	}
+	for pause := rejoinFirst; ; pause = min(2*pause, rejoinMost) {
+		cl, err := cluster.Start(ctx, d.c.Cluster, o)
+		if err == nil {
+			return cl, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if !patient {
+			return nil, fmt.Errorf("joining the cluster: %w", err)
+		}
+		d.scene.lost(err)
+		d.o.Log.Error().Err(err).Dur("again_in_ms", pause).Msg("cannot join the cluster; answers stay as they are")
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case err := <-d.parts.failed:
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// follow hands each version of a shard to the scene and to the authorities. A
+// watch that breaks is begun again; the answers stay meanwhile.
+func (d *daemon) follow(ctx context.Context, cl *cluster.Cluster) error {
+	for pause := rejoinFirst; ; pause = min(2*pause, rejoinMost) {
+		err := cl.WatchShards(ctx, func(shards []steering.Shard) {
+			pause = rejoinFirst
+			d.scene.heard(shards)
+			if d.o.Hooks.BeforeSwap != nil {
+				d.o.Hooks.BeforeSwap(shards)
+			}
+			for _, s := range d.servers {
+				s.update(shards)
+			}
+		})
+		if ctx.Err() != nil {
+			return nil
+		}
+		d.o.Log.Error().Err(err).Msg("the watch of the ledger broke; answers stay as they are")
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// update serves shards, without the services of other providers.
+func (s *server) update(shards []steering.Shard) {
+	own := make([]steering.Shard, len(shards))
+	for i, sh := range shards {
+		sh.Answers = s.own(sh.Answers)
+		own[i] = sh
+	}
+	s.Update(own)
+}
+
+func (s *server) own(answers []steering.Answer) []steering.Answer {
+	out := make([]steering.Answer, 0, len(answers))
+	for _, a := range answers {
+		if !s.foreign[a.Name] {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// foreign are the services that the config gives to other providers only.
+func (d *daemon) foreign(p config.Provider) map[string]bool {
+	out := map[string]bool{}
+	for _, s := range d.c.Services {
+		listed := len(s.Providers) == 0
+		for _, name := range s.Providers {
+			listed = listed || name == p.Name
+		}
+		if !listed {
+			out[s.Name] = true
+		}
+	}
+	return out
+}
+
+// startProber starts this region's vantage.
+func (d *daemon) startProber(context.Context) error {
+	if !d.roles[RoleProber] {
+		return nil
+	}
+	endpoints, err := jobsOf(d.c.Endpoints())
+	if err != nil {
+		return err
+	}
+	references, err := jobsOf(d.c.ReferenceProbes())
+	if err != nil {
+		return err
+	}
+	p, err := prober.New(prober.Options{
+		Vantage: d.c.Host.Region, Jobs: endpoints, References: references, Booth: d.cluster.Load(),
+		Log: d.o.Log.With().Str("part", "prober").Logger(), Seed: uint64(d.began.UnixNano()),
+	})
+	if err != nil {
+		return err
+	}
+	d.parts.start("prober", p.Run)
+	return nil
+}
+
+// jobsOf makes the jobs of what the config lists.
+func jobsOf(probes []config.Probe) ([]prober.Job, error) {
+	out := make([]prober.Job, 0, len(probes))
+	for _, p := range probes {
+		checker, err := checkerOf(p.Monitor)
+		if err != nil {
+			return nil, fmt.Errorf("the monitor of %s: %w", p.Endpoint, err)
+		}
+		job := prober.Job{Endpoint: p.Endpoint, Target: p.Target, Monitor: p.Monitor.MonitorConfig, Prober: checker}
+		if w, ok := checker.(checks.Watcher); ok && p.Monitor.Watch {
+			job.Watcher = w
+		}
+		out = append(out, job)
+	}
+	return out, nil
+}
+
+// checkerOf makes the checker of a monitor's kind.
+func checkerOf(m config.Monitor) (checks.Prober, error) {
+	switch {
+	case m.HTTP != nil:
+		return httpcheck.New(*m.HTTP)
+	case m.TCP != nil:
+		return tcpcheck.New(*m.TCP)
+	case m.DNS != nil:
+		return dnscheck.New(*m.DNS)
+	case m.Exec != nil:
+		return execcheck.New(*m.Exec)
+	}
+	return nil, errors.New("it has no kind")
+}

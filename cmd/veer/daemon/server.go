@@ -1,0 +1,220 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/user"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/veerdns/veer/cmd/veer/api"
+	"github.com/veerdns/veer/providers"
+	"github.com/veerdns/veer/regions/cluster"
+	"github.com/veerdns/veer/regions/controller"
+	"github.com/veerdns/veer/regions/steering"
+)
+
+// Bounds of the API.
+const (
+	apiTimeout     = 30 * time.Second
+	journalDefault = 100
+	journalMost    = 10_000
+)
+
+// startAPI serves the API on the unix socket.
+func (d *daemon) startAPI(context.Context) error {
+	l, err := listenAPI(d.c.Host.DataDir)
+	if err != nil {
+		return err
+	}
+	s := &http.Server{
+		Handler: d.handler(), ConnContext: withPeer,
+		ReadTimeout: apiTimeout, WriteTimeout: 2 * apiTimeout, IdleTimeout: apiTimeout, MaxHeaderBytes: 16 << 10,
+	}
+	d.parts.start("api", func(ctx context.Context) error {
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(l) }()
+		select {
+		case err := <-served:
+			return fmt.Errorf("serving the API: %w", err)
+		case <-ctx.Done():
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if s.Shutdown(ctx) != nil {
+			_ = s.Close() // requests that are still running are cut off
+		}
+		<-served
+		return nil
+	})
+	return nil
+}
+
+// handler routes the requests of package api.
+func (d *daemon) handler() http.Handler {
+	mux := http.NewServeMux()
+	route := func(pattern string, f func(r *http.Request) (any, *api.Problem)) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := context.WithTimeout(r.Context(), apiTimeout)
+			defer cancel()
+			r.Body = http.MaxBytesReader(w, r.Body, api.MaxRequest)
+			out, problem := f(r.WithContext(ctx))
+			if problem != nil {
+				d.reply(w, problem.Code, problem)
+				return
+			}
+			d.reply(w, http.StatusOK, out)
+		})
+	}
+	route("GET /v1/status", func(r *http.Request) (any, *api.Problem) { return d.status(r.Context()), nil })
+	route("GET /v1/explain/{name}", d.handleExplain)
+	route("GET /v1/journal", d.handleJournal)
+	route("GET /v1/orders", d.handleOrders)
+	route("POST /v1/orders", func(r *http.Request) (any, *api.Problem) { return d.handleOrder(r, d.give) })
+	route("DELETE /v1/orders", func(r *http.Request) (any, *api.Problem) { return d.handleOrder(r, d.end) })
+	route("/", func(r *http.Request) (any, *api.Problem) {
+		return nil, &api.Problem{Code: http.StatusNotFound, What: fmt.Sprintf("%s %s is not part of the API", r.Method, r.URL.Path),
+			Hint: "are the command and the daemon the same version?"}
+	})
+	return mux
+}
+
+// reply writes JSON. That the other side is gone is no error of the daemon.
+func (d *daemon) reply(w http.ResponseWriter, code int, out any) {
+	b, err := json.Marshal(out)
+	if err != nil {
+		d.o.Log.Error().Err(err).Msg("cannot write an API reply")
+		code, b = http.StatusInternalServerError, []byte(`{"error":"the daemon cannot write its reply; its log says why"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	if _, err := w.Write(append(b, '\n')); err != nil {
+		d.o.Log.Debug().Err(err).Msg("an API client left before its reply")
+	}
+}
+
+func (d *daemon) handleExplain(r *http.Request) (any, *api.Problem) {
+	var at time.Time
+	if text := r.URL.Query().Get("at"); text != "" {
+		var err error
+		if at, err = time.Parse(time.RFC3339Nano, text); err != nil {
+			return nil, bad("at=%q: expected a time like 2026-01-31T03:00:00Z", text)
+		}
+	}
+	e, problem := d.explain(r.Context(), r.PathValue("name"), at)
+	return e, problem
+}
+
+func (d *daemon) handleJournal(r *http.Request) (any, *api.Problem) {
+	q := cluster.JournalQuery{Limit: journalDefault}
+	if text := r.URL.Query().Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > journalMost {
+			return nil, bad("limit=%q: expected a number from 1 to %d", text, journalMost)
+		}
+		q.Limit = n
+	}
+	if name := r.URL.Query().Get("name"); name != "" {
+		q.Service = providers.CanonicalName(name)
+	}
+	cl := d.cluster.Load()
+	if cl == nil {
+		return nil, &api.Problem{Code: http.StatusServiceUnavailable, What: "the journal cannot be read: the cluster is not joined", Hint: "veer status says why"}
+	}
+	entries, err := cl.Journal(r.Context(), q)
+	if err != nil && len(entries) == 0 {
+		return nil, failed(err)
+	}
+	if err != nil {
+		d.o.Log.Warn().Err(err).Msg("cannot read all of the journal")
+	}
+	if entries == nil {
+		entries = []steering.Entry{}
+	}
+	return entries, nil
+}
+
+func (d *daemon) handleOrders(*http.Request) (any, *api.Problem) {
+	orders := d.picture().view.Overrides
+	if orders == nil {
+		orders = []controller.Order{}
+	}
+	return orders, nil
+}
+
+// handleOrder reads an order strictly and gives it to do. Who is the user at
+// the other end of the socket, unless the request says so.
+func (d *daemon) handleOrder(r *http.Request, do func(context.Context, api.OrderRequest, bool) (api.OrderResult, *api.Problem)) (any, *api.Problem) {
+	dry := false
+	switch text := r.URL.Query().Get("dry_run"); text {
+	case "", "false":
+	case "true":
+		dry = true
+	default:
+		return nil, bad("dry_run=%q: expected true or false", text)
+	}
+	var req api.OrderRequest
+	dec := json.NewDecoder(r.Body)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&req); err != nil {
+		return nil, badBody(err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, bad("the body goes on after the order: expected one JSON object")
+	}
+	if req.By == "" {
+		req.By = peer(r.Context())
+	}
+	return do(r.Context(), req, dry)
+}
+
+func badBody(err error) *api.Problem {
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return &api.Problem{Code: http.StatusRequestEntityTooLarge, What: fmt.Sprintf("the body is larger than %d bytes", large.Limit)}
+	}
+	return bad("the body is not an order: %v", err)
+}
+
+// peerKey is where withPeer keeps who is at the other end.
+type peerKey struct{}
+
+// withPeer notes the user at the other end of a connection: net/http offers
+// only the context to carry what belongs to a connection.
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	conn, ok := c.(*net.UnixConn)
+	if !ok {
+		return ctx
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return ctx
+	}
+	var cred *unix.Ucred
+	var credErr error
+	err = raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	if err != nil || credErr != nil {
+		return ctx
+	}
+	return context.WithValue(ctx, peerKey{}, int(cred.Uid))
+}
+
+// peer is the name of the user at the other end, or the number.
+func peer(ctx context.Context) string {
+	uid, ok := ctx.Value(peerKey{}).(int)
+	if !ok {
+		return "unknown"
+	}
+	id := strconv.Itoa(uid)
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username
+	}
+	return "uid " + id
+}
