@@ -35,6 +35,7 @@ type seat struct {
 	next    []regions.Vote // scratch of observe
 	verdict regions.Verdict
 	suspect bool
+	voted   bool // in the view that is being observed
 	// stir is the Now at which the first suspicion or vote came that has not
 	// led to a unanimous verdict yet; 0 is none.
 	stir time.Duration
@@ -131,8 +132,10 @@ func (f *floor) observeVotes(at int, now time.Duration) {
 	if slices.EqualFunc(s.votes, s.next, func(a, b regions.Vote) bool {
 		return a.Vantage == b.Vantage && a.Health == b.Health
 	}) {
+		s.voted = false
 		return
 	}
+	s.voted = true
 	said := f.said(s)
 	s.votes, s.next = s.next, s.votes
 	s.verdict = s.quorum.Tally(s.id, s.votes)
@@ -201,7 +204,9 @@ func (f *floor) observeSuspects(suspects []regions.EndpointID, now time.Duration
 		}
 		for _, id := range s.shards {
 			f.shards[id].dirty = true
-			f.shards[id].causes.add(text)
+			if !s.voted { // else the vote says more
+				f.shards[id].causes.add(text)
+			}
 		}
 	}
 }

@@ -78,6 +78,8 @@ type Hooks struct {
 	// BeforeSwap is called when shards were heard of, before the authority
 	// serves them.
 	BeforeSwap func([]steering.Shard)
+	// Swapped is called when the authority serves them.
+	Swapped func([]steering.Shard)
 	// Serving is called with the authority's addresses when it serves.
 	Serving func(addresses []string)
 }

@@ -87,6 +87,9 @@ func (d *daemon) follow(ctx context.Context, cl *cluster.Cluster) error {
 			for _, s := range d.servers {
 				s.update(shards)
 			}
+			if d.o.Hooks.Swapped != nil {
+				d.o.Hooks.Swapped(shards)
+			}
 		})
 		if ctx.Err() != nil {
 			return nil

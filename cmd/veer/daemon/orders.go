@@ -108,7 +108,7 @@ func (d *daemon) give(ctx context.Context, r api.OrderRequest, dry bool) (api.Or
 		return api.OrderResult{}, failed(err)
 	}
 	d.o.Log.Info().Str("order", o.ID).Str("act", string(o.Act)).Str("target", targetText(o.Target)).
-		Str("by", o.By).Str("why", o.Why).Time("until", o.Until).Msg("order given")
+		Str("by", o.By).Str("why", o.Why).Dur("for_ms", r.For).Msg("order given")
 	return out, nil
 }
 
