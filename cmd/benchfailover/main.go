@@ -167,14 +167,18 @@ func observe(ctx context.Context, o options, rep *report, first *backend, r *ran
 	if _, err := wait(ctx, rep.servers, started, primary); err != nil {
 		return err
 	}
+	var plans []plan
+	for _, k := range []kind{killed, hung} {
+		plans = append(plans, plan{k, newPhases(r, started, o.repeats), newPhases(r, started, o.repeats)})
+	}
 	for n := range o.repeats {
-		for _, k := range []kind{killed, hung} {
-			one, err := once(ctx, k, rep.servers, first, r)
+		for _, p := range plans {
+			one, err := once(ctx, n, p, rep.servers, first)
 			if err != nil {
-				return fmt.Errorf("repeat %d, %s: %w", n+1, k, err)
+				return fmt.Errorf("repeat %d, %s: %w", n+1, p.kind, err)
 			}
 			rep.rounds = append(rep.rounds, one)
-			fmt.Fprintf(os.Stderr, "\rrepeat %d of %d, %s   ", n+1, o.repeats, k)
+			fmt.Fprintf(os.Stderr, "\rrepeat %d of %d, %s   ", n+1, o.repeats, p.kind)
 		}
 	}
 	fmt.Fprintln(os.Stderr)
@@ -190,7 +194,8 @@ func printHead(out io.Writer, o options, servers []*server) {
 	fmt.Fprintf(out, "Failover, measured over DNS: time from a backend's failure to the first changed answer, and back\n\n")
 	fmt.Fprintf(out, "  date     %s\n", time.Now().UTC().Format(time.DateOnly))
 	fmt.Fprintf(out, "  machine  %d CPUs, %s/%s, %s\n", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
-	fmt.Fprintf(out, "  repeats  %d of each case, each at a random phase, seed %d\n", o.repeats, o.seed)
+	fmt.Fprintf(out, "  repeats  %d of each case, at random phases, one in each %d ms of the longest schedule (%s), seed %d\n",
+		o.repeats, period.Milliseconds()/int64(o.repeats), period, o.seed)
 	fmt.Fprintf(out, "  polled   every 10 ms over UDP on loopback; all servers probe the same backend\n")
 	for _, s := range servers {
 		fmt.Fprintf(out, "  server   %s: %s\n", s.name, s.version)

@@ -66,10 +66,37 @@ func (b *backend) mend(k kind) (time.Time, error) {
 	return time.Now(), err
 }
 
-// pause waits a seeded random time, so that a failure meets every phase of
-// each server's schedule (the longest is 2 s).
-func pause(ctx context.Context, r *rand.Rand) error {
-	t := time.NewTimer(time.Second + time.Duration(r.Int64N(int64(2*time.Second))))
+// period is the longest schedule among the servers (gdnsd's).
+const period = 2 * time.Second
+
+// phases are the random moments, within a period, of repeated acts. There is
+// one in each of as many equal parts of the period as there are repeats, in
+// random order: every part of each server's schedule is met, and 20 repeats
+// give a steadier median than 20 moments drawn freely.
+type phases struct {
+	began time.Time
+	at    []time.Duration
+}
+
+func newPhases(r *rand.Rand, began time.Time, repeats int) *phases {
+	p := &phases{began: began}
+	for _, part := range r.Perm(repeats) {
+		p.at = append(p.at, time.Duration((float64(part)+r.Float64())/float64(repeats)*float64(period)))
+	}
+	return p
+}
+
+// next returns the n-th act's moment: the first of its phase that is at least
+// a second after now, so that the servers have settled.
+func (p *phases) next(n int, now time.Time) time.Time {
+	after := now.Add(time.Second).Sub(p.began)
+	whole := (after - p.at[n] + period - 1) / period
+	return p.began.Add(max(0, whole)*period + p.at[n])
+}
+
+// pause waits for a moment.
+func pause(ctx context.Context, until time.Time) error {
+	t := time.NewTimer(time.Until(until))
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -79,11 +106,17 @@ func pause(ctx context.Context, r *rand.Rand) error {
 	}
 }
 
+// plan is when the acts of one kind happen.
+type plan struct {
+	kind       kind
+	fail, mend *phases
+}
+
 // once fails the primary once and lets it come back. Every server probes the
 // same backend, so each failure is the same event for all of them.
-func once(ctx context.Context, k kind, servers []*server, b *backend, r *rand.Rand) (round, error) {
-	out := round{kind: k}
-	if err := pause(ctx, r); err != nil {
+func once(ctx context.Context, n int, p plan, servers []*server, b *backend) (round, error) {
+	out := round{kind: p.kind}
+	if err := pause(ctx, p.fail.next(n, time.Now())); err != nil {
 		return out, err
 	}
 	before := make([]int, len(servers))
@@ -91,17 +124,17 @@ func once(ctx context.Context, k kind, servers []*server, b *backend, r *rand.Ra
 		all, _ := s.poller.Changes(0)
 		before[i] = len(all)
 	}
-	at, err := b.fail(k)
+	at, err := b.fail(p.kind)
 	if err != nil {
 		return out, err
 	}
 	if out.away, err = wait(ctx, servers, at, secondary); err != nil {
 		return out, err
 	}
-	if err := pause(ctx, r); err != nil {
+	if err := pause(ctx, p.mend.next(n, time.Now())); err != nil {
 		return out, err
 	}
-	if at, err = b.mend(k); err != nil {
+	if at, err = b.mend(p.kind); err != nil {
 		return out, err
 	}
 	if out.back, err = wait(ctx, servers, at, primary); err != nil {

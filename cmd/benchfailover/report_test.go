@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -93,5 +94,28 @@ func TestJudge(t *testing.T) {
 			r.tables()
 			r.raw()
 		})
+	}
+}
+
+func TestPhases(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	began := time.Now()
+	p := newPhases(r, began, 20)
+	parts := map[time.Duration]bool{}
+	for n := range 20 {
+		for _, passed := range ms(0, 1, 700, 1999, 2000, 2001, 123_456) {
+			now := began.Add(passed)
+			at := p.next(n, now)
+			if wait := at.Sub(now); wait < time.Second || wait > time.Second+period {
+				t.Fatalf("repeat %d, %s after the beginning: waits %s", n, passed, wait)
+			}
+			if got := at.Sub(began) % period; got != p.at[n] {
+				t.Fatalf("repeat %d: phase %s, want %s", n, got, p.at[n])
+			}
+		}
+		parts[p.at[n]/(period/20)] = true
+	}
+	if len(parts) != 20 {
+		t.Fatalf("%d of 20 parts of the period were met", len(parts))
 	}
 }
