@@ -44,7 +44,7 @@ func TestParseTargetErrors(t *testing.T) {
 		"app.example.test/":                     "expected REGION, SERVICE",
 		"twin":                                  "is a region and a service",
 		"eu-wset":                               "did you mean eu-west?",
-		"ap.example.test":                       "did you mean app.example.test?",
+		"aapp.example.test":                     "did you mean app.example.test?",
 		"zzz":                                   "known: eu-west, twin, us-east, api.example.test, app.example.test, twin",
 		"app.example.tst/eu-west":               "did you mean app.example.test?",
 		"app.example.test/us-wset":              "did you mean",
