@@ -21,8 +21,11 @@ type app struct {
 	asks bool
 	// plain: no colour and no redrawing.
 	plain bool
-	env   func(string) (string, bool)
-	now   func() time.Time
+	// logsToTerminal: standard error is a terminal.
+	logsToTerminal bool
+
+	env func(string) (string, bool)
+	now func() time.Time
 	// user is who runs the command, for overrides and the journal.
 	user string
 	// dial makes a client of the daemon behind a socket.
@@ -40,10 +43,13 @@ func fromProcess() *app {
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
 		asks:  terminal(os.Stdin),
 		plain: !terminal(os.Stdout),
-		env:   os.LookupEnv,
-		now:   time.Now,
-		user:  whoami(os.LookupEnv),
-		dial:  dialDaemon,
+
+		logsToTerminal: terminal(os.Stderr),
+
+		env:  os.LookupEnv,
+		now:  time.Now,
+		user: whoami(os.LookupEnv),
+		dial: dialDaemon,
 	}
 	if v, set := a.env("NO_COLOR"); set && v != "" { // https://no-color.org
 		a.plain = true
@@ -123,9 +129,8 @@ fields are added, never renamed or removed. Errors are then {"error", "hint",
 		Example:       "  veer init\n  veer validate\n  veer run\n  veer status",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          subcommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a.began = true
 			return cmd.Help()
 		},
 		PersistentPreRunE: func(*cobra.Command, []string) error { return a.understood() },
@@ -144,10 +149,10 @@ fields are added, never renamed or removed. Errors are then {"error", "hint",
 
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
-		a.statusCommand(),
+		a.initCommand(), a.validateCommand(), a.statusCommand(),
 		a.explainCommand(), a.queryCommand(), a.journalCommand(),
 		a.drainCommand(), a.undrainCommand(), a.forceCommand(), a.freezeCommand(),
-		a.unfreezeCommand(), a.failbackCommand(), a.versionCommand(),
+		a.unfreezeCommand(), a.failbackCommand(), a.configCommand(), a.versionCommand(),
 	}
 }
 

@@ -26,3 +26,17 @@ func (a *app) args(names ...string) cobra.PositionalArgs {
 		return nil
 	}
 }
+
+// subcommand refuses the arguments of a command that only has subcommands.
+func subcommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var all []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			all = append(all, c.Name())
+		}
+	}
+	return unknown("command", args[0], all)
+}

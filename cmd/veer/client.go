@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"path/filepath"
 
 	"github.com/veerdns/veer/cmd/veer/api"
 	"github.com/veerdns/veer/regions/steering"
@@ -23,15 +21,3 @@ type daemonClient interface {
 }
 
 func dialDaemon(socket string) daemonClient { return api.NewClient(socket) }
-
-// daemon returns the client of the daemon that the flags and the config name.
-func (a *app) daemon() (daemonClient, error) {
-	if a.socket != "" {
-		return a.dial(a.socket), nil
-	}
-	dir, err := a.dataFolder()
-	if err != nil {
-		return nil, fmt.Errorf("finding the daemon's socket (--socket or --data-dir name it too): %w", err)
-	}
-	return a.dial(filepath.Join(dir, api.SocketName)), nil
-}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/veerdns/veer/cmd/veer/api"
+	"github.com/veerdns/veer/cmd/veer/config"
 )
 
 // The exit codes.
@@ -79,7 +80,12 @@ func (a *app) report(err error) int {
 			return exit.code
 		}
 	}
-	fmt.Fprintf(a.err, "veer: %s\n", exit)
+	var errs config.Errors // they begin with the file's name, for editors
+	if errors.As(err, &errs) {
+		fmt.Fprintln(a.err, exit)
+	} else {
+		fmt.Fprintf(a.err, "veer: %s\n", exit)
+	}
 	if exit.hint != "" {
 		fmt.Fprintln(a.err, exit.hint)
 	}

@@ -15,7 +15,5 @@ func (a *app) forceCommand() *cobra.Command {
   veer force app.example.test/us-east --end --reason "test done"`)
 	orderFlags(cmd, o)
 	cmd.Flags().BoolVar(&o.ends, "end", false, "end the forces of exactly this target")
-	cmd.MarkFlagsMutuallyExclusive("end", "for")
-	cmd.MarkFlagsMutuallyExclusive("end", "forever")
 	return cmd
 }

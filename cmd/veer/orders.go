@@ -56,6 +56,8 @@ func (o order) check() error {
 		return usagef("--reason is needed: say why, for the journal and for colleagues")
 	case len(reason) > 500:
 		return usagef("--reason has %d bytes: expected at most 500", len(reason))
+	case o.ends && (o.forever || o.length != 0):
+		return usagef("--end ends an order at once: it goes without --for and --forever")
 	case o.ends:
 		return nil
 	case o.forever && o.length != 0:

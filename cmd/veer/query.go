@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -131,7 +132,9 @@ func ask(ctx context.Context, server string, q dns.Question, tcp bool) (reply, e
 	var timeout net.Error
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
-		return reply{}, fmt.Errorf("no reply from %s over %s in time: is `veer run` running, and does its authority listen there?", server, transport)
+		return reply{}, noReply(fmt.Errorf("no reply from %s over %s in time", server, transport))
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return reply{}, noReply(fmt.Errorf("no reply: nothing listens on %s over %s", server, transport))
 	case err != nil:
 		return reply{}, fmt.Errorf("no reply from %s over %s: %w", server, transport, err)
 	case in.Truncated && !tcp:
@@ -143,6 +146,10 @@ func ask(ctx context.Context, server string, q dns.Question, tcp bool) (reply, e
 		Question: fmt.Sprintf("%s %s", q.Name, dns.Type(q.Qtype)),
 		Answer:   records(in.Answer), Authority: records(in.Ns), Additional: records(in.Extra),
 	}, nil
+}
+
+func noReply(err error) error {
+	return &exitError{code: exitFailed, err: err, hint: "Is `veer run` running, and does its authority listen there?"}
 }
 
 func rcode(m *dns.Msg) string {
