@@ -169,8 +169,8 @@ func (j *journal) add(k journalKey) {
 	defer j.mu.Unlock()
 	j.keys = append(j.keys, k)
 	j.bytes += k.size
-	if cut := j.surplus(); cut > 0 && !j.busy {
-		j.busy = j.c.spawn(func() { j.prune(cut) })
+	if !j.busy && j.surplus() > 0 {
+		j.busy = j.c.spawn(j.prune)
 	}
 }
 
@@ -191,25 +191,38 @@ func (j *journal) surplus() int {
 	return cut
 }
 
-// prune deletes everything before the key at cut, in one range. A leader that
-// was replaced meanwhile does no harm by it: old entries stay old.
-func (j *journal) prune(cut int) {
-	j.mu.Lock()
-	old := slices.Clone(j.keys[:cut])
-	first := j.c.keys.entry(j.keys[cut])
-	j.mu.Unlock()
+// prune deletes the oldest entries until the bounds hold. A leader that was
+// replaced meanwhile does no harm by it: old entries stay old.
+func (j *journal) prune() {
+	for {
+		j.mu.Lock()
+		cut := j.surplus()
+		if cut == 0 {
+			j.busy = false
+			j.mu.Unlock()
+			return
+		}
+		first := j.c.keys.entry(j.keys[cut])
+		j.mu.Unlock()
+		if err := j.deleteBefore(first); err != nil {
+			j.c.opts.Log.Warn().Err(err).Msg("could not prune the journal; the next commit tries again")
+			j.mu.Lock()
+			j.busy = false
+			j.mu.Unlock()
+			return
+		}
+		j.mu.Lock()
+		for _, k := range j.keys[:cut] {
+			j.bytes -= k.size
+		}
+		j.keys = slices.Delete(j.keys, 0, cut)
+		j.mu.Unlock()
+	}
+}
+
+func (j *journal) deleteBefore(key string) error {
 	ctx, cancel := context.WithTimeout(j.c.ctx, j.c.timeout)
 	defer cancel()
-	_, err := j.c.etcd.Delete(ctx, j.c.keys.journal(), clientv3.WithRange(first))
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.busy = false
-	if err != nil {
-		j.c.opts.Log.Warn().Err(err).Msg("could not prune the journal; the next commit tries again")
-		return
-	}
-	j.keys = slices.Delete(j.keys, 0, len(old))
-	for _, k := range old {
-		j.bytes -= k.size
-	}
+	_, err := j.c.etcd.Delete(ctx, j.c.keys.journal(), clientv3.WithRange(key))
+	return err
 }
