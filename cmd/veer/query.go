@@ -186,8 +186,8 @@ func records(list []dns.RR) []string {
 }
 
 func writeReply(w io.Writer, r reply) {
-	fmt.Fprintf(w, ";; %s, flags %s, from %s over %s in %s\n",
-		r.Rcode, strings.Join(r.Flags, " "), r.Server, r.Transport, r.Took.Round(10*time.Microsecond))
+	fmt.Fprintf(w, ";; %s, flags %s, from %s over %s in %.1f ms\n",
+		r.Rcode, strings.Join(r.Flags, " "), r.Server, r.Transport, r.Took.Seconds()*1000)
 	fmt.Fprintf(w, ";; question: %s\n", r.Question)
 	for _, section := range []struct {
 		name    string

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/veerdns/veer/cmd/veer/config"
+	"github.com/veerdns/veer/cmd/veer/daemon"
+)
+
+// logging is what the flags say of the log.
+type logging struct{ format, level string }
+
+func (a *app) runCommand() *cobra.Command {
+	var roles []string
+	var region, join string
+	var logs logging
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the daemon",
+		Long: `Run probes, votes, decides and serves until it is interrupted; a second
+interrupt ends it at once. Without --role it does everything. Several processes on one
+host, each with its own region and data folder, join the first one's etcd by its
+socket. The log goes to standard error.
+
+Roles: ` + strings.Join(daemon.Roles(), ", ") + `. With -o json, the log is JSON.`,
+		Example: `  veer run
+  veer run --role prober --region us-east --data-dir ./us-east --join unix:///var/lib/veer/etcd.sock`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, r := range roles {
+				if !slices.Contains(daemon.Roles(), r) {
+					return usage(unknown("role", r, daemon.Roles()))
+				}
+			}
+			log, err := a.logger(logs)
+			if err != nil {
+				return usage(err)
+			}
+			env := a.env
+			a.env = func(key string) (string, bool) {
+				if key == config.EnvEndpoints && join != "" {
+					return join, true
+				}
+				return env(key)
+			}
+			c, path, err := a.load(config.Flag{Name: "--region", Env: config.EnvRegion, Value: region})
+			if err != nil {
+				return err
+			}
+			ctx, stop := daemon.Signals(cmd.Context())
+			defer stop()
+			err = daemon.Run(ctx, daemon.Options{Config: c, ConfigPath: path, Roles: roles, Version: version, Log: log})
+			var errs config.Errors
+			if errors.As(err, &errs) {
+				return &exitError{code: exitUsage, err: err}
+			}
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&roles, "role", nil, "what this process does, separated by commas (default: all)")
+	f.StringVar(&region, "region", "", "the region that this host is in (default: the config's host.region)")
+	f.StringVar(&join, "join", "", "etcd to join in place of the config's cluster, as in unix:///var/lib/veer/etcd.sock")
+	f.StringVar(&logs.format, "log-format", "auto", "log as console or json; auto: console on a terminal")
+	f.StringVar(&logs.level, "log-level", "info", "least level that is logged: debug, info, warn or error")
+	return cmd
+}
+
+// logger writes to standard error.
+func (a *app) logger(l logging) (zerolog.Logger, error) {
+	levels := []string{"debug", "info", "warn", "error"}
+	level, err := zerolog.ParseLevel(l.level)
+	if err != nil || !slices.Contains(levels, l.level) {
+		return zerolog.Nop(), fmt.Errorf("--log-level: %w", unknown("level", l.level, levels))
+	}
+	console := l.format == "console" || l.format == "auto" && a.logsToTerminal && a.output != "json"
+	var out io.Writer = a.err
+	switch {
+	case l.format != "auto" && l.format != "console" && l.format != "json":
+		return zerolog.Nop(), fmt.Errorf("--log-format: %w", unknown("format", l.format, []string{"auto", "console", "json"}))
+	case console:
+		out = zerolog.ConsoleWriter{Out: a.err, NoColor: a.plain, TimeFormat: time.TimeOnly}
+	}
+	return zerolog.New(out).Level(level).With().Timestamp().Logger(), nil
+}
