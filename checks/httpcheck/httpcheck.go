@@ -110,6 +110,13 @@ func (p *Prober) Close() error {
 	return errors.Join(errs...)
 }
 
+// Resolver turns host names into addresses; *net.Resolver is one.
+type Resolver = dial.Resolver
+
+// UseResolver makes the prober resolve host names by r rather than by the
+// system. It must not be called while probes run.
+func (p *Prober) UseResolver(r Resolver) { p.dialer.Resolver = r }
+
 // Probe sends the request, and the ones that redirects ask for. The latency
 // is that of the whole probe, the body included.
 func (p *Prober) Probe(ctx context.Context, t checks.Target) checks.Result {

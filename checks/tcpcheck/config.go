@@ -38,7 +38,7 @@ func (c Config) Check(bad func(field, format string, args ...any)) {
 		bad("max_read", "%d bytes is out of range; expected 1 to %d, or 0 for %d", c.MaxRead, maxMaxRead, DefaultMaxRead)
 	}
 	limit := c.MaxRead
-	if limit == 0 {
+	if limit <= 0 {
 		limit = DefaultMaxRead
 	}
 	if len(c.Expect) > limit {

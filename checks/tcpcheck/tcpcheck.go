@@ -51,6 +51,13 @@ func New(c Config) (*Prober, error) {
 	return p, nil
 }
 
+// Resolver turns host names into addresses; *net.Resolver is one.
+type Resolver = dial.Resolver
+
+// UseResolver makes the prober resolve host names by r rather than by the
+// system. It must not be called while probes run.
+func (p *Prober) UseResolver(r Resolver) { p.dialer.Resolver = r }
+
 // Probe connects, sends and reads. The latency is that of the whole probe.
 func (p *Prober) Probe(ctx context.Context, t checks.Target) checks.Result {
 	a := attempt.Begin("TCP " + net.JoinHostPort(t.Host, strconv.Itoa(int(t.Port))))
