@@ -31,9 +31,9 @@ func (a *app) checkCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check NAME",
 		Short: "Probe a service's endpoints once, from here",
-		Long: `Check probes once, from this host, with the config's monitor and no daemon: every
-endpoint of a service, or one endpoint given as MONITOR@ADDRESS or ADDRESS. It
-says what was found and how long each phase took. It changes no vote.
+		Long: `Check probes once, from this host, with the config's monitor and no daemon:
+every endpoint of a service, or one given as MONITOR@ADDRESS or ADDRESS. It says
+what was found and how long each phase took. It changes no vote.
 
 It exits with 0 when all are up, and else with 4. -o json prints [{endpoint,
 health, latency, reason, evidence}].`,

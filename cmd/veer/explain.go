@@ -58,7 +58,7 @@ func writeExplain(w io.Writer, e api.Explain, p paint) {
 	}
 	para(w, "serving   ", fmt.Sprintf("%s for %s", serving, short(s.Since)))
 	para(w, "TTL       ", ttlText(s))
-	para(w, "decided   ", fmt.Sprintf("%s by term %d, write %d of shard %d: %s", e.Time, e.Term, e.Seq, e.Shard, e.Cause))
+	para(w, "decided   ", fmt.Sprintf("%s by term %d, write %d of shard %d: %s", stamp(e.Time), e.Term, e.Seq, e.Shard, e.Cause))
 
 	fmt.Fprintln(w, "\n"+p.bold("WHY"))
 	reasons(w, e.Rules)

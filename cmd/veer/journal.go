@@ -79,7 +79,7 @@ func writeJournal(w io.Writer, entries []steering.Entry, name string) {
 // entryLines is a line for each service whose answer the entry moved, or one
 // for the entry when it moved none.
 func entryLines(e steering.Entry, name string) []string {
-	head := fmt.Sprintf("%s  %d.%d", clean(e.Time), e.Term, e.Seq)
+	head := fmt.Sprintf("%s  %d.%d", stamp(e.Time), e.Term, e.Seq)
 	var lines []string
 	for _, s := range e.Decision.Next.Services {
 		if name != "" && s.Name != name {
@@ -163,7 +163,7 @@ func writeReplay(w io.Writer, results []replayed) {
 			continue
 		}
 		fmt.Fprintf(w, "%s  %d.%d  shard %d  decided by %s, otherwise by %s:\n",
-			clean(r.Entry.Time), r.Entry.Term, r.Entry.Seq, r.Entry.Shard, clean(r.Entry.Version), version)
+			stamp(r.Entry.Time), r.Entry.Term, r.Entry.Seq, r.Entry.Shard, clean(r.Entry.Version), version)
 		for _, d := range r.Differences {
 			fmt.Fprintln(w, "  "+clean(d))
 		}

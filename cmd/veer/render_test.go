@@ -46,7 +46,7 @@ func TestJournalLine(t *testing.T) {
 	if code := s.veer(t, "journal", "APP.example.test"); code != exitDone {
 		t.Fatalf("exit code %d: %s", code, s.stderr.String())
 	}
-	want := "2026-11-20T11:56:50Z  7.41  app.example.test  192.0.2.10 -> 198.51.100.10  verdict on web@192.0.2.10  [depart]\n"
+	want := "2026-11-20T11:56:50.000Z  7.41  app.example.test  192.0.2.10 -> 198.51.100.10  verdict on web@192.0.2.10  [depart]\n"
 	if diff := cmp.Diff(want, s.stdout.String()); diff != "" {
 		t.Error(diff)
 	}

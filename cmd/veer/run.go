@@ -26,11 +26,11 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run",
 		Short: "Run the daemon",
 		Long: `Run probes, votes, decides and serves until it is interrupted; a second
-interrupt ends it at once. Without --role it does everything. Several processes on one
-host, each with its own region and data folder, join the first one's etcd by its
-socket. The log goes to standard error.
+interrupt ends it at once. Without --role it does everything. Several processes
+on one host, each with its own region and data folder, join the first one's etcd
+by its socket. The log goes to standard error; with -o json it is JSON.
 
-Roles: ` + strings.Join(daemon.Roles(), ", ") + `. With -o json, the log is JSON.`,
+Roles: ` + strings.Join(daemon.Roles(), ", ") + `.`,
 		Example: `  veer run
   veer run --role prober --region us-east --data-dir ./us-east --join unix:///var/lib/veer/etcd.sock`,
 		Args: cobra.NoArgs,

@@ -74,6 +74,16 @@ func short(d time.Duration) string {
 	return two(d/day, "d", d%day/time.Hour, "h")
 }
 
+// stamp writes a time of RFC 3339 to the millisecond, and any other text as it
+// is.
+func stamp(text string) string {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return clean(text)
+	}
+	return t.Format("2006-01-02T15:04:05.000Z07:00")
+}
+
 func two(a time.Duration, unitA string, b time.Duration, unitB string) string {
 	if b == 0 {
 		return fmt.Sprintf("%d%s", a, unitA)
