@@ -6,28 +6,6 @@ import (
 	"strings"
 )
 
-// CanonicalName returns the name in lower case (ASCII only, RFC 4343) and with
-// the final dot.
-func CanonicalName(name string) string {
-	lower := strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r + ('a' - 'A')
-		}
-		return r
-	}, name)
-	if strings.HasSuffix(lower, ".") {
-		return lower
-	}
-	return lower + "."
-}
-
-// InZone reports whether name is the zone's apex or below it. Both are made
-// canonical first.
-func InZone(name, zone string) bool {
-	name, zone = CanonicalName(name), CanonicalName(zone)
-	return zone == "." || name == zone || strings.HasSuffix(name, "."+zone)
-}
-
 // Canonical returns the set with its name in canonical form, its type in upper
 // case, addresses as RFC 5952 writes them, host names canonical, and its data
 // sorted, each once.
