@@ -87,14 +87,18 @@ func (p *Prober) connect(ctx context.Context, a *attempt.Attempt, r *request) (*
 		protocols.SetHTTP2(agreed == "h2")
 		conn = secure
 	}
-	given := func(context.Context, string, string) (net.Conn, error) { return conn, nil }
+	speaks := conn
+	if protocols.HTTP1() {
+		speaks = newGate(conn)
+	}
+	given := func(context.Context, string, string) (net.Conn, error) { return speaks, nil }
 	transport := &http.Transport{
 		DialContext: given, DialTLSContext: given, Protocols: protocols,
 		DisableCompression: true, MaxResponseHeaderBytes: maxHead,
 	}
 	client, err := transport.NewClientConn(ctx, r.scheme, net.JoinHostPort(r.target.Host, fmt.Sprint(r.port)))
 	if err != nil {
-		_ = conn.Close() // The client's error is the one that counts.
+		_ = speaks.Close() // The client's error is the one that counts.
 		return nil, err
 	}
 	return &link{conn: conn, client: client}, nil
