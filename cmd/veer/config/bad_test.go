@@ -28,7 +28,9 @@ func parseCase(t *testing.T, d *datadriven.TestData) badCase {
 	if !ok {
 		d.Fatalf(t, "a case needs a fix")
 	}
-	c.bad, c.fix = strings.TrimPrefix(bad, "\n"), strings.TrimSuffix(fix, "\n")
+	// Every line begins with |, which keeps its indentation.
+	c.bad = strings.ReplaceAll(strings.TrimPrefix(bad, "\n|"), "\n|", "\n")
+	c.fix = strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(fix, "|"), "\n"), "\n|", "\n")
 	for _, arg := range d.CmdArgs {
 		switch arg.Key {
 		case "line":

@@ -86,8 +86,20 @@ func (l *loader) bad(path, problem, expected, hint string) {
 			return
 		}
 	}
-	n, _ := l.find(path)
+	n, exact := l.find(path)
+	if !exact && l.guessed(path) {
+		return
+	}
 	l.src.bad(n.line, n.column, e)
+}
+
+// guessed reports whether an absent key is the nearest word of an unknown one
+// beside it, which says enough.
+func (l *loader) guessed(path string) bool {
+	dot := strings.LastIndex(path, ".")
+	return slices.ContainsFunc(l.errs, func(e Error) bool {
+		return e.Hint == "did you mean "+path[dot+1:]+"?" && strings.LastIndex(e.Path, ".") == dot && strings.HasPrefix(e.Path, path[:dot+1])
+	})
 }
 
 // under adapts bad to the Check methods of other packages, whose messages
@@ -104,7 +116,13 @@ func (l *loader) under(path string) func(field, format string, args ...any) {
 		if !strings.Contains(e.Problem, " ") {
 			e.Problem = "found " + e.Problem
 		}
-		l.bad(join(path, field), e.Problem, e.Expected, "")
+		if problem, todo, ok := strings.Cut(e.Problem, "; "); ok {
+			e.Problem, e.Hint = problem, todo
+		}
+		if e.Expected == "" && e.Hint == "" {
+			e.Hint = "docs/configuration.md explains the key " + field
+		}
+		l.bad(join(path, field), e.Problem, e.Expected, e.Hint)
 	}
 }
 

@@ -198,7 +198,7 @@ func (l *loader) sharedEndpoints() {
 				was, shared := first[id]
 				if shared && (was.quorum.Need != q.Need || was.quorum.MinVoters != q.MinVoters) {
 					l.bad(fmt.Sprintf("%s.pools[%d].endpoints[%d]", path, p, e),
-						fmt.Sprintf("%s is also probed for %s, whose quorum needs %d votes of %d voters; here it is %d of %d", id, was.service, was.quorum.Need, was.quorum.MinVoters, q.Need, q.MinVoters),
+						fmt.Sprintf("%s is also probed for %s with need %d and min_voters %d; here they are %d and %d", id, was.service, was.quorum.Need, was.quorum.MinVoters, q.Need, q.MinVoters),
 						"the same quorum, or a monitor of its own for one of the services", "")
 				} else if !shared {
 					first[id] = use{s.Name, q}

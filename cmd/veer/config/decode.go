@@ -133,7 +133,7 @@ func (d decoder) structs(n *node, path string, targets ...reflect.Value) {
 		case !ok:
 			d.unknownKey(p, at, names)
 		case p.value.shape == scalar && p.value.form() == formNothing:
-			d.bad(p.key, at, Error{Problem: "found no value", Expected: expectation(v.Type()), Hint: "give one, or leave the key out for its default"})
+			d.bad(p.key, at, Error{Problem: "found no value", Expected: expectation(v.Type()), Hint: "give one, or remove the key"})
 		default:
 			d.value(p.value, at, v)
 		}

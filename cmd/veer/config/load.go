@@ -151,6 +151,10 @@ func (l *loader) hostFile(path string) {
 	if root == nil {
 		return
 	}
+	if p := root.pair("host"); p != nil {
+		src.bad(p.key.line, p.key.column, Error{Path: "host", Problem: "found the key host", Expected: "its keys alone, since this file is all about the host"})
+		return
+	}
 	d := decoder{src: src, env: l.env}
 	d.structs(root, "", addressable(&l.c.Host))
 	for _, key := range []string{"region", "data_dir"} {

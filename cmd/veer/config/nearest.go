@@ -4,13 +4,18 @@ import "strings"
 
 // nearest returns the known word that a typo most likely stood for, or "".
 func nearest(word string, known []string) string {
-	best, distance := "", len(word)/3+1
+	best, distance := "", max(1, len(word)/3)
 	if len(word) > 64 {
 		return ""
 	}
 	for _, k := range known {
 		if d := edits(strings.ToLower(word), strings.ToLower(k)); d <= distance && (best == "" || d < distance) && d < len(k) {
 			best, distance = k, d
+		}
+	}
+	for _, k := range known {
+		if best == "" && len(k) > 2 && len(word) > 2 && (strings.HasPrefix(word, k) || strings.HasPrefix(k, word)) {
+			best = k
 		}
 	}
 	return best

@@ -71,7 +71,7 @@ func parseCron(text string) (cron.Schedule, error) {
 		}
 	} else {
 		if len(strings.Fields(text)) != 5 {
-			return nil, fmt.Errorf("it has %d fields, not five", len(strings.Fields(text)))
+			return nil, fmt.Errorf("neither a duration nor a cron line of five fields")
 		}
 		line = "CRON_TZ=UTC " + text
 	}

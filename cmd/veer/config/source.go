@@ -47,7 +47,7 @@ func (s *source) masked(line int) string {
 		if strings.TrimSpace(above) == "" || indent(above) >= depth {
 			continue
 		}
-		if secret.MatchString(above) {
+		if m := secret.FindStringSubmatch(above); m != nil && (m[3] == "" || strings.Trim(m[3], "|>+-0123456789") == "") {
 			return strings.Repeat(" ", indent(text)) + "***"
 		}
 		depth = indent(above)

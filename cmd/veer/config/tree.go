@@ -99,10 +99,34 @@ func syntax(src *source, err error) {
 			line, column = s.Token.Position.Line, s.Token.Position.Column
 		}
 	}
+	problem, expected := plainly(message)
 	src.bad(line, column, Error{
-		Problem: "not valid YAML: " + message,
-		Hint:    "look at the quotes, brackets and indentation here and on the line above",
+		Problem:  problem,
+		Expected: expected,
+		Hint:     "the cause may be on the line above or below: look at quotes, brackets, colons and indentation",
 	})
+}
+
+// plainly says in plain words what the parser's message means.
+func plainly(message string) (problem, expected string) {
+	for _, known := range []struct{ part, problem, expected string }{
+		{"mapping value is not allowed", "found a key and a value where none can be", "keys of one mapping in one column, and a value with \": \" in quotes"},
+		{"value is not allowed in this context", "found something that belongs to no key", "keys of one mapping in one column, and one value for each"},
+		{"non-map value is specified", "found no key", "a key followed by a colon and a value"},
+		{"unexpected key name", "found a word that is no key", "a key followed by a colon, a space and a value"},
+		{"could not find end character of", "found a quote that is never closed", "a closing quote"},
+		{"sequence end token ']' not found", "found a list that is never closed", "a closing ]"},
+		{"',' or ']' must be specified", "found a list that is not closed before this", "a comma or a closing ]"},
+		{"',' or '}' must be specified", "found a mapping in braces that is not closed before this", "a comma or a closing }"},
+		{"flow map end token '}' not found", "found a mapping in braces that is never closed", "a closing }"},
+		{"is a reserved character", "found a character that YAML reserves", "a value that begins with another one, or quotes around it"},
+		{"tab character", "found a tab before a key", "spaces"},
+	} {
+		if strings.Contains(message, known.part) {
+			return known.problem, known.expected
+		}
+	}
+	return "not valid YAML: " + message, "YAML 1.2"
 }
 
 // scan refuses what no configuration holds, before the parser sees it.
@@ -168,18 +192,17 @@ func (b builder) document(file *ast.File) *node {
 		if doc.Body == nil {
 			continue
 		}
-		at := doc.Body.GetToken().Position
-		if root != nil {
-			b.refuse(doc.Body, "found a second document", "one document in a file")
-			return nil
-		}
 		if _, ok := doc.Body.(*ast.DirectiveNode); ok {
 			b.refuse(doc.Body, "found a YAML directive", "the configuration alone, without a line that begins with %")
 			return nil
 		}
-		root = b.value(doc.Body)
-		if root.shape != mapping {
-			b.src.bad(at.Line, at.Column, Error{Problem: "found " + root.describe(), Expected: "keys, such as owner: and services:"})
+		body := b.value(doc.Body)
+		if root != nil {
+			b.src.bad(body.line, body.column, Error{Problem: "found a second document", Expected: "one document in a file"})
+			return nil
+		}
+		if root = body; root.shape != mapping {
+			b.src.bad(root.line, root.column, Error{Problem: "found " + root.describe(), Expected: "keys, such as owner: and services:"})
 			return nil
 		}
 	}
