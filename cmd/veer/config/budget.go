@@ -12,7 +12,8 @@ import (
 const agreedWrite = 100 * time.Millisecond
 
 // timings are the times that a service's worst case is made of. The authority
-// has no API queue and nothing to propagate: it watches the ledger.
+// has no API queue, and hears of a commit within a round trip, since it
+// watches the ledger.
 func (c *Config) timings(s Service) steering.Timings {
 	m := c.Monitors[s.Monitor].MonitorConfig.Defaults()
 	return steering.Timings{
@@ -23,6 +24,8 @@ func (c *Config) timings(s Service) steering.Timings {
 		RTT:      c.shared.RTT,
 		Write:    agreedWrite,
 		Leader:   c.shared.LeaderLoss(),
+
+		Propagation: c.shared.RTT,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/veerdns/veer/providers/authority"
 	"github.com/veerdns/veer/regions"
 )
 
@@ -195,15 +196,36 @@ func (l *loader) providers() {
 			continue
 		}
 		p.Authority.Check(l.under(path))
-		for i, z := range p.Authority.Zones {
-			at := fmt.Sprintf("%s.zones[%d].name", path, i)
-			if name, err := canonical(z.Name); err != nil && l.has(at) {
-				l.bad(at, err.Error(), "a DNS name, like example.test", "")
-			} else {
-				p.Authority.Zones[i].Name = name
-			}
+		for i := range p.Authority.Zones {
+			l.zone(&p.Authority.Zones[i], fmt.Sprintf("%s.zones[%d]", path, i))
 		}
 	}
+}
+
+// zone makes a zone's name canonical and reads its file.
+func (l *loader) zone(z *authority.Zone, path string) {
+	if !l.has(path+".name") || !l.has(path+".file") || !l.clean(path) {
+		return
+	}
+	name, err := canonical(z.Name)
+	if err != nil {
+		l.bad(path+".name", err.Error(), "a DNS name, like example.test", "")
+		return
+	}
+	z.Name = name
+	if _, err := authority.ReadZone(*z); err != nil {
+		l.bad(path+".file", "the zone file is not valid: "+oneLine(err.Error()), "an RFC 1035 master file for "+name, "")
+	}
+}
+
+// oneLine makes another package's message fit into one of ours.
+func oneLine(text string) string {
+	const limit = 600
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > limit {
+		return strings.ToValidUTF8(text[:limit], "") + "…"
+	}
+	return text
 }
 
 func (l *loader) monitors() {

@@ -22,13 +22,20 @@ func environ(vars map[string]string) func(string) (string, bool) {
 	}
 }
 
+// anyZone is a zone file that fits every zone.
+const anyZone = `$TTL 300
+@  IN SOA ns hostmaster 1 7200 900 1209600 300
+   IN NS  ns
+ns IN A   127.0.0.1
+`
+
 // folder makes a folder with the starter's zone file, secrets good and bad,
 // and the given veer.yaml, and returns the path of that.
 func folder(t testing.TB, text string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range map[string]string{
-		StarterZoneFile: StarterZone(), "token": "s3cret\n", "empty": "", "ca.pem": "x", "cert.pem": "x", "key.pem": "x",
+		StarterZoneFile: StarterZone(), "any.zone": anyZone, "broken.zone": "@ IN SOA ns\n", "token": "s3cret\n", "empty": "", "ca.pem": "x", "cert.pem": "x", "key.pem": "x",
 		StarterFile: text,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
