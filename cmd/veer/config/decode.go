@@ -169,9 +169,16 @@ func inlineSecret(key string) bool {
 	return slices.Contains([]string{"token", "password", "passwd", "passphrase", "secret", "api_key", "apikey", "private_key", "key"}, strings.ToLower(key))
 }
 
+// secretPath matches a path whose last key speaks of a secret, loosePath one
+// whose text often looks like a number or a boolean.
+var (
+	secretPath = regexp.MustCompile(`(?i)(token|password|passwd|passphrase|secret|api[-_]?key|private_?key|authorization|cookie|bearer|basic)(\[[0-9]+\])?$`)
+	loosePath  = regexp.MustCompile(`(^|\.)(need|status\[[0-9]+\]|equals|version)$`)
+)
+
 // secretWord reports whether the last key of a path speaks of a secret.
 func secretWord(path string) bool {
-	return regexp.MustCompile(`(?i)(token|password|passwd|passphrase|secret|api[-_]?key|private_?key|authorization|cookie|bearer|basic)(\[[0-9]+\])?$`).MatchString(path)
+	return secretPath.MatchString(path)
 }
 
 func (d decoder) mapping(n *node, path string, v reflect.Value) {
@@ -213,7 +220,7 @@ func listHint(n *node) string {
 
 // loose reports whether a key's text often looks like a number or a boolean.
 func loose(path string) bool {
-	return regexp.MustCompile(`(^|\.)(need|status\[[0-9]+\]|equals|version)$`).MatchString(path)
+	return loosePath.MatchString(path)
 }
 
 func (d decoder) text(n *node, path string, v reflect.Value) {

@@ -43,17 +43,20 @@ func (n *node) form() form {
 	return formText
 }
 
+// The patterns of plain scalars that begin like a number.
+var (
+	plainInt   = regexp.MustCompile(`^(0|-?[1-9][0-9]*)$`)
+	plainDate  = regexp.MustCompile(`^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?$`)
+	oddNumeric = regexp.MustCompile(`^[-+]?([0-9][0-9_]*|0[xob][0-9a-fA-F_]*|[0-9]*\.[0-9]*([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(inf|Inf|INF|nan|NaN|NAN))$`)
+)
+
 func numeric(text string) form {
-	for f, pattern := range map[form]string{
-		formInt:  `^(0|-?[1-9][0-9]*)$`,
-		formDate: `^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?$`,
-	} {
-		if regexp.MustCompile(pattern).MatchString(text) {
-			return f
-		}
-	}
-	odd := regexp.MustCompile(`^[-+]?([0-9][0-9_]*|0[xob][0-9a-fA-F_]*|[0-9]*\.[0-9]*([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(inf|Inf|INF|nan|NaN|NAN))$`)
-	if odd.MatchString(text) {
+	switch {
+	case plainInt.MatchString(text):
+		return formInt
+	case plainDate.MatchString(text):
+		return formDate
+	case oddNumeric.MatchString(text):
 		return formNumber
 	}
 	return formText

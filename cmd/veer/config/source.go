@@ -27,9 +27,7 @@ func (s *source) bad(line, column int, e Error) {
 }
 
 // secretKey matches a key whose value would be a secret, with the value.
-func secretKey() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)((?:^|[\s,{])["']?[a-z0-9_.-]*(?:token|password|passwd|passphrase|secret|api_?key|private_?key|authorization|cookie)["']?\s*:)(\s*)(\S.*)?$`)
-}
+var secretKey = regexp.MustCompile(`(?i)((?:^|[\s,{])["']?[a-z0-9_.-]*(?:token|password|passwd|passphrase|secret|api_?key|private_?key|authorization|cookie)["']?\s*:)(\s*)(\S.*)?$`)
 
 // masked returns a line with what may be a secret replaced: everything after
 // a secret's key, and every line of its block.
@@ -38,8 +36,7 @@ func (s *source) masked(line int) string {
 		return ""
 	}
 	text := strings.TrimSuffix(s.lines[line-1], "\r")
-	secret := secretKey()
-	if masked := secret.ReplaceAllString(text, "$1 ***"); masked != text {
+	if masked := secretKey.ReplaceAllString(text, "$1 ***"); masked != text {
 		return masked
 	}
 	for i, depth := line-2, indent(text); i >= 0 && depth > 0; i-- {
@@ -47,7 +44,7 @@ func (s *source) masked(line int) string {
 		if strings.TrimSpace(above) == "" || indent(above) >= depth {
 			continue
 		}
-		if m := secret.FindStringSubmatch(above); m != nil && (m[3] == "" || strings.Trim(m[3], "|>+-0123456789") == "") {
+		if m := secretKey.FindStringSubmatch(above); m != nil && (m[3] == "" || strings.Trim(m[3], "|>+-0123456789") == "") {
 			return strings.Repeat(" ", indent(text)) + "***"
 		}
 		depth = indent(above)
