@@ -120,9 +120,11 @@ func once(ctx context.Context, n int, p plan, servers []*server, b *backend) (ro
 		return out, err
 	}
 	before := make([]int, len(servers))
+	ready := make([]bool, len(servers))
 	for i, s := range servers {
 		all, _ := s.poller.Changes(0)
 		before[i] = len(all)
+		ready[i] = len(all) > 0 && all[len(all)-1].Answer == primary
 	}
 	at, err := b.fail(p.kind)
 	if err != nil {
@@ -130,6 +132,11 @@ func once(ctx context.Context, n int, p plan, servers []*server, b *backend) (ro
 	}
 	if out.away, err = wait(ctx, servers, at, secondary); err != nil {
 		return out, err
+	}
+	for i, was := range ready {
+		if !was {
+			out.away[i] = limit // it did not answer with the primary, so this was no failover
+		}
 	}
 	if err := pause(ctx, p.mend.next(n, time.Now())); err != nil {
 		return out, err

@@ -19,9 +19,7 @@ type logged struct {
 	Error     string    `json:"error"`
 	Why       string    `json:"why"`
 	Endpoint  string    `json:"endpoint"`
-	Was       string    `json:"was"`
 	Is        string    `json:"is"`
-	Seen      float64   `json:"seen_ms"`
 	Committed float64   `json:"committed_ms"`
 }
 
@@ -66,18 +64,18 @@ func follow(ctx context.Context, path, from string, lines chan<- logged) {
 	}
 }
 
-// tell prints what a newcomer wants to know of a log line.
+// tell notes what a newcomer wants to know of a log line.
 func (s *show) tell(l logged) {
 	switch {
 	case l.Message == "answer moved":
-		s.event(l.Time, "%s decided (%.0f ms after the first sign, agreed in %.0f ms): %s", l.from, l.Seen, l.Committed, l.Why)
+		s.notes.add(plain, l.Time, "%s decided, and the ledger agreed in %.1f ms: %s", l.from, l.Committed, l.Why)
 	case l.Message == "the vote changes":
-		s.event(l.Time, "%s votes %s on %s (it was %s): %s", l.from, l.Is, l.Endpoint, l.Was, l.Why)
+		s.notes.add(plain, l.Time, "%s votes %s on %s: %s", l.from, l.Is, l.Endpoint, l.Why)
 	case l.Level == "warn" || l.Level == "error":
 		text := l.Message
 		if l.Error != "" {
 			text += ": " + l.Error
 		}
-		s.event(l.Time, "%s warns: %s", l.from, text)
+		s.notes.add(plain, l.Time, "%s warns: %s", l.from, text)
 	}
 }

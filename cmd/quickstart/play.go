@@ -44,12 +44,18 @@ func (s *show) loop(ctx context.Context, poller *lab.Poller, requests <-chan req
 			if seen == 0 {
 				s.intro(c.Answer)
 			} else {
-				s.event(c.At, "the DNS answer is now %s (%s); it was %s", c.Answer, region(c.Answer), last)
+				s.notes.add(moved, c.At, "the DNS answer is now %s (%s); it was %s", c.Answer, region(c.Answer), last)
 			}
 			seen, last = seen+1, c.Answer
 		}
+		var due <-chan time.Time
+		if wait := s.print(time.Now()); wait > 0 {
+			due = time.After(wait)
+		}
 		select {
+		case <-due:
 		case <-ctx.Done():
+			s.print(time.Now().Add(settle))
 			s.say("\nStopping.")
 			return nil
 		case <-news:
@@ -63,6 +69,15 @@ func (s *show) loop(ctx context.Context, poller *lab.Poller, requests <-chan req
 			}
 		}
 	}
+}
+
+// print prints the events that have settled and returns when to come again.
+func (s *show) print(now time.Time) time.Duration {
+	lines, wait := s.notes.due(now)
+	for _, l := range lines {
+		s.say("%s", l)
+	}
+	return wait
 }
 
 func (s *show) regionOf(p *lab.Process) string {
@@ -123,7 +138,6 @@ func (s *show) obey(r request) string {
 	default:
 		return "The web server of " + r.region + " is up already."
 	}
-	s.act = at
-	s.event(at, "the web server of %s %s", r.region, did)
+	s.notes.add(acted, at, "the web server of %s %s", r.region, did)
 	return "The web server of " + r.region + " " + did + "."
 }

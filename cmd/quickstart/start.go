@@ -32,8 +32,7 @@ type show struct {
 	veers []*lab.Process // the daemon first
 	ended chan *lab.Process
 	wait  sync.WaitGroup
-	// act is the last act on a web server: the times printed count from it.
-	act time.Time
+	notes notes
 }
 
 // start runs everything until ctx ends or a part ends by itself.
@@ -96,7 +95,7 @@ func (s *show) startAll(ctx context.Context) error {
 		st, err := client.Status(ctx)
 		fresh := 0
 		for _, v := range st.Voters {
-			if v.Fresh && v.Votes > 0 {
+			if v.Fresh && v.Votes == len(places()) {
 				fresh++
 			}
 		}
@@ -231,13 +230,4 @@ func (s *show) try(what string, commands ...string) {
 	for _, c := range commands {
 		s.say("    %s", strings.TrimSpace(c))
 	}
-}
-
-// event prints one line with the time of day and the time since the last act.
-func (s *show) event(at time.Time, format string, args ...any) {
-	since := "          "
-	if !s.act.IsZero() && at.Sub(s.act) < time.Minute && !at.Before(s.act) {
-		since = fmt.Sprintf("%+8.3f s", at.Sub(s.act).Seconds())
-	}
-	s.say("  %s  %s  %s", at.Local().Format("15:04:05.000"), since, fmt.Sprintf(format, args...))
 }
