@@ -119,3 +119,43 @@ func TestLyingVantageThroughDNS(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestLosingEtcdChangesNothing takes etcd, and the leader in the same process,
+// away from an authority elsewhere.
+func TestLosingEtcdChangesNothing(t *testing.T) {
+	l := twoVoters(t)
+	l.halt("us-east")
+	second := l.start("us-east", daemon.RoleAuthority, daemon.RoleProber) // l.server is its address now
+	l.answers("127.0.0.11")
+	l.votes("us-east", webOne, "up")
+	l.down("127.0.0.11")
+	l.answers("127.0.0.12")
+	l.halt("eu-west")
+	l.down("127.0.0.12")
+	for {
+		st, err := l.client("us-east").Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := l.query(); got[0] != "127.0.0.12" {
+			t.Fatalf("losing etcd changed the answer to %v", got)
+		}
+		if st.Leader.Name == "" && len(st.Warnings) > 0 {
+			break
+		}
+	}
+	select {
+	case err := <-second.done:
+		t.Fatalf("losing etcd ended the daemon: %v", err)
+	default:
+	}
+	l.start("eu-west") // it answers too, and heals the rest
+	l.until("the prober votes again", func() bool {
+		for _, b := range l.observer.View().Ballots {
+			if b.Vantage == "us-east" && len(b.Votes) > 0 {
+				return true
+			}
+		}
+		return false
+	})
+}

@@ -125,7 +125,7 @@ func (p *picture) next(svc steering.Service, now steering.Decision) []api.Next {
 			out = append(out, api.Next{What: fmt.Sprintf("damping of %s is looked at again", pool.Region), In: now.WakeAt - now.Next.Clock})
 		}
 		for _, e := range pool.Endpoints {
-			if e.Out && e.Hold > 0 && serves(e.Seen) {
+			if e.Out && e.Hold > 0 && serves(e.Seen) && slices.Contains(state.Serving, pool.Region) {
 				out = append(out, api.Next{What: fmt.Sprintf("%s may rejoin the answer", e.Address), In: e.Hold})
 			}
 		}
