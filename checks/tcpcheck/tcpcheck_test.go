@@ -112,3 +112,24 @@ func TestBadConfig(t *testing.T) {
 		}
 	}
 }
+
+// TestWatchIsSilent requires that a watcher sends no byte.
+func TestWatchIsSilent(t *testing.T) {
+	got := make(chan int64, 1)
+	s := checktest.ServeTCP(t, func(_ context.Context, conn net.Conn) {
+		n, _ := io.Copy(io.Discard, conn) // It ends when the watcher goes.
+		got <- n
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	returned := make(chan error, 1)
+	go func() { returned <- prober(t, tcpcheck.Config{Send: "PING"}).Watch(ctx, s.Target) }()
+	s.AwaitCaller(t)
+	cancel()
+	if err := <-returned; err != nil {
+		t.Error(err)
+	}
+	if n := <-got; n != 0 {
+		t.Errorf("the watcher sent %d bytes", n)
+	}
+}
