@@ -107,15 +107,6 @@ func sorted(pools map[regions.Name][]string) []string {
 	return names
 }
 
-// service finds one service by its name.
-func (k known) service(name string) (string, error) {
-	canonical := providers.CanonicalName(name)
-	if _, ok := k[canonical]; ok && name != "" {
-		return canonical, nil
-	}
-	return "", unknown("service", name, k.services())
-}
-
 func sameAddress(a, b string) bool {
 	b = strings.TrimSuffix(strings.TrimPrefix(b, "["), "]")
 	x, errX := netip.ParseAddr(a)
