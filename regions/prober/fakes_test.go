@@ -177,6 +177,18 @@ func (b *fakeBooth) healths(id regions.EndpointID) (out []checks.Health) {
 	return out
 }
 
+func (b *fakeBooth) seats() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.joins
+}
+
+func (b *fakeBooth) renewed() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.renewals)
+}
+
 func (b *fakeBooth) casts() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

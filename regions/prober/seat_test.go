@@ -20,9 +20,9 @@ func TestCastOnlyChanges(t *testing.T) {
 		b := newBackend()
 		r := bench(t, []Job{jobOf(web, quick, b)}, nil).run()
 		pass(0)
-		first := r.booth.last()
-		if len(first.Votes) != 1 || first.Votes[0].Health != unknown || first.Votes[0].Vantage != "eu-west" || r.booth.castAt[0] != 0 {
-			t.Errorf("the first ballot was %+v at %s", first, r.booth.castAt[0])
+		first, at := r.booth.last(), r.booth.changes(web)[0].at
+		if len(first.Votes) != 1 || first.Votes[0].Health != unknown || first.Votes[0].Vantage != "eu-west" || at != 0 {
+			t.Errorf("the first ballot was %+v at %s", first, at)
 		}
 		pass(20 * quick.Interval)
 		if got := r.booth.casts(); got != 2 {
@@ -184,13 +184,13 @@ func TestSecondProcess(t *testing.T) {
 		second.p.booth = first.booth
 		second.run()
 		pass(5 * time.Second)
-		if first.booth.joins != 1 || len(b.probes()) < 4 {
-			t.Errorf("%d seats, %d probes by the second process", first.booth.joins, len(b.probes()))
+		if first.booth.seats() != 1 || len(b.probes()) < 4 {
+			t.Errorf("%d seats, %d probes by the second process", first.booth.seats(), len(b.probes()))
 		}
 		casts := first.booth.casts()
 		first.stop()
 		pass(0)
-		if first.booth.joins != 2 || first.booth.casts() != casts+1 || first.booth.last().Votes[0].Health != up {
+		if first.booth.seats() != 2 || first.booth.casts() != casts+1 || first.booth.last().Votes[0].Health != up {
 			t.Errorf("the second process did not vote at once: %+v", first.booth.last())
 		}
 		second.stop()

@@ -228,23 +228,17 @@ func TestHungLoopDoesNotRenew(t *testing.T) {
 		g.shut.Store(true)
 		a.set(down) // its vote is logged by the loop
 		pass(2 * quick.Interval)
-		r.booth.mu.Lock()
-		renewed := len(r.booth.renewals)
-		r.booth.mu.Unlock()
+		renewed := r.booth.renewed()
 		pass(10 * quick.Interval)
-		r.booth.mu.Lock()
-		if got := len(r.booth.renewals); got != renewed {
+		if got := r.booth.renewed(); got != renewed {
 			t.Errorf("the seat was renewed %d times by a hung loop", got-renewed)
 		}
-		r.booth.mu.Unlock()
 		g.shut.Store(false)
 		close(g.open)
 		pass(2 * quick.Interval)
-		r.booth.mu.Lock()
-		if got := len(r.booth.renewals); got < renewed+2 {
+		if got := r.booth.renewed(); got < renewed+2 {
 			t.Errorf("the loop went on and renewed %d times in 2 s", got-renewed)
 		}
-		r.booth.mu.Unlock()
 		equal(t, "votes", r.booth.healths(web), []checks.Health{unknown, up, down})
 		r.stop()
 	})
