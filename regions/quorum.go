@@ -35,7 +35,7 @@ func ParseNeed(text string, n int) (int, error) {
 	}
 	digits, percent := strings.CutSuffix(text, "%")
 	v, err := strconv.Atoi(digits)
-	if err != nil {
+	if err != nil || strconv.Itoa(v) != digits {
 		return 0, fmt.Errorf("need %q: expected majority, all, any, a count like 2 or a percentage like 60%%", text)
 	}
 	if percent {
@@ -68,9 +68,14 @@ type Verdict struct {
 	Doubted int `json:"doubted,omitempty"`
 }
 
-// Split reports whether the vantages that voted do not all say the same.
+// Split reports whether the vantages that voted do not agree, so that another
+// vote may soon make another verdict: some vote against the verdict, or say
+// down where it is not; of an unknown verdict, some say down and others not.
 func (v Verdict) Split() bool {
-	return v.Health != checks.Unknown && (len(v.Against) > 0 || v.Doubted > 0 && v.Health != checks.Down)
+	if v.Health == checks.Unknown {
+		return v.Doubted > 0 && v.Doubted < len(v.Against)
+	}
+	return len(v.Against) > 0 || v.Doubted > 0 && v.Health != checks.Down
 }
 
 // Tally makes the verdict on one endpoint from its votes, in any order. Votes
