@@ -149,7 +149,7 @@ func (b *fakeBooth) suspected(id regions.EndpointID) (at []time.Duration) {
 	return at
 }
 
-// change is a vote that differs from the one cast before it.
+// change is a vote whose health differs from the one cast before it.
 type change struct {
 	at   time.Duration
 	vote regions.Vote
@@ -161,7 +161,7 @@ func (b *fakeBooth) changes(id regions.EndpointID) (out []change) {
 	defer b.mu.Unlock()
 	for i, ballot := range b.ballots {
 		for _, v := range ballot.Votes {
-			if v.Endpoint == id && (len(out) == 0 || out[len(out)-1].vote != v) {
+			if v.Endpoint == id && (len(out) == 0 || out[len(out)-1].vote.Health != v.Health) {
 				out = append(out, change{b.castAt[i], v})
 			}
 		}

@@ -12,6 +12,11 @@ import (
 // reference is the index of a job that is not voted on.
 const reference = -1
 
+// settlings is how many votes follow a suspicion, so that it is settled, even
+// where the vote does not change: the one that comes of it, and one more, since
+// the first may overtake the suspicion on its way to the booth.
+const settlings = 2
+
 // never is a due time that does not come.
 const never time.Duration = -1
 
@@ -30,6 +35,8 @@ type job struct {
 	// flight or in the queue allows.
 	due time.Duration
 	air [causes]*flight
+	// unsettled is how many more votes a suspicion is owed.
+	unsettled int
 	// stuck counts flights whose checker did not return in time.
 	stuck int
 	// voids counts results in a row that were discarded.

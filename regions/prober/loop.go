@@ -181,8 +181,12 @@ func (l *loop) observe(j *job, r checks.Result, from cause) {
 	working := before.State == checks.Up || before.State == checks.Degraded
 	if r.Health == checks.Down && working && before.Failures == 0 && from != suspicion && j.index != reference {
 		l.p.desk.suspect(j.Endpoint)
+		j.unsettled = settlings
 	}
 	if j.track.State == before.State {
+		if j.unsettled > 0 && !j.track.Suspicious() {
+			l.vote(j, r)
+		}
 		return
 	}
 	l.p.log.Info().Str("endpoint", string(j.Endpoint)).Stringer("was", before.State).
@@ -192,6 +196,12 @@ func (l *loop) observe(j *job, r checks.Result, from cause) {
 		l.p.desk.doubt(l.doubt.most(), l.doubt.why(r.Reason))
 		return
 	}
+	l.vote(j, r)
+}
+
+// vote puts j's vote on the desk.
+func (l *loop) vote(j *job, r checks.Result) {
+	j.unsettled = max(j.unsettled-1, 0)
 	l.p.desk.vote(j.index, regions.Vote{
 		Vantage: l.p.vantage, Endpoint: j.Endpoint, Health: j.track.State, Round: j.round, Why: r.Reason,
 	})

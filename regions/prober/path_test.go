@@ -170,6 +170,43 @@ func TestSuspicionIsRaisedOnce(t *testing.T) {
 	})
 }
 
+// Each suspicion is followed by votes of a higher round that settle it: the one
+// that comes of it, changed or not, and one more.
+func TestSuspicionIsSettled(t *testing.T) {
+	for _, fall := range []int{1, 2, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			b, m := newBackend(), quick
+			m.Fall = fall
+			r := bench(t, []Job{jobOf(web, m, b)}, nil).run()
+			r.settle(web)
+			casts, n := r.booth.casts(), len(b.probes())
+			b.mu.Lock()
+			b.answer = func(_ context.Context, i int) checks.Result {
+				if i == n || i == n+1 {
+					return checks.Result{Health: down, Reason: "two failures"}
+				}
+				return checks.Result{Health: up, Reason: "fine"}
+			}
+			b.mu.Unlock()
+			pass(10 * m.Interval)
+			if got := len(r.booth.suspected(web)); got != 1 {
+				t.Errorf("fall %d: %d suspicions", fall, got)
+			}
+			if got := r.booth.last().Votes[0]; got.Health != up || got.Round <= uint64(n+2) {
+				t.Errorf("fall %d: the last vote is %+v", fall, got)
+			}
+			if got := r.booth.casts() - casts; got < 2 || got > 3 {
+				t.Errorf("fall %d: %d ballots were cast", fall, got)
+			}
+			pass(10 * m.Interval)
+			if got := r.booth.casts() - casts; got > 3 {
+				t.Errorf("fall %d: %d ballots were cast long after", fall, got)
+			}
+			r.stop()
+		})
+	}
+}
+
 // With fall 1 the first failing result is a vote and a suspicion.
 func TestFallOfOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -35,7 +35,7 @@ func TestCastOnlyChanges(t *testing.T) {
 		b.set(down)
 		n := len(b.probes())
 		pass(5 * quick.Interval)
-		if v := r.booth.last().Votes[0]; v.Round != uint64(n+2) || v.Health != down {
+		if v := r.booth.changes(web)[2].vote; v.Round != uint64(n+2) || v.Health != down {
 			t.Errorf("the vote is %+v, expected down of round %d", v, n+2)
 		}
 		r.stop()
