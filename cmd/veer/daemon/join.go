@@ -153,7 +153,7 @@ func (d *daemon) startProber(context.Context) error {
 	}
 	p, err := prober.New(prober.Options{
 		Vantage: d.c.Host.Region, Jobs: endpoints, References: references, Booth: d.cluster.Load(),
-		Log: d.o.Log.With().Str("part", "prober").Logger(), Seed: uint64(d.began.UnixNano()),
+		Log: d.o.Log.With().Str("part", "prober").Logger(), Renew: d.c.Cluster.Defaults().VoteLease / 5, Seed: uint64(d.began.UnixNano()),
 	})
 	if err != nil {
 		return err
