@@ -146,7 +146,7 @@ func (s *show) startToy(p place) error {
 // startVeer starts the daemon (first) or a prober that joins it.
 func (s *show) startVeer(i int, p place) error {
 	spec := lab.Spec{
-		Name: "veer in " + p.Name, Path: s.o.veer, Args: []string{"run", "-c", s.p.config},
+		Name: "veer in " + p.Name, Path: s.o.veer, Args: []string{"run", "--log-format", "json", "-c", s.p.config},
 		Log: filepath.Join(s.o.dir, "veer-"+p.Name+".log"),
 	}
 	if i > 0 {

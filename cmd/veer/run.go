@@ -87,7 +87,16 @@ func (a *app) logger(l logging) (zerolog.Logger, error) {
 	case l.format != "auto" && l.format != "console" && l.format != "json":
 		return zerolog.Nop(), fmt.Errorf("--log-format: %w", unknown("format", l.format, []string{"auto", "console", "json"}))
 	case console:
-		out = zerolog.ConsoleWriter{Out: a.err, NoColor: a.plain, TimeFormat: time.TimeOnly}
+		out = zerolog.ConsoleWriter{Out: a.err, NoColor: a.plain, TimeFormat: "15:04:05.000"}
 	}
-	return zerolog.New(out).Level(level).With().Timestamp().Logger(), nil
+	return zerolog.New(out).Level(level).Hook(lineTime{now: a.now}), nil
+}
+
+// lineTime gives each line the time to the microsecond; zerolog's own time has
+// whole seconds unless a global variable is changed.
+type lineTime struct{ now func() time.Time }
+
+// Run is called by zerolog for each line.
+func (l lineTime) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
+	e.Str(zerolog.TimestampFieldName, l.now().UTC().Format("2006-01-02T15:04:05.000000Z07:00"))
 }
