@@ -15,10 +15,13 @@ import (
 // follower keeps a prefix in view: it lists it, watches it from there on, and
 // starts over when the watch ends, is compacted away, or silently dies.
 //
-// That a watch lives is proven, not assumed: every period a linearizable read
-// says which revision the cluster had reached after the read was sent; once
-// the watch has told all up to that revision, what the follower knows was true
-// at the time of sending. Without a proof for patience it starts over.
+// That a watch lives and has left nothing out is proven, not assumed: every
+// period a linearizable read says how many keys there are and which is the
+// newest; when that is what the watch has told up to the read's revision, what
+// the follower knows was true when the read was sent. On a difference, or
+// without a proof for patience, it starts over. (etcd's own progress
+// notifications do not serve: before 3.4.25 and 3.5.8 they can be ahead of
+// the events, and the client then resumes behind events that it never got.)
 type follower struct {
 	etcd     *clientv3.Client
 	prefix   string
@@ -30,14 +33,28 @@ type follower struct {
 	list func(kvs []*mvccpb.KeyValue)
 	// events gets the changes of one revision or more, in order.
 	events func(evs []*clientv3.Event)
+	// known are the keys as told so far, with their revisions.
+	known map[string]int64
 	// proven, if set, is told a time at which what was delivered was current.
 	proven func(at time.Time)
 }
 
-// sample is a read sent at a time and the revision that it found.
+// sample is what a read, sent at a time, found at a revision.
 type sample struct {
-	at  time.Time
-	rev int64
+	at     time.Time
+	rev    int64
+	count  int64
+	newest int64 // the highest revision of a key
+}
+
+// matches reports whether the keys as told so far are what the sample found.
+// Revisions only grow: a change that was left out shows in one of the two.
+func (f *follower) matches(s sample) bool {
+	newest := int64(0)
+	for _, rev := range f.known {
+		newest = max(newest, rev)
+	}
+	return int64(len(f.known)) == s.count && newest == s.newest
 }
 
 // run follows until ctx ends.
@@ -89,18 +106,25 @@ func (f *follower) load(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("list %s: %w", f.prefix, err)
 	}
+	f.known = make(map[string]int64, len(resp.Kvs))
+	for _, kv := range resp.Kvs {
+		f.known[string(kv.Key)] = kv.ModRevision
+	}
 	f.list(resp.Kvs)
 	return resp.Header.Revision, nil
 }
 
-// watch delivers events until the watch fails or proofs stay away. Its state
-// is at: delivered is the revision up to which everything was delivered.
-func (f *follower) watch(ctx context.Context, events clientv3.WatchChan, samples <-chan sample, at sample) error {
-	delivered, last := at.rev, at.at
+// errGap says that the watch left a change out.
+var errGap = errors.New("the watch left a change out")
+
+// watch delivers events until the watch fails or proofs stay away.
+func (f *follower) watch(ctx context.Context, events clientv3.WatchChan, samples <-chan sample, from sample) error {
+	delivered, last := from.rev, from.at
 	var open []sample
 	silent := time.NewTimer(f.patience)
 	defer silent.Stop()
 	for {
+		var proof time.Time
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -111,23 +135,43 @@ func (f *follower) watch(ctx context.Context, events clientv3.WatchChan, samples
 			if err := resp.Err(); err != nil {
 				return fmt.Errorf("watch %s: %w", f.prefix, err)
 			}
-			if n := len(resp.Events); n > 0 {
-				f.events(resp.Events)
-				delivered = max(delivered, resp.Events[n-1].Kv.ModRevision)
-			} else if resp.IsProgressNotify() {
-				delivered = max(delivered, resp.Header.Revision)
+			if len(resp.Events) == 0 {
+				continue
 			}
+			for _, ev := range resp.Events {
+				for len(open) > 0 && open[0].rev < ev.Kv.ModRevision {
+					if !f.matches(open[0]) {
+						return errGap
+					}
+					proof, open = open[0].at, open[1:]
+				}
+				f.track(ev)
+			}
+			delivered = resp.Events[len(resp.Events)-1].Kv.ModRevision
+			f.events(resp.Events)
 		case s := <-samples:
-			open = append(open, s)
+			if s.rev >= delivered { // else the moment to compare has passed
+				open = append(open, s)
+			}
 		case <-silent.C:
 			return fmt.Errorf("watch %s: no proof that it lives for %s", f.prefix, time.Since(last).Round(time.Millisecond))
 		}
-		for len(open) > 0 && open[0].rev <= delivered {
-			last = open[0].at
-			open = open[1:]
-			f.prove(last)
-			silent.Reset(time.Until(last.Add(f.patience)))
+		for len(open) > 0 && f.matches(open[0]) {
+			proof, open = open[0].at, open[1:]
 		}
+		if !proof.IsZero() {
+			last = proof
+			silent.Reset(time.Until(last.Add(f.patience)))
+			f.prove(last)
+		}
+	}
+}
+
+func (f *follower) track(ev *clientv3.Event) {
+	if ev.Type == clientv3.EventTypeDelete {
+		delete(f.known, string(ev.Kv.Key))
+	} else {
+		f.known[string(ev.Kv.Key)] = ev.Kv.ModRevision
 	}
 }
 
@@ -137,25 +181,25 @@ func (f *follower) prove(at time.Time) {
 	}
 }
 
-// sample reads the cluster's revision every period and asks the watch to tell
-// how far it is.
+// sample reads the state of the prefix every period.
 func (f *follower) sample(ctx context.Context, out chan<- sample) {
 	for pause(ctx, f.period) {
 		s := sample{at: time.Now()}
 		read, cancel := context.WithTimeout(ctx, f.patience)
-		resp, err := f.etcd.Get(read, f.prefix, clientv3.WithCountOnly())
+		resp, err := f.etcd.Get(read, f.prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithLimit(1),
+			clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend))
 		cancel()
 		if err != nil {
 			continue // patience runs out by itself
 		}
-		s.rev = resp.Header.Revision
+		s.rev, s.count = resp.Header.Revision, resp.Count
+		if len(resp.Kvs) > 0 {
+			s.newest = resp.Kvs[0].ModRevision
+		}
 		select {
 		case out <- s:
 		case <-ctx.Done():
 			return
-		}
-		if err := f.etcd.RequestProgress(ctx); err != nil {
-			continue
 		}
 	}
 }
