@@ -1,0 +1,279 @@
+//go:build realservers
+
+package authority
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// nsdConfig: the zone as it is, all records that are asked for, and no more
+// records than needed, as Table has it.
+const nsdConfig = `server:
+	ip-address: 127.0.0.1@%[1]d
+	do-ip6: no
+	server-count: 1
+	username: ""
+	chroot: ""
+	database: ""
+	zonesdir: %[2]q
+	pidfile: "%[2]s/nsd.pid"
+	xfrdfile: "%[2]s/xfrd.state"
+	zonelistfile: "%[2]s/zone.list"
+	minimal-responses: yes
+	refuse-any: no
+	round-robin: no
+	ipv4-edns-size: 1232
+	rrl-ratelimit: 0
+	rrl-whitelist-ratelimit: 0
+remote-control:
+	control-enable: no
+zone:
+	name: example.test
+	zonefile: example.test.zone
+`
+
+// startNSD serves the example zone by Debian's nsd on a free port of loopback,
+// and stops it at the end of the test.
+func startNSD(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	zone, err := os.ReadFile(exampleZone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free, err := listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := free.tcp.Addr().(*net.TCPAddr).Port
+	if err := free.close(); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(dir, "nsd.conf")
+	for name, content := range map[string][]byte{config: fmt.Appendf(nil, nsdConfig, port, dir), filepath.Join(dir, "example.test.zone"): zone} {
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "nsd", "-d", "-c", config) // #nosec G204 -- the test's own file
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start nsd: %v; is Debian's package nsd installed?", err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+	})
+	lines := bufio.NewScanner(log)
+	for lines.Scan() {
+		t.Log(lines.Text())
+		if strings.Contains(lines.Text(), "nsd started") {
+			go func() { // keeps its pipe empty; ends with nsd
+				for lines.Scan() {
+				}
+			}()
+			return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		}
+	}
+	t.Fatal("nsd ended before it served")
+	return ""
+}
+
+// difference is a class of answers that NSD gives otherwise, and why this
+// server may, or must, answer as it does.
+type difference struct {
+	name, why string
+	// want is what the reference answers.
+	is func(want referred, ours, theirs *dns.Msg) bool
+}
+
+// differences are tried in order. Whatever fits none fails the test.
+// All but the first see names in data in lower case.
+var differences = []difference{
+	{
+		"spelling", "RFC 4343, section 3: letters of names are equal in either case; NSD compresses names in data against the question's spelling (RFC 1035, section 4.1.4), ours keep the zone's",
+		func(_ referred, ours, theirs *dns.Msg) bool { return equal(ours, theirs) == "" },
+	},
+	{
+		"any", "RFC 8482, section 4.1: either answers ANY with one of the RRsets; ours is that of the lowest type",
+		func(want referred, ours, theirs *dns.Msg) bool {
+			return ours.Question[0].Qtype == dns.TypeANY && want.compare(ours) == "" && len(theirs.Answer) > 0 &&
+				sameBut(ours, theirs, func(m *dns.Msg) { m.Answer, m.Extra = nil, nil })
+		},
+	},
+	{
+		"additional", "RFC 1035, section 3.3.9, and RFC 2782: ours has the addresses of mail exchangers, services and name servers that the zone knows; NSD with minimal responses leaves them out",
+		func(want referred, ours, theirs *dns.Msg) bool {
+			return want.compare(ours) == "" && len(section(theirs.Extra)) == 0 &&
+				sameBut(ours, theirs, func(m *dns.Msg) { m.Extra = nil })
+		},
+	},
+}
+
+// sameBut reports whether two answers say the same but for what clip cuts.
+func sameBut(a, b *dns.Msg, clip func(*dns.Msg)) bool {
+	x, y := a.Copy(), b.Copy()
+	clip(x)
+	clip(y)
+	return equal(x, y) == ""
+}
+
+// lowered is the reference's answer after lowerData.
+func lowered(want referred) referred {
+	lower := func(lines []string) []string {
+		m := new(dns.Msg)
+		for _, l := range lines {
+			rr, err := dns.NewRR(l)
+			if err != nil {
+				return lines
+			}
+			m.Answer = append(m.Answer, rr)
+		}
+		lowerData(m)
+		return section(m.Answer)
+	}
+	want.Answer, want.Authority, want.Additional = lower(want.Answer), lower(want.Authority), lower(want.Additional)
+	return want
+}
+
+// lowerData lowers the names in a message's data.
+func lowerData(m *dns.Msg) {
+	for _, rr := range slices.Concat(m.Answer, m.Ns, m.Extra) {
+		switch rr := rr.(type) {
+		case *dns.CNAME:
+			rr.Target = strings.ToLower(rr.Target)
+		case *dns.NS:
+			rr.Ns = strings.ToLower(rr.Ns)
+		case *dns.SOA:
+			rr.Ns, rr.Mbox = strings.ToLower(rr.Ns), strings.ToLower(rr.Mbox)
+		case *dns.MX:
+			rr.Mx = strings.ToLower(rr.Mx)
+		case *dns.SRV:
+			rr.Target = strings.ToLower(rr.Target)
+		}
+	}
+}
+
+// equal reports whether two answers say the same: header, sections as sets,
+// TTLs, EDNS(0).
+func equal(a, b *dns.Msg) string {
+	want := referred{Rcode: b.Rcode, Authoritative: b.Authoritative, Answer: section(b.Answer), Authority: section(b.Ns), Additional: section(b.Extra)}
+	d := want.compare(a)
+	ah, bh := a.MsgHdr, b.MsgHdr
+	if ah != bh {
+		d += fmt.Sprintf("header:\n got %+v\nwant %+v\n", ah, bh)
+	}
+	if !slices.Equal(a.Question, b.Question) {
+		d += fmt.Sprintf("question:\n got %v\nwant %v\n", a.Question, b.Question)
+	}
+	ao, bo := a.IsEdns0(), b.IsEdns0()
+	if (ao == nil) != (bo == nil) || ao != nil && (ao.Version() != bo.Version() || ao.Do() != bo.Do() || ao.UDPSize() != bo.UDPSize()) {
+		d += fmt.Sprintf("edns:\n got %v\nwant %v\n", ao, bo)
+	}
+	return d
+}
+
+// ask sends a packet and reads the answer, over one kept connection.
+func ask(t *testing.T, conn *dns.Conn, q *dns.Msg) *dns.Msg {
+	t.Helper()
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.WriteMsg(q); err != nil {
+		t.Fatal(err)
+	}
+	m, err := conn.ReadMsg()
+	if err != nil {
+		t.Fatalf("%v: %v", q.Question, err)
+	}
+	return m
+}
+
+func TestAgainstNSD(t *testing.T) {
+	const runs, seed = 10000, 20261120
+	addr := startNSD(t)
+	server := startServer(t, Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{"example.test", exampleZone}}}, Options{})
+	conns := map[string][2]*dns.Conn{}
+	for network, own := range map[string]string{"udp": server.Addrs()[0].String(), "tcp": server.Addrs()[1].String()} {
+		var pair [2]*dns.Conn
+		for i, to := range []string{own, addr} {
+			c, err := dns.DialTimeout(network, to, 10*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			c.UDPSize = dns.MaxMsgSize - 1
+			pair[i] = c
+		}
+		conns[network] = pair
+	}
+	ref := exampleReference(t)
+	g := newGenerator(seed, ref.rrs, ref.apex)
+	kinds, classes, faults := map[string]int{}, map[string]int{}, 0
+	for i := range runs {
+		q := g.query()
+		network := "udp"
+		if i%5 == 0 {
+			network = "tcp"
+		}
+		ours, theirs := ask(t, conns[network][0], q), ask(t, conns[network][1], q)
+		want := ref.lookup(q.Question[0].Name, q.Question[0].Qtype)
+		for k := range want.kinds {
+			kinds[k]++
+		}
+		if ours.Truncated && theirs.Truncated {
+			kinds["truncated"]++
+		}
+		d := equal(ours, theirs)
+		if d == "" {
+			continue
+		}
+		lowerData(ours)
+		lowerData(theirs)
+		at := slices.IndexFunc(differences, func(c difference) bool { return c.is(lowered(want), ours, theirs) })
+		if at >= 0 {
+			classes[differences[at].name]++
+			continue
+		}
+		if faults++; faults <= 20 {
+			t.Errorf("%s %v rd %v edns %v: unclassified difference:\n%s", network, q.Question[0], q.RecursionDesired, q.IsEdns0() != nil, d)
+		}
+	}
+	fmt.Printf("seed %d: %d queries, of which", seed, runs)
+	for _, k := range slices.Sorted(maps.Keys(kinds)) {
+		fmt.Printf(" %s %.1f %%", k, 100*float64(kinds[k])/runs)
+	}
+	fmt.Println()
+	for _, k := range []string{"wildcard", "ent", "delegation", "cname", "nodata"} {
+		if kinds[k]*50 < runs {
+			t.Errorf("%s: %d of %d queries, want at least 2 %%", k, kinds[k], runs)
+		}
+	}
+	for _, c := range differences {
+		fmt.Printf("%d answers differ by class %q: %s\n", classes[c.name], c.name, c.why)
+	}
+	if faults > 0 {
+		t.Errorf("%d unclassified differences", faults)
+	}
+}

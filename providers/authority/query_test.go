@@ -1,0 +1,154 @@
+package authority
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/miekg/dns"
+
+	"github.com/veerdns/veer/regions/steering"
+)
+
+// TestQueries runs the tables in testdata/query. Directives: zone NAME (file
+// text, or file=PATH), services (lines of parseAnswer), wait D, query (lines
+// "NAME TYPE [CLASS] [do] [rd] [cd] [udp=SIZE] [tcp] [version=N]"), serve
+// (shard text as services, with term and seq), wire (hexadecimal).
+func TestQueries(t *testing.T) {
+	datadriven.Walk(t, "testdata/query", func(t *testing.T, path string) {
+		synctest.Test(t, func(t *testing.T) {
+			b := &queryBench{start: time.Now()}
+			datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+				out, err := b.run(t, d)
+				if err != nil {
+					return "error: " + err.Error() + "\n"
+				}
+				return out
+			})
+		})
+	})
+}
+
+type queryBench struct {
+	files []*ZoneFile
+	state *state
+	start time.Time
+}
+
+func (b *queryBench) run(t *testing.T, d *datadriven.TestData) (string, error) {
+	switch d.Cmd {
+	case "zone":
+		return b.zone(t, d)
+	case "services":
+		var answers []steering.Answer
+		for line := range strings.Lines(d.Input) {
+			a, err := parseAnswer(line)
+			if err != nil {
+				return "", err
+			}
+			answers = append(answers, a)
+		}
+		st, err := newState(b.files, answers, quiet(), time.Now())
+		if err != nil {
+			return "", err
+		}
+		b.state = st
+		return "", nil
+	case "wait":
+		wait, err := time.ParseDuration(d.CmdArgs[0].Key)
+		if err != nil {
+			return "", err
+		}
+		<-time.After(wait) // in the bubble's time
+		return "", nil
+	case "query":
+		var out strings.Builder
+		for line := range strings.Lines(d.Input) {
+			one, err := b.query(strings.Fields(line))
+			if err != nil {
+				return "", err
+			}
+			out.WriteString(one)
+		}
+		return out.String(), nil
+	}
+	return "", fmt.Errorf("unknown directive %q", d.Cmd)
+}
+
+func (b *queryBench) zone(t *testing.T, d *datadriven.TestData) (string, error) {
+	text := d.Input
+	if d.HasArg("file") {
+		var path string
+		d.ScanArgs(t, "file", &path)
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return "", err
+		}
+		text = string(content)
+	}
+	f, err := zoneText(d.CmdArgs[0].Key, text, nil)
+	if err != nil {
+		return "", err
+	}
+	b.files = append(b.files, f)
+	b.state, err = newState(b.files, nil, quiet(), time.Now())
+	return "", err
+}
+
+// query asks one question and shows the answer.
+func (b *queryBench) query(words []string) (string, error) {
+	m := new(dns.Msg)
+	m.Id = 4711
+	m.Question = []dns.Question{{Name: dns.Fqdn(words[0]), Qtype: dns.StringToType[words[1]], Qclass: dns.ClassINET}}
+	udp, size, edns, do, version := true, 0, false, false, 0
+	for _, w := range words[2:] {
+		key, value, _ := strings.Cut(w, "=")
+		n, err := strconv.Atoi("0" + value)
+		if err != nil {
+			return "", err
+		}
+		switch key {
+		case "CH", "HS", "ANY":
+			m.Question[0].Qclass = dns.StringToClass[key]
+		case "rd":
+			m.RecursionDesired = true
+		case "cd":
+			m.CheckingDisabled = true
+		case "tcp":
+			udp = false
+		case "do":
+			edns, do = true, true
+		case "udp":
+			edns, size = true, n
+		case "version":
+			edns, version = true, n
+		default:
+			return "", fmt.Errorf("unknown word %q", w)
+		}
+	}
+	if edns {
+		opt := &dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT}}
+		opt.SetUDPSize(uint16(size))
+		opt.SetVersion(uint8(version))
+		opt.SetDo(do)
+		m.Extra = []dns.RR{opt}
+	}
+	packet, err := m.Pack()
+	if err != nil {
+		return "", err
+	}
+	out := responderOf(b.state.build(false)).respond(packet, make([]byte, dns.MaxMsgSize), udp)
+	answer := new(dns.Msg)
+	if err := answer.Unpack(out); err != nil {
+		return "", err
+	}
+	if len(answer.Question) != 1 || answer.Question[0] != m.Question[0] || answer.Id != m.Id {
+		return "", fmt.Errorf("the answer's question is %v, want %v", answer.Question, m.Question)
+	}
+	return show(answer), nil
+}
