@@ -23,6 +23,10 @@ type logged struct {
 	Committed float64   `json:"committed_ms"`
 }
 
+// repeatAfter is how long the same warning is not told again; a busy machine
+// makes some often. The log has them all.
+const repeatAfter = time.Minute
+
 // follow reads a log from where it is now and sends each new line, until ctx
 // ends.
 func follow(ctx context.Context, path, from string, lines chan<- logged) {
@@ -76,6 +80,10 @@ func (s *show) tell(l logged) {
 		if l.Error != "" {
 			text += ": " + l.Error
 		}
-		s.notes.add(plain, l.Time, "%s warns: %s", l.from, text)
+		text = l.from + " warns: " + text
+		if l.Time.Sub(s.warned[text]) > repeatAfter {
+			s.warned[text] = l.Time
+			s.notes.add(plain, l.Time, "%s", text)
+		}
 	}
 }

@@ -33,6 +33,8 @@ type show struct {
 	ended chan *lab.Process
 	wait  sync.WaitGroup
 	notes notes
+	// warned is when each warning was told last.
+	warned map[string]time.Time
 }
 
 // start runs everything until ctx ends or a part ends by itself.
@@ -40,7 +42,8 @@ func start(ctx context.Context, o options, out io.Writer) (err error) {
 	if _, err := exec.LookPath(o.veer); err != nil {
 		return fmt.Errorf("no veer binary at %s; build it with: make build", o.veer)
 	}
-	s := &show{o: o, out: out, toys: map[string]*lab.Process{}, hung: map[string]bool{}, ended: make(chan *lab.Process)}
+	s := &show{o: o, out: out, toys: map[string]*lab.Process{}, hung: map[string]bool{},
+		warned: map[string]time.Time{}, ended: make(chan *lab.Process)}
 	if s.p, err = setup(o); err != nil {
 		return fmt.Errorf("prepare %s: %w", o.dir, err)
 	}
