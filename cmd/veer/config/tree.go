@@ -76,7 +76,7 @@ func parse(src *source, text string) *node {
 		})
 		return nil
 	}
-	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
+	file, err := parseTokens(tokens)
 	if err != nil {
 		syntax(src, err)
 		return nil
@@ -87,6 +87,17 @@ func parse(src *source, text string) *node {
 		return nil
 	}
 	return root
+}
+
+// parseTokens calls the parser, whose faults must not end the daemon: a panic
+// on some odd file is an error like any other.
+func parseTokens(tokens token.Tokens) (file *ast.File, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the parser failed: %v", r)
+		}
+	}()
+	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 }
 
 // syntax reports what the parser says.

@@ -84,7 +84,7 @@ func (d Days) toNode(encoder) *node {
 // Clock is a time of day in minutes after midnight; 24:00 is the day's end.
 type Clock int
 
-// unset is a clock that was not given.
+// dayEnd is the end of a day.
 const dayEnd = Clock(24 * 60)
 
 func (c *Clock) fromNode(dec decoder, n *node, path string) {
