@@ -79,4 +79,3 @@ func TestReference(t *testing.T) {
 		t.Error("docs/configuration.md does not show testdata/minimal.yaml as it is")
 	}
 }
-
