@@ -209,6 +209,31 @@ func TestLostReplyIsSettled(t *testing.T) {
 	})
 }
 
+// TestRevertedAfterLostReply: the move was committed, its reply was lost, and
+// what caused it is gone before the leader tries again. The ledger must not
+// keep an answer that nobody decided to keep.
+func TestRevertedAfterLostReply(t *testing.T) {
+	bubble(t, []steering.Service{service(app, 0, one, two)}, func(r *rig) {
+		r.voteAll(checks.Up, one, two)
+		r.start()
+		lost := 0
+		r.world.mu.Lock()
+		r.after = func(steering.Shard) error {
+			if lost++; lost == 1 {
+				return errDown
+			}
+			return nil
+		}
+		r.world.mu.Unlock()
+		order := controller.Order{Override: steering.Override{ID: "1", Act: steering.Drain, Target: steering.Target{Region: "eu"}, By: "alice", Why: "x"}}
+		r.change(func() { r.orders["1"] = order })
+		r.wantServed(app, "192.0.2.2")
+		r.change(func() { delete(r.orders, "1") })
+		pass(time.Second)
+		r.wantServed(app, "192.0.2.1")
+	})
+}
+
 func TestFailingLedgerIsTriedAgain(t *testing.T) {
 	bubble(t, []steering.Service{service(app, 0, one, two)}, func(r *rig) {
 		r.voteAll(checks.Up, one, two)

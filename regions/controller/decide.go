@@ -20,12 +20,18 @@ const leftSlack = time.Second
 // decide decides one shard, and commits what changed. It returns an error only
 // when this process must stop leading.
 func (r *reign) decide(ctx context.Context, sh *shard) error {
+	// What a commit without a reply did is not known: what this shard was
+	// decided from may be old, and must be read before deciding anew.
+	failed := sh.failing
+	if failed && !r.reload(ctx, sh) {
+		return nil
+	}
 	now := r.now()
 	woke := sh.wake != 0 && now >= sh.wake
 	due := sh.save != 0 && now >= sh.save
 	in := r.input(sh, now)
 	d := r.o.Decide(in)
-	if woke && !sh.failing {
+	if woke && !failed {
 		for _, text := range ended(in.Prev, d.Next) {
 			sh.causes.add(text)
 		}
@@ -50,7 +56,7 @@ func (r *reign) decide(ctx context.Context, sh *shard) error {
 // settle takes over a decision that was not worth a commit.
 func (sh *shard) settle(next steering.State, wake time.Duration) {
 	sh.kept.State = next
-	sh.dirty, sh.causes, sh.wake = false, cause{}, wake
+	sh.dirty, sh.causes, sh.wake, sh.failing, sh.pause = false, cause{}, wake, false, 0
 	if sh.save == 0 && running(next) {
 		sh.save = next.Clock + saveEvery
 	}
@@ -90,7 +96,8 @@ func (r *reign) commit(ctx context.Context, sh *shard, shard steering.Shard, ent
 	case ctx.Err() != nil:
 		return nil
 	case errors.Is(err, ErrMoved):
-		return r.reload(ctx, sh)
+		r.reload(ctx, sh)
+		return nil
 	}
 	sh.wrote = &attempt{shard: shard, events: moves, began: began}
 	sh.retry(r.now())
@@ -134,8 +141,9 @@ func (r *reign) moves(sh *shard, shard steering.Shard, entry *steering.Entry, d 
 }
 
 // reload reads a shard that another has changed, or that this leader changed
-// in a transaction whose reply was lost, and makes it due again.
-func (r *reign) reload(ctx context.Context, sh *shard) error {
+// in a transaction whose reply was lost, and makes it due again. It reports
+// whether it could be read.
+func (r *reign) reload(ctx context.Context, sh *shard) bool {
 	tx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	stored, err := r.o.Ledger.Shards(tx)
@@ -143,22 +151,24 @@ func (r *reign) reload(ctx context.Context, sh *shard) error {
 	if err != nil && i < 0 {
 		sh.retry(r.now())
 		r.o.Log.Warn().Err(err).Int("shard", sh.id).Msg("cannot read the ledger, trying again")
-		return nil
+		return false
 	}
 	wrote := sh.wrote
-	if i < 0 {
-		sh.at, sh.kept, sh.dirty = 0, steering.Shard{ID: sh.id}, true
-		sh.causes.add("the shard was deleted")
-		return nil
+	sh.wrote, sh.failing, sh.dirty = nil, false, true
+	switch {
+	case i >= 0 && stored[i].At == sh.at: // nothing was written
+	case i >= 0:
+		v := stored[i]
+		r.adopt(v)
+		if wrote != nil && v.Term == wrote.shard.Term && v.Seq == wrote.shard.Seq {
+			r.committed(sh, v.Shard, v.At, wrote.began, wrote.events)
+			sh.causes = cause{}
+		}
+	case sh.at != 0:
+		sh.at, sh.kept = 0, steering.Shard{ID: sh.id}
+		sh.causes.add("the shard was deleted from the ledger")
 	}
-	v := stored[i]
-	r.adopt(v)
-	if wrote != nil && v.Term == wrote.shard.Term && v.Seq == wrote.shard.Seq {
-		r.committed(sh, v.Shard, v.At, wrote.began, wrote.events)
-	}
-	sh.wrote = nil
-	sh.dirty = true
-	return nil
+	return true
 }
 
 // moved reports whether anything but timers differs.
