@@ -34,7 +34,35 @@ func twoVoters(t *testing.T, change ...string) *lab {
 		}
 	}
 	l.answers("127.0.0.11")
+	for _, region := range vantageNames[:2] {
+		l.status(region, func(st api.Status) bool {
+			return st.Voters[0].Votes == 3 && st.Voters[1].Votes == 3 && len(st.Serves[0].Serving) == 1 && st.Leader.Name != ""
+		})
+	}
 	return l
+}
+
+// status asks a region's daemon, which hears of etcd in its own time, until
+// its status is as wanted.
+func (l *lab) status(region string, ok func(api.Status) bool) api.Status {
+	l.t.Helper()
+	ctx, cancel := context.WithTimeout(l.t.Context(), patience)
+	defer cancel()
+	for {
+		st, err := l.client(region).Status(ctx)
+		if err != nil {
+			l.t.Fatalf("status of %s: %v", region, err)
+		}
+		if ok(st) {
+			return st
+		}
+	}
+}
+
+// orders waits until a region's daemon has heard of n orders.
+func (l *lab) orders(region string, n int) {
+	l.t.Helper()
+	l.status(region, func(st api.Status) bool { return len(st.Orders) == n })
 }
 
 // edit replaces parts of the config.
@@ -87,6 +115,7 @@ func TestOrdersThroughAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.answers("127.0.0.13")
+	l.orders("us-east", 2)
 	_, err = c.Order(t.Context(), drain("ap-south"), false)
 	wantProblem(t, err, http.StatusConflict, "would be left without an endpoint")
 	_, err = c.Order(t.Context(), drain("ap-south"), true)
@@ -114,6 +143,7 @@ func TestForceToDownPoolSaysSo(t *testing.T) {
 	for _, v := range vantageNames[:2] {
 		l.votes(regions.Name(v), webTri, "down")
 	}
+	l.status("eu-west", func(st api.Status) bool { return st.Voters[0].Down == 1 && st.Voters[1].Down == 1 })
 	r := drain("ap-south")
 	r.Act = steering.Force
 	done, err := l.client("eu-west").Order(t.Context(), r, false)
@@ -139,6 +169,7 @@ func TestFailbackRefusedWhileHeld(t *testing.T) {
 	for _, v := range vantageNames[:2] {
 		l.votes(regions.Name(v), webOne, "down")
 	}
+	l.flush()
 	_, err := l.client("eu-west").Order(t.Context(), r, false)
 	wantProblem(t, err, http.StatusConflict, "is down")
 	l.up("127.0.0.11")
@@ -157,10 +188,7 @@ func TestFailbackRefusedWhileHeld(t *testing.T) {
 func TestStatusAtAGlance(t *testing.T) {
 	l := twoVoters(t)
 	for _, region := range vantageNames[:2] {
-		st, err := l.client(region).Status(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		st := l.status(region, func(st api.Status) bool { return len(st.Warnings) == 1 })
 		if st.Leader.Name != "eu-west" || st.Leader.Itself != (region == "eu-west") || st.Leader.Term != 1 {
 			t.Errorf("%s: leader %+v", region, st.Leader)
 		}
