@@ -103,11 +103,13 @@ func measure(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	rep := &report{out: out, servers: servers}
+	before := load()
 	printHead(out, o, servers)
 	if err := observe(ctx, o, rep, first, r); err != nil {
 		return err
 	}
 	rep.tables()
+	fmt.Fprintf(out, "\nLoad of the machine at the start %s, at the end %s (1, 5 and 15 minutes; much more than its CPUs makes outliers)\n", before, load())
 	rep.raw()
 	valid, passed := rep.judge()
 	switch {
@@ -200,4 +202,14 @@ func printHead(out io.Writer, o options, servers []*server) {
 	for _, s := range servers {
 		fmt.Fprintf(out, "  server   %s: %s\n", s.name, s.version)
 	}
+}
+
+// load is the machine's load averages, where it tells them.
+func load() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	f := strings.Fields(string(b))
+	if err != nil || len(f) < 3 {
+		return "unknown"
+	}
+	return strings.Join(f[:3], " ")
 }
