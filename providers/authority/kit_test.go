@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"strconv"
@@ -142,4 +143,12 @@ func show(m *dns.Msg) string {
 		}
 	}
 	return b.String()
+}
+
+// epoch is a moment for tests that need one.
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// sealed puts the head of a snapshot before a body.
+func sealed(body []byte) []byte {
+	return append(fmt.Appendf(nil, snapshotHead, sha256.Sum256(body), len(body)), body...)
 }

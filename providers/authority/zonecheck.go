@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,24 +27,35 @@ func refused(typ uint16) string {
 	return ""
 }
 
-// check returns everything that is wrong with the zone.
+// problem is one thing that is wrong, and where.
+type problem struct {
+	at   place
+	text string
+}
+
+// check returns everything that is wrong with the zone, in the order of lines.
 func (z *ZoneFile) check() []error {
-	var problems []error
+	var problems []problem
 	bad := func(at place, format string, args ...any) {
-		problems = append(problems, fmt.Errorf("%s: %s", at, fmt.Sprintf(format, args...)))
+		problems = append(problems, problem{at, fmt.Sprintf(format, args...)})
 	}
 	for _, r := range z.records {
 		z.checkRecord(r, bad)
 	}
 	names := groupNames(z.records)
-	cuts := z.cuts()
-	for _, g := range names {
-		checkName(g, bad)
+	for _, rs := range names {
+		checkName(rs, bad)
 	}
 	z.checkApex(names[z.apex], bad)
-	z.checkGlue(names, cuts, bad)
-	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return problems
+	z.checkGlue(names, z.cuts(), bad)
+	slices.SortFunc(problems, func(a, b problem) int {
+		return cmp.Or(strings.Compare(a.at.file, b.at.file), cmp.Compare(a.at.line, b.at.line), strings.Compare(a.text, b.text))
+	})
+	var errs []error
+	for _, p := range problems {
+		errs = append(errs, fmt.Errorf("%s: %s", p.at, p.text))
+	}
+	return errs
 }
 
 func (z *ZoneFile) checkRecord(r record, bad func(place, string, ...any)) {
@@ -93,7 +105,7 @@ func checkName(rs []record, bad func(place, string, ...any)) {
 		}
 		prev := rs[i-1]
 		if dns.IsDuplicate(prev.rr, r.rr) {
-			bad(r.at, "duplicate of the record of %s: %s; remove one", prev.at, printed(r.rr))
+			bad(r.at, "duplicate of the record of %s: %s; remove one", prev.at, strings.ReplaceAll(printed(r.rr), "\t", " "))
 		} else if prev.rr.Header().Ttl != h.Ttl {
 			bad(r.at, "TTL %d of the %s record at %s differs from %d of %s; expected one TTL for all (RFC 2181, section 5.2)", h.Ttl, dns.Type(h.Rrtype), h.Name, prev.rr.Header().Ttl, prev.at)
 		}
@@ -101,10 +113,7 @@ func checkName(rs []record, bad func(place, string, ...any)) {
 }
 
 func (z *ZoneFile) checkApex(rs []record, bad func(place, string, ...any)) {
-	soas, ns, at := 0, 0, place{file: "zone " + z.Name}
-	if len(z.records) > 0 {
-		at = place{file: z.records[0].at.file, line: 1}
-	}
+	soas, ns, at := 0, 0, place{file: z.file, line: 1}
 	for _, r := range rs {
 		switch rr := r.rr.(type) {
 		case *dns.SOA:

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -33,6 +34,7 @@ type ZoneFile struct {
 	// Hash is the SHA-256 of the zone's records, in hexadecimal.
 	Hash string
 
+	file    string
 	apex    key
 	records []record // sorted by name, type and data
 }
@@ -69,14 +71,24 @@ func ReadZone(z Zone) (*ZoneFile, error) {
 	return ParseZone(z.Name, filepath.Base(file), root.FS())
 }
 
+// bounds are of a zone with all files that it includes.
+type bounds struct {
+	bytes   int64
+	records int
+}
+
 // ParseZone reads the zone from the file in fsys, and checks it.
 func ParseZone(name, file string, fsys fs.FS) (*ZoneFile, error) {
-	z := &ZoneFile{Name: providers.CanonicalName(name)}
+	return parseZone(name, file, fsys, bounds{MaxZoneBytes, MaxZoneRecords})
+}
+
+func parseZone(name, file string, fsys fs.FS, most bounds) (*ZoneFile, error) {
+	z := &ZoneFile{Name: providers.CanonicalName(name), file: file}
 	var err error
 	if z.apex, err = keyOf(z.Name); err != nil {
 		return nil, fmt.Errorf("zone %w", err)
 	}
-	if z.records, err = parse(z.Name, file, fsys); err != nil {
+	if z.records, err = parse(z.Name, file, fsys, most); err != nil {
 		return nil, fmt.Errorf("zone %s: %w", z.Name, err)
 	}
 	slices.SortStableFunc(z.records, compareRecords)
@@ -92,8 +104,8 @@ func ParseZone(name, file string, fsys fs.FS) (*ZoneFile, error) {
 }
 
 // parse reads all records, in order.
-func parse(origin, file string, fsys fs.FS) ([]record, error) {
-	files := &openFiles{fsys: fsys, left: MaxZoneBytes}
+func parse(origin, file string, fsys fs.FS, most bounds) ([]record, error) {
+	files := &openFiles{fsys: fsys, left: most.bytes}
 	top, err := files.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("open its file: %w", err)
@@ -109,12 +121,12 @@ func parse(origin, file string, fsys fs.FS) ([]record, error) {
 		if err != nil {
 			return nil, err
 		}
-		if records = append(records, r); len(records) > MaxZoneRecords {
-			return nil, fmt.Errorf("%s: more than %d records; split the zone", at, MaxZoneRecords)
+		if records = append(records, r); len(records) > most.records {
+			return nil, fmt.Errorf("%s: more than %d records; split the zone", at, most.records)
 		}
 	}
 	if files.left < 0 {
-		return nil, fmt.Errorf("%s: more than %d bytes with all included files; split the zone", files.at(), MaxZoneBytes)
+		return nil, fmt.Errorf("%s: more than %d bytes with all included files; split the zone", files.at(), most.bytes)
 	}
 	if err := zp.Err(); err != nil {
 		return nil, describe(err, files.at())
@@ -128,8 +140,11 @@ func describe(err error, at place) error {
 	text = strings.TrimPrefix(text, at.file+": ")
 	text = strings.TrimPrefix(text, "dns: ")
 	if what, where, ok := strings.Cut(text, " at line: "); ok {
-		line, column, _ := strings.Cut(where, ":")
-		return fmt.Errorf("%s:%s:%s: %s; expected a record like \"www 300 IN A 192.0.2.1\" or a directive (RFC 1035, section 5.1)", at.file, line, column, what)
+		expected := `a record like "www 300 IN A 192.0.2.1" or a directive (RFC 1035, section 5.1)`
+		if strings.Contains(what, "failed to open") {
+			expected = "a file below the folder of the zone's file"
+		}
+		return fmt.Errorf("%s:%s: %s; expected %s", at.file, where, what, expected)
 	}
 	return fmt.Errorf("%s: %s", at, text)
 }
@@ -146,11 +161,26 @@ func newRecord(rr dns.RR, at place) (record, error) {
 	if err != nil {
 		return record{}, fmt.Errorf("%s: record %q can't be read back from the wire: %w", at, rr.String(), err)
 	}
+	if !survives(clean, buf[:n]) {
+		return record{}, fmt.Errorf("%s: the data of %q is not what its type needs", at, strings.ReplaceAll(printed(rr), "\t", " "))
+	}
 	owner, err := keyOf(clean.Header().Name)
 	if err != nil {
 		return record{}, fmt.Errorf("%s: %w", at, err)
 	}
 	return record{rr: clean, owner: owner, text: rdata(clean), at: at}, nil
+}
+
+// survives reports whether the record is still the same wire after it was
+// printed and read again: some types lack data and pack all the same.
+func survives(rr dns.RR, wire []byte) bool {
+	again, err := dns.NewRR(printed(rr))
+	if err != nil || again == nil {
+		return false
+	}
+	buf := make([]byte, len(wire)+maxName)
+	n, err := dns.PackRR(again, buf, 0, nil, false)
+	return err == nil && bytes.Equal(buf[:n], wire)
 }
 
 // compareRecords orders by name (RFC 4034, section 6.1), type and data.
