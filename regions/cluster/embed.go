@@ -64,15 +64,15 @@ func startMember(ctx context.Context, c Config, o Options) (*member, error) {
 		return nil, fmt.Errorf("make the data folder private: %w", err)
 	}
 	m := &member{sock: filepath.Join(dir, "etcd.sock")}
-	if m.lock, err = lockFolder(dir); err != nil {
+	if m.lock, err = lockFolder(ctx, dir); err != nil {
 		return nil, err
 	}
 	cfg, err := memberConfig(c, o, inner)
 	if err != nil {
-		return nil, errors.Join(err, m.lock.Close())
+		return nil, errors.Join(err, unlockFolder(m.lock))
 	}
 	if m.etcd, err = embed.StartEtcd(cfg); err != nil {
-		return nil, errors.Join(fmt.Errorf("start the embedded etcd in %s: %w", inner, err), m.lock.Close())
+		return nil, errors.Join(fmt.Errorf("start the embedded etcd in %s: %w", inner, err), unlockFolder(m.lock))
 	}
 	if err := m.await(ctx, len(c.Members)); err != nil {
 		return nil, errors.Join(err, m.stop())
@@ -212,7 +212,7 @@ func (m *member) stop() error {
 	}()
 	select {
 	case <-done:
-		return m.lock.Close()
+		return unlockFolder(m.lock)
 	case <-time.After(stopWithin):
 		return fmt.Errorf("stop the embedded etcd: it still runs after %s", stopWithin)
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,19 +9,24 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // lockFolder makes sure that only this process opens the data folder. The
 // kernel frees the lock when the process ends, however it ends.
-func lockFolder(dir string) (*os.File, error) {
+func lockFolder(ctx context.Context, dir string) (*os.File, error) {
 	path := filepath.Join(dir, "etcd.lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock of the data folder %s: %w", dir, err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	err = flock(f)
+	for end := time.Now().Add(lockPatience); errors.Is(err, unix.EWOULDBLOCK) && time.Now().Before(end) && pause(ctx, 20*time.Millisecond); {
+		err = flock(f)
+	}
+	if err != nil {
 		holder := readHolder(f)
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
@@ -34,6 +40,17 @@ func lockFolder(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("write %s: %w", path, err)
 	}
 	return f, nil
+}
+
+// lockPatience is for a predecessor that is ending, and for its children: one
+// that was forked and has not run its program yet holds the lock as well.
+const lockPatience = time.Second
+
+func flock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+
+// unlockFolder frees the lock, whoever else has the file open.
+func unlockFolder(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
 }
 
 func writeAt(f *os.File, text string) error {

@@ -130,5 +130,9 @@ func lostReplyIsSettled(t *testing.T, r Rig) {
 			t.Fatalf("seq %d: got revision %d, etcd has %d after %d writes", seq, got, now.ModRevision, now.Version)
 		}
 		rev = got
+		// A commit on the cut connection would not even be sent.
+		if _, _, err := a.Leader(bounded(t)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
