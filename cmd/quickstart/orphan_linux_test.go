@@ -37,4 +37,14 @@ func (s *stage) killed(t *testing.T) {
 		}
 	}
 	_ = r.ends()
+	// A killed quickstart leaves its link; the next run would replace it.
+	links := s.links(t)
+	if len(links) != 1 {
+		t.Errorf("found the links %q; want one", links)
+	}
+	for _, l := range links {
+		if err := os.Remove(l); err != nil {
+			t.Error(err)
+		}
+	}
 }

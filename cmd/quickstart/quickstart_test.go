@@ -193,16 +193,26 @@ func (s *stage) stopsAndRunsAgain(t *testing.T, r *running) {
 		t.Fatalf("Ctrl-C in the second run: %v\n%s", err, strings.Join(again.all, "\n"))
 	}
 	s.free(t)
-	left, err := filepath.Glob(filepath.Join(os.TempDir(), "veer-quickstart-*"))
+	for _, l := range s.links(t) {
+		t.Errorf("%s was left behind", l)
+	}
+	s.killed(t)
+}
+
+// links are the symbolic links in the temporary folder that lead here.
+func (s *stage) links(t *testing.T) []string {
+	t.Helper()
+	all, err := filepath.Glob(filepath.Join(os.TempDir(), "veer-quickstart-*"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, l := range left {
+	var out []string
+	for _, l := range all {
 		if to, err := os.Readlink(l); err == nil && strings.HasPrefix(to, s.root) {
-			t.Errorf("%s was left behind", l)
+			out = append(out, l)
 		}
 	}
-	s.killed(t)
+	return out
 }
 
 // free checks that every port can be taken again.
