@@ -62,7 +62,6 @@ func TestReconnectBacksOff(t *testing.T) {
 		pass(5 * m.Interval)
 		equal(t, "votes", r.booth.healths(web), []checks.Health{unknown, up, down, up})
 		n := len(b.watches())
-		at = r.booth.since()
 		b.kill()
 		pass(firstPause)
 		if got := len(b.watches()) - n; got != 1 {

@@ -40,7 +40,8 @@ type Process struct {
 	err  error // valid once done is closed
 }
 
-// ErrNotReady: the process ended, or said something else, before it was ready.
+// ErrNotReady says that the process ended, or said something else, before it
+// was ready.
 var ErrNotReady = errors.New("it did not get ready")
 
 // Start starts a process in a process group of its own, so that Ctrl-C in the
