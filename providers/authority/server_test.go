@@ -1,12 +1,39 @@
 package authority
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
+
+	"github.com/miekg/dns"
+	"github.com/rs/zerolog"
+
+	"github.com/veerdns/veer/regions"
+	"github.com/veerdns/veer/regions/steering"
 )
+
+func exampleConfig() Config {
+	return Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{"example.test", exampleZone}}}
+}
 
 // startServer runs a server until the test ends.
 func startServer(t *testing.T, c Config, o Options) *Server {
+	t.Helper()
+	s := newServer(t, c, o)
+	runServer(t, s)
+	return s
+}
+
+func newServer(t *testing.T, c Config, o Options) *Server {
 	t.Helper()
 	if o.DataDir == "" {
 		o.DataDir = t.TempDir()
@@ -15,7 +42,6 @@ func startServer(t *testing.T, c Config, o Options) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runServer(t, s)
 	return s
 }
 
@@ -31,17 +57,415 @@ func runServer(t *testing.T, s *Server) (stop func()) {
 		cancel()
 		t.Fatal(err)
 	}
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("Run: %v", err)
 		}
-	}
+	})
 	t.Cleanup(stop)
 	return stop
+}
+
+func exchange(t *testing.T, a net.Addr, name string, typ uint16) *dns.Msg {
+	t.Helper()
+	m := new(dns.Msg)
+	m.SetQuestion(name, typ)
+	c := dns.Client{Net: a.Network()}
+	r, _, err := c.Exchange(m, a.String())
+	if err != nil {
+		t.Fatalf("%s %s: %v", a.Network(), a, err)
+	}
+	return r
+}
+
+// lookup asks the server's table, as a query would.
+func lookup(t *testing.T, s *Server, name string, typ uint16) string {
+	t.Helper()
+	m := new(dns.Msg)
+	m.SetQuestion(name, typ)
+	packet, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r dns.Msg
+	if err := r.Unpack(s.responder().respond(packet, make([]byte, 512), true)); err != nil {
+		t.Fatal(err)
+	}
+	return show(&r)
+}
+
+func serialOf(t *testing.T, s *Server) uint32 {
+	t.Helper()
+	k, err := keyOf("example.test.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r Reply
+	s.Table().Lookup(Query{Name: k, Type: dns.TypeSOA}, &r)
+	return r.Answer[0].pick.rrs[0].(*dns.SOA).Serial
+}
+
+func shard(t *testing.T, id int, term regions.Term, seq uint64, lines ...string) steering.Shard {
+	return steering.Shard{ID: id, Term: term, Seq: seq, Answers: mustAnswers(t, lines...)}
+}
+
+func TestServesOnEveryAddress(t *testing.T) {
+	c := exampleConfig()
+	c.Listen = []string{"127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "[::]:0"}
+	s := newServer(t, c, Options{})
+	if s.Addrs() != nil {
+		t.Error("addresses before Run")
+	}
+	runServer(t, s)
+	if len(s.Addrs()) != 8 {
+		t.Fatalf("addresses %v, want UDP and TCP of four", s.Addrs())
+	}
+	for _, a := range s.Addrs() {
+		if r := exchange(t, a, "www.example.test.", dns.TypeA); r.Rcode != dns.RcodeSuccess || len(r.Answer) != 2 {
+			t.Errorf("%s %s: %v", a.Network(), a, r)
+		}
+	}
+}
+
+func TestTCPKeepsTheConnection(t *testing.T) {
+	s := startServer(t, exampleConfig(), Options{})
+	conn, err := net.Dial("tcp", s.Addrs()[1].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	m := new(dns.Msg)
+	m.SetQuestion("big.example.test.", dns.TypeTXT)
+	packet, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Three queries in one write, one of them cut in two.
+	one := append(binary.BigEndian.AppendUint16(nil, uint16(len(packet))), packet...)
+	all := bytes.Repeat(one, 3)
+	for _, part := range [][]byte{all[:len(one)+5], all[len(one)+5:]} {
+		if _, err := conn.Write(part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		var size [2]byte
+		if _, err := io.ReadFull(conn, size[:]); err != nil {
+			t.Fatal(err)
+		}
+		answer := make([]byte, binary.BigEndian.Uint16(size[:]))
+		if _, err := io.ReadFull(conn, answer); err != nil {
+			t.Fatal(err)
+		}
+		var r dns.Msg
+		if err := r.Unpack(answer); err != nil || len(r.Answer) != 6 || r.Truncated {
+			t.Fatalf("got %v, %v; want six records", &r, err)
+		}
+	}
+	// What is no query ends the connection.
+	if _, err := conn.Write([]byte{0, 1, 7}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Fatalf("read %d bytes after a message of one byte, want the end", n)
+	}
+}
+
+func TestTCPIdleAndSeats(t *testing.T) {
+	c := exampleConfig()
+	c.TCPIdle, c.TCPConnections = 1, 1 // a nanosecond: silence is at once too long
+	s := startServer(t, c, Options{})
+	for range 3 { // each seat is given back
+		conn, err := net.Dial("tcp", s.Addrs()[1].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(conn); err != nil {
+			t.Logf("the end came as %v", err)
+		}
+		conn.Close()
+	}
+	c.TCPIdle = 0
+	s = startServer(t, c, Options{})
+	first, err := dns.Dial("tcp", s.Addrs()[1].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	m := new(dns.Msg)
+	m.SetQuestion("www.example.test.", dns.TypeA)
+	if err := first.WriteMsg(m); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.ReadMsg(); err != nil {
+		t.Fatal(err)
+	}
+	second, err := net.Dial("tcp", s.Addrs()[1].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if n, err := second.Read(make([]byte, 1)); err == nil {
+		t.Errorf("read %d bytes on a connection too many, want the end", n)
+	}
+}
+
+func TestPortThatIsTaken(t *testing.T) {
+	for _, network := range []string{"udp", "tcp"} {
+		s := startServer(t, exampleConfig(), Options{})
+		at := s.Addrs()[0].String()
+		if network == "tcp" {
+			l, err := net.Listen("tcp4", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			at = l.Addr().String()
+		}
+		c := exampleConfig()
+		c.Listen = []string{"127.0.0.1:0", at}
+		err := newServer(t, c, Options{}).Run(t.Context())
+		if err == nil || !strings.Contains(err.Error(), at+" is in use by ") || !strings.Contains(err.Error(), "choose another address") {
+			t.Errorf("%s: error %v", network, err)
+		}
+		if _, statErr := os.Stat("/proc/self/comm"); statErr == nil && !strings.Contains(err.Error(), "(pid ") {
+			t.Errorf("%s: the error names no process: %v", network, err)
+		}
+	}
+	c := exampleConfig()
+	c.Listen = []string{"192.0.2.1:5300"}
+	if err := newServer(t, c, Options{}).Run(t.Context()); err == nil || !strings.Contains(err.Error(), "not an address of this host") {
+		t.Errorf("a foreign address: %v", err)
+	}
+}
+
+func TestUpdateNeverGoesBack(t *testing.T) {
+	type swap struct {
+		term regions.Term
+		seq  uint64
+		id   int
+	}
+	var swaps []swap
+	dir := t.TempDir()
+	o := Options{DataDir: dir, Swapped: func(term regions.Term, seq uint64, id int) { swaps = append(swaps, swap{term, seq, id}) }}
+	s := newServer(t, exampleConfig(), o)
+	stop := runServer(t, s)
+	was := serialOf(t, s)
+	for _, step := range []struct {
+		term  regions.Term
+		seq   uint64
+		addr  string
+		taken bool
+	}{
+		{1, 5, "192.0.2.1", true}, {1, 5, "192.0.2.66", false}, {1, 4, "192.0.2.66", false}, {2, 6, "192.0.2.2", true},
+		{1, 9, "192.0.2.66", false}, {2, 7, "192.0.2.3", true}, {0, 0, "192.0.2.66", false},
+	} {
+		swaps = nil
+		s.Update([]steering.Shard{shard(t, 3, step.term, step.seq, "app.example.test. A 30 "+step.addr)})
+		if (len(swaps) == 1) != step.taken {
+			t.Errorf("%+v: swaps %v", step, swaps)
+		}
+		if got := lookup(t, s, "app.example.test.", dns.TypeA); strings.Contains(got, step.addr) != step.taken {
+			t.Errorf("%+v is answered\n%s", step, got)
+		}
+		if now := serialOf(t, s); after(now, was) != step.taken {
+			t.Errorf("%+v: serial %d after %d", step, now, was)
+		} else {
+			was = now
+		}
+	}
+	stop()
+	// Across a restart neither, and the serial stays.
+	again := newServer(t, exampleConfig(), o)
+	if got := serialOf(t, again); got != was {
+		t.Errorf("serial %d after the restart, want %d", got, was)
+	}
+	again.Update([]steering.Shard{shard(t, 3, 2, 6, "app.example.test. A 30 192.0.2.66"), shard(t, 64, 9, 9, "app.example.test. A 30 192.0.2.66"), shard(t, -1, 9, 9)})
+	if got := again.Answer("APP.example.test"); len(got) != 1 || got[0].Data[0] != "192.0.2.3" {
+		t.Errorf("after the restart the answer is %+v, want 192.0.2.3", got)
+	}
+	if got := lookup(t, again, "app.example.test.", dns.TypeA); !strings.Contains(got, "192.0.2.3") {
+		t.Errorf("after the restart:\n%s", got)
+	}
+}
+
+func TestStartAnswers(t *testing.T) {
+	dir := t.TempDir()
+	o := Options{DataDir: dir, Start: mustAnswers(t, "app.example.test. A 30 192.0.2.1 192.0.2.2", "away.example.net. A 30 192.0.2.9")}
+	s := newServer(t, exampleConfig(), o)
+	if got := s.Answer("app.example.test."); len(got) != 1 || len(got[0].Data) != 2 {
+		t.Fatalf("on the first start: %+v", got)
+	}
+	before := serialOf(t, s)
+	stop := runServer(t, s)
+	s.Update([]steering.Shard{shard(t, 1, 1, 1, "app.example.test. A 30 192.0.2.2", "away.example.net. A 30 192.0.2.8")})
+	stop()
+	s = newServer(t, exampleConfig(), o)
+	if got := s.Answer("app.example.test."); len(got) != 1 || !slices.Equal(got[0].Data, []string{"192.0.2.2"}) {
+		t.Fatalf("the snapshot's answer is %+v, want the ledger's", got)
+	}
+	if !after(serialOf(t, s), before) {
+		t.Errorf("serial %d, then %d", before, serialOf(t, s))
+	}
+	// The service is no more: the name is gone, or the file's again.
+	o.Start = nil
+	s = newServer(t, exampleConfig(), o)
+	s.Update([]steering.Shard{shard(t, 1, 1, 2)})
+	if got := lookup(t, s, "app.example.test.", dns.TypeA); !strings.HasPrefix(got, "NXDOMAIN") {
+		t.Errorf("after its end the service answers\n%s", got)
+	}
+	o.Start = mustAnswers(t, "alias.example.test. A 30 192.0.2.1")
+	if _, err := New(exampleConfig(), o); err == nil || !strings.Contains(err.Error(), "CNAME") {
+		t.Errorf("a service beside a CNAME of the file: %v", err)
+	}
+}
+
+func TestBadAnswersKeepWhatWas(t *testing.T) {
+	var log bytes.Buffer
+	s := newServer(t, exampleConfig(), Options{Log: zerolog.New(&log)})
+	s.Update([]steering.Shard{shard(t, 1, 1, 1, "app.example.test. A 30 192.0.2.1", "b.example.test. A 30 192.0.2.5")})
+	for i, lines := range [][]string{
+		{"app.example.test. A 30 not-an-address"},
+		{"app.example.test. A 30 2001:db8::1"},
+		{"app.example.test. AAAA 30 192.0.2.1"},
+		{"app.example.test. A 30 set=a"},
+		{"app.example.test. A 4294967295 192.0.2.9"},
+		{"app.example.test. A 30 left=-1s 192.0.2.9"},
+		{"app.example.test. TXT 30 x"},
+		{"app.example.test. CNAME 30 a.example. b.example."},
+		{"app.example.test. CNAME 30 a.example.", "app.example.test. A 30 192.0.2.9"},
+		{"app.example.test. A 30 192.0.2.8", "app.example.test. A 30 set=b 192.0.2.9"},
+	} {
+		log.Reset()
+		s.Update([]steering.Shard{shard(t, 1, 1, uint64(i)+2, append(lines, "b.example.test. A 30 192.0.2.6")...)})
+		if got := lookup(t, s, "app.example.test.", dns.TypeA); !strings.Contains(got, "192.0.2.1") {
+			t.Errorf("%v is answered\n%s", lines, got)
+		}
+		if got := lookup(t, s, "b.example.test.", dns.TypeA); !strings.Contains(got, "192.0.2.6") {
+			t.Errorf("beside %v the good answer is\n%s", lines, got)
+		}
+		if !strings.Contains(log.String(), "can't be served") {
+			t.Errorf("%v: the log says nothing: %s", lines, log.String())
+		}
+	}
+}
+
+func TestCorruptSnapshot(t *testing.T) {
+	dir := t.TempDir()
+	s := newServer(t, exampleConfig(), Options{DataDir: dir})
+	stop := runServer(t, s)
+	s.Update([]steering.Shard{shard(t, 1, 1, 1, "app.example.test. A 30 192.0.2.1")})
+	stop()
+	path := filepath.Join(dir, snapshotName)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := slices.Clone(whole)
+	flipped[len(flipped)-3] ^= 4
+	for name, content := range map[string][]byte{"empty": {}, "cut": whole[:len(whole)/2], "flipped": flipped, "other": []byte("hello\nworld"), "newer": bytes.Replace(whole, []byte("snapshot 1"), []byte("snapshot 2"), 1)} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		s := newServer(t, exampleConfig(), Options{DataDir: dir, Log: zerolog.New(&log)})
+		if s.Answer("app.example.test.") != nil || !strings.Contains(log.String(), ".bad") {
+			t.Errorf("%s: answer %v, log %s", name, s.Answer("app.example.test."), log.String())
+		}
+		aside, err := os.ReadFile(path + ".bad")
+		if err != nil || !bytes.Equal(aside, content) {
+			t.Errorf("%s: it was not kept: %v", name, err)
+		}
+	}
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+".tmp", whole[:9], 0o600); err != nil { // a save that was cut off
+		t.Fatal(err)
+	}
+	s = newServer(t, exampleConfig(), Options{DataDir: dir})
+	if got := s.Answer("app.example.test."); len(got) != 1 {
+		t.Errorf("the whole snapshot gives %v", got)
+	}
+	runServer(t, s)()
+}
+
+// TestUpdateUnderLoad: while tables are swapped, every answer is one of those
+// that were ordered, whole, and never an older one than seen before.
+func TestUpdateUnderLoad(t *testing.T) {
+	s := startServer(t, exampleConfig(), Options{})
+	s.Update([]steering.Shard{shard(t, 1, 1, 1, "app.example.test. A 30 10.0.0.1 10.1.0.1")})
+	last := make(chan struct{})
+	var asking sync.WaitGroup
+	for _, a := range s.Addrs() {
+		asking.Go(func() {
+			conn, err := dns.Dial(a.Network(), a.String())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			m := new(dns.Msg)
+			m.SetQuestion("aPP.example.test.", dns.TypeA)
+			var seen byte
+			for done := false; !done; {
+				select {
+				case <-last:
+					done = true
+				default:
+				}
+				if err := conn.WriteMsg(m); err != nil {
+					t.Error(err)
+					return
+				}
+				r, err := conn.ReadMsg()
+				if err != nil || len(r.Answer) != 2 {
+					t.Errorf("%v, %v", r, err)
+					return
+				}
+				x, y := r.Answer[0].(*dns.A).A.To4(), r.Answer[1].(*dns.A).A.To4()
+				if x[3] != y[3] || x[3] < seen {
+					t.Errorf("answers %s and %s after number %d", x, y, seen)
+					return
+				}
+				seen = x[3]
+			}
+			if seen != 200 {
+				t.Errorf("the last answer is number %d, want 200", seen)
+			}
+		})
+	}
+	for i := 2; i <= 200; i++ {
+		n := strconv.Itoa(i)
+		s.Update([]steering.Shard{shard(t, 1, 1, uint64(i), "app.example.test. A 30 10.0.0."+n+" 10.1.0."+n)})
+	}
+	close(last)
+	asking.Wait()
+}
+
+// TestWeights: shares of draws come near the weights.
+func TestWeights(t *testing.T) {
+	table := exampleTable(t, mustAnswers(t, "w.example.test. A 30 set=a weight=1 192.0.2.1", "w.example.test. A 30 set=b weight=3 192.0.2.2",
+		"z.example.test. A 30 set=a 192.0.2.1", "z.example.test. A 30 set=b 192.0.2.2",
+		"c.example.test. CNAME 30 set=a weight=1 w.example.test.", "c.example.test. CNAME 30 set=b weight=1 z.example.test.")...)
+	for name, want := range map[string]float64{"w.example.test.": 0.25, "z.example.test.": 0.5, "c.example.test.": 0.375} {
+		k, err := keyOf(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const draws = 40000
+		first, draw := 0, uint64(1)
+		var r Reply
+		for range draws {
+			draw = redraw(draw)
+			table.Lookup(Query{Name: k, As: name, Type: dns.TypeA, Draw: draw}, &r)
+			if r.Answer[len(r.Answer)-1].pick.rrs[0].(*dns.A).A.String() == "192.0.2.1" {
+				first++
+			}
+		}
+		if got := float64(first) / draws; got < want-0.02 || got > want+0.02 {
+			t.Errorf("%s: the first set has a share of %.3f, want %.3f", name, got, want)
+		}
+	}
 }

@@ -1,0 +1,73 @@
+package authority
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestConfigCheck(t *testing.T) {
+	good := exampleConfig()
+	for _, c := range []struct {
+		name   string
+		change func(*Config)
+		want   string // the start of each problem, one a line
+	}{
+		{"good", func(*Config) {}, ""},
+		{"several", func(c *Config) { c.Listen = []string{"0.0.0.0:53", "[::]:53", "127.0.0.1:0", "127.0.0.1:0"} }, ""},
+		{"no listen", func(c *Config) { c.Listen = nil }, "listen: no address"},
+		{"no port", func(c *Config) { c.Listen = []string{"127.0.0.1"} }, `listen[0]: "127.0.0.1" is not an address`},
+		{"a name", func(c *Config) { c.Listen = []string{"localhost:53"} }, `listen[0]: "localhost:53": "localhost" is not an IP address`},
+		{"a port too high", func(c *Config) { c.Listen = []string{"127.0.0.1:65536"} }, `listen[0]: "127.0.0.1:65536": port "65536" is not`},
+		{"a port with zeros", func(c *Config) { c.Listen = []string{"127.0.0.1:053"} }, `listen[0]: "127.0.0.1:053": write the port as 53`},
+		{"twice", func(c *Config) { c.Listen = []string{"127.0.0.1:53", "127.0.0.1:53"} }, `listen[1]: "127.0.0.1:53" is listed twice`},
+		{"no zones", func(c *Config) { c.Zones = nil }, "zones: no zone"},
+		{"zone twice", func(c *Config) { c.Zones = append(c.Zones, Zone{"Example.TEST.", "x"}) }, `zones[1].name: zone "Example.TEST." is listed twice`},
+		{"no name", func(c *Config) { c.Zones = []Zone{{"", "x"}} }, `zones[0].name: "" is not a domain name`},
+		{"bad name", func(c *Config) { c.Zones = []Zone{{"a..b", "x"}} }, `zones[0].name: "a..b" is not a domain name`},
+		{"no file", func(c *Config) { c.Zones = []Zone{{"a.b", ""}} }, `zones[0].file: zone "a.b" has no file`},
+		{"sizes", func(c *Config) { c.UDPSize, c.TCPIdle, c.TCPConnections = 511, -1, -1 }, "udp_size: 511\ntcp_idle: -1ns\ntcp_connections: -1"},
+		{"large sizes", func(c *Config) { c.UDPSize, c.TCPIdle, c.TCPConnections = 4097, time.Hour, 1<<20 }, "udp_size: 4097\ntcp_idle: 1h\ntcp_connections: 1048576"},
+	} {
+		config := good
+		c.change(&config)
+		var got []string
+		config.Check(func(field, format string, args ...any) { got = append(got, field+": "+fmt.Sprintf(format, args...)) })
+		var want []string
+		if c.want != "" {
+			want = strings.Split(c.want, "\n")
+		}
+		for i := range min(len(got), len(want)) {
+			if strings.HasPrefix(got[i], want[i]) {
+				got[i] = want[i]
+			}
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: problems differ (-want +got):\n%s", c.name, d)
+		}
+	}
+}
+
+func TestNewTellsEveryProblem(t *testing.T) {
+	c := Config{Listen: []string{"nowhere"}, Zones: []Zone{{"example.test", "testdata/absent.zone"}}}
+	_, err := New(c, Options{})
+	for _, want := range []string{"listen[0]", "absent.zone", "data folder"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want it to name %s", err, want)
+		}
+	}
+}
+
+func TestRebase(t *testing.T) {
+	c := Config{Zones: []Zone{{"a", "a.zone"}, {"b", "/srv/b.zone"}, {"c", ""}}}
+	got := c.Rebase("/etc/veer").Zones
+	if want := []Zone{{"a", "/etc/veer/a.zone"}, {"b", "/srv/b.zone"}, {"c", ""}}; !cmp.Equal(got, want) {
+		t.Errorf("rebased to %v, want %v", got, want)
+	}
+	if c.Zones[0].File != "a.zone" {
+		t.Error("the config itself was changed")
+	}
+}
