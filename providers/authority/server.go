@@ -52,6 +52,7 @@ type Server struct {
 	opts   Options
 	table  atomic.Pointer[Table]
 	saver  saver
+	raised bool // New raised a serial beyond the derived one
 	ready  chan struct{}
 	addrs  atomic.Pointer[[]net.Addr]
 
@@ -98,6 +99,9 @@ func New(c Config, o Options) (*Server, error) {
 	s := &Server{config: c.withDefaults(), opts: o, state: st, ready: make(chan struct{})}
 	s.saver = saver{dir: o.DataDir, log: o.Log, wake: make(chan struct{}, 1)}
 	s.table.Store(st.build(false))
+	for apex, f := range st.files {
+		s.raised = s.raised || st.serials[apex].Offset != saved.zone(f.Name).Offset
+	}
 	s.saver.offer(st.snapshot())
 	return s, nil
 }
@@ -106,9 +110,11 @@ func New(c Config, o Options) (*Server, error) {
 // returns nil then, and an error when an address can't be had or is lost. It
 // is to be called once.
 func (s *Server) Run(ctx context.Context) error {
-	// A serial that this server raised by itself must not be forgotten once
-	// somebody has seen it.
-	s.saver.flush()
+	if s.raised {
+		// A serial that this server raised by itself must not be forgotten
+		// once somebody has seen it. Otherwise nothing waits for the disk.
+		s.saver.flush()
+	}
 	listeners, err := listenAll(s.config.Listen)
 	if err != nil {
 		return fmt.Errorf("authority: %w", err)

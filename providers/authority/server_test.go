@@ -469,3 +469,38 @@ func TestWeights(t *testing.T) {
 		}
 	}
 }
+
+// TestEditedZoneFile: a file whose serial was not raised raises it here, and
+// the raise is kept.
+func TestEditedZoneFile(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "zone")
+	c := Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{"example.test", file}}}
+	var log bytes.Buffer
+	start := func(text string) uint32 {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		log.Reset()
+		s := newServer(t, c, Options{DataDir: dir, Log: zerolog.New(&log)})
+		runServer(t, s)()
+		return serialOf(t, s)
+	}
+	for i, step := range []struct {
+		text   string
+		serial uint32
+		warns  bool
+	}{
+		{smallHead, 1, false},
+		{smallHead, 1, false},
+		{smallHead + "www A 192.0.2.2\n", 2, true},
+		{smallHead + "www A 192.0.2.2\n", 2, false},
+		{strings.Replace(smallHead, "hostmaster 1", "hostmaster 7", 1), 8, false},
+		{strings.Replace(smallHead, "hostmaster 1", "hostmaster 3", 1), 9, true},
+	} {
+		if got := start(step.text); got != step.serial || strings.Contains(log.String(), "raise the serial") != step.warns {
+			t.Errorf("step %d: serial %d, want %d; log %s", i, got, step.serial, log.String())
+		}
+	}
+}
