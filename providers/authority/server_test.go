@@ -235,4 +235,3 @@ func TestPortThatIsTaken(t *testing.T) {
 		t.Errorf("a foreign address: %v", err)
 	}
 }
-
