@@ -140,11 +140,11 @@ func TestAgainstADaemon(t *testing.T) {
 
 	l.expect(exitUsage, "did you mean eu-west?", "drain", "eu-wst", "--for", "1h", "--reason", "test", "-y")
 	l.expect(exitDone, "192.0.2.10 -> 198.51.100.10", "drain", "eu-west", "--for", "1h", "--reason", "test", "-y")
-	l.until("IN A 198.51.100.10", "query", "app.example.test", "--server", l.server, "--tcp")
+	l.expect(exitDone, "IN A 198.51.100.10", "query", "app.example.test", "--server", l.server, "--tcp")
 	l.expect(exitDegraded, "lea: test", "status")
 	l.expect(exitRefused, "without an endpoint", "drain", "us-east", "--for", "1h", "--reason", "test", "-y")
-	l.expect(exitDone, "End drain of eu-west: done", "undrain", "eu-west", "--reason", "done", "-y")
-	l.until("IN A 192.0.2.10", "query", "app.example.test", "--server", l.server)
+	l.expect(exitDone, "End drain of eu-west: done, in force after ", "undrain", "eu-west", "--reason", "done", "-y")
+	l.expect(exitDone, "IN A 192.0.2.10", "query", "app.example.test", "--server", l.server)
 
 	l.expect(exitDone, "198.51.100.10 -> 192.0.2.10", "journal", "app.example.test")
 	l.expect(exitDone, "decided again alike", "journal", "--replay")

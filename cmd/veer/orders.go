@@ -32,8 +32,12 @@ TARGET is REGION (in every service), SERVICE, SERVICE/REGION or
 SERVICE/REGION/ADDRESS. It shows what will move and asks; --yes skips the
 question, and is needed where no terminal can answer it. An order works from
 any region's daemon. What would leave no answer is refused with exit code 3.
+It is done when the daemon serves what the leader decided with it. If that takes
+more than 3 s, as without a leader, the ledger keeps the order until it can be
+acted on, and the exit code is 4.
 
--o json prints {orders, moves: [{service, before, after, why}]}.`
+-o json prints {orders, moves: [{service, before, after, why}], in_force, took,
+note}.`
 
 // orderFlags adds the flags of an act that makes an order.
 func orderFlags(cmd *cobra.Command, o *order) {
@@ -106,7 +110,13 @@ func (a *app) give(ctx context.Context, text string, o order) error {
 	if err != nil {
 		return err
 	}
-	return a.print(done, func(w io.Writer) { writeDone(w, o, request, done, a.now()) })
+	if err := a.print(done, func(w io.Writer) { writeDone(w, o, request, done, a.now()) }); err != nil {
+		return err
+	}
+	if !done.InForce {
+		return quiet(exitDegraded, "the order is not in force yet")
+	}
+	return nil
 }
 
 type ordering func(ctx context.Context, r api.OrderRequest, dryRun bool) (api.OrderResult, error)
@@ -157,7 +167,12 @@ func writeMoves(w io.Writer, moves []api.Move) {
 }
 
 func writeDone(w io.Writer, o order, r api.OrderRequest, done api.OrderResult, now time.Time) {
-	fmt.Fprintf(w, "%s: done.\n", intent(o, r))
+	if done.InForce {
+		fmt.Fprintf(w, "%s: done, in force after %s.\n", intent(o, r), taken(done.Took))
+	} else {
+		fmt.Fprintf(w, "%s: not in force yet.\n", intent(o, r))
+		para(w, "  ", done.Note)
+	}
 	if !o.ends {
 		for _, made := range done.Orders {
 			if left := leftText(made, now); left != "forever" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -22,7 +23,7 @@ func contextFor(t *testing.T) (context.Context, context.CancelFunc) {
 }
 
 func moved() api.OrderResult {
-	return api.OrderResult{Moves: []api.Move{{
+	return api.OrderResult{InForce: true, Took: 12 * time.Millisecond, Moves: []api.Move{{
 		Service: "app.example.test.",
 		Before:  []providers.RRSet{set("app.example.test.", "A", 30, "192.0.2.10")},
 		After:   []providers.RRSet{set("app.example.test.", "A", 30, "198.51.100.10")},
@@ -47,7 +48,7 @@ func TestOrders(t *testing.T) {
 		{"no", drain, "\n", true, nil, exitFailed, "status, order dry", "nothing was changed"},
 		{"end of input", drain, "", true, nil, exitFailed, "status, order dry", "nothing was changed"},
 		{"no terminal", drain, "y\n", false, nil, exitUsage, "", "--yes"},
-		{"not asked", append(drain, "--yes"), "", false, nil, exitDone, "status, order", "for 2h: done"},
+		{"not asked", append(drain, "--yes"), "", false, nil, exitDone, "status, order", "for 2h: done, in force after 12 ms."},
 		{"end", []string{"undrain", "eu-west", "--reason", "done", "-y"}, "", false, nil, exitDone, "status, end", "End drain of eu-west: done"},
 		{"end of force", []string{"force", "eu-west", "--end", "--reason", "done", "-y"}, "", false, nil, exitDone, "status, end", "End force of eu-west: done"},
 		{"forever", []string{"freeze", "eu-west", "--forever", "--reason", "x", "-y"}, "", false, nil, exitDone, "status, order", "Freeze eu-west forever: done"},
@@ -75,6 +76,29 @@ func TestOrders(t *testing.T) {
 				t.Errorf("expected %q in:\n%s", c.says, text)
 			}
 		})
+	}
+}
+
+// An order that nothing has come of yet is said plainly, and by the exit code.
+func TestOrderNotInForce(t *testing.T) {
+	late := moved()
+	late.InForce, late.Took, late.Note = false, 0, "the ledger has it, but no leader has acted on it yet: no controller leads; answers stay as they are"
+	for _, output := range []string{"text", "json"} {
+		s := newSession(&fake{status: healthy(), result: late}, "", nil)
+		if code := s.veer(t, "drain", "eu-west", "--for", "2h", "--reason", "x", "-y", "-o", output); code != exitDegraded {
+			t.Errorf("%s: exit code %d, expected %d", output, code, exitDegraded)
+		}
+		if output == "json" {
+			var got api.OrderResult
+			if err := json.Unmarshal(s.stdout.Bytes(), &got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(late, got); diff != "" {
+				t.Error(diff)
+			}
+			continue
+		}
+		golden(t, "order-not-in-force.txt", s.stdout.String())
 	}
 }
 

@@ -74,6 +74,14 @@ func short(d time.Duration) string {
 	return two(d/day, "d", d%day/time.Hour, "h")
 }
 
+// taken writes how long something took, as in a sentence.
+func taken(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
+
 // stamp writes a time of RFC 3339 to the millisecond, and any other text as it
 // is.
 func stamp(text string) string {

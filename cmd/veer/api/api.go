@@ -140,10 +140,17 @@ type OrderRequest struct {
 	For time.Duration `json:"for,omitempty"`
 }
 
-// OrderResult says what will move (dry run) or did.
+// OrderResult says what will move (dry run) or did. The reply to an order that
+// is not a dry run waits up to 3 s until the daemon serves what the leader
+// decided with it.
 type OrderResult struct {
 	Orders []controller.Order `json:"orders"`
 	Moves  []Move             `json:"moves"`
+	// InForce: the order has had its effect, Took after it was given. Without,
+	// the ledger has the order, and Note says why nothing has come of it yet.
+	InForce bool          `json:"in_force"`
+	Took    time.Duration `json:"took,omitempty"`
+	Note    string        `json:"note,omitempty"`
 }
 
 // Move is one service's answer before and after an order.

@@ -137,6 +137,53 @@ func TestOrdersThroughAPI(t *testing.T) {
 	}
 }
 
+// TestOrderIsInForceWhenItIsDone asks nothing twice: DNS and status, of the
+// daemon that was asked, are as ordered when the reply is there.
+func TestOrderIsInForceWhenItIsDone(t *testing.T) {
+	l := twoVoters(t)
+	for _, region := range vantageNames[:2] {
+		c := l.client(region)
+		for i := range 5 {
+			for _, step := range []struct {
+				do   func(context.Context, api.OrderRequest, bool) (api.OrderResult, error)
+				want string
+			}{{c.Order, "127.0.0.12"}, {c.EndOrder, "127.0.0.11"}} {
+				done, err := step.do(t.Context(), drain("eu-west"), false)
+				if err != nil || !done.InForce || done.Took <= 0 || done.Note != "" {
+					t.Fatalf("%s, round %d: %+v, %v", region, i, done, err)
+				}
+				st, err := c.Status(t.Context())
+				if err != nil || st.Serves[0].Answer[0].Data[0] != step.want {
+					t.Fatalf("%s, round %d: status says %v, %v; want %s", region, i, st.Serves[0].Answer, err, step.want)
+				}
+				if got := l.query(); region == "eu-west" && got[0] != step.want {
+					t.Fatalf("round %d: DNS says %v, want %s", i, got, step.want)
+				}
+			}
+		}
+	}
+	// One that moves no answer is in force as soon as it is known.
+	done, err := l.client("us-east").Order(t.Context(), drain("ap-south"), false)
+	if err != nil || !done.InForce || len(done.Moves) != 0 {
+		t.Errorf("an order that moves nothing: %+v, %v", done, err)
+	}
+	l.orders("us-east", 1)
+}
+
+func TestOrderWithoutLeader(t *testing.T) {
+	l := newLab(t)
+	l.start("eu-west", daemon.RoleProber, daemon.RoleAuthority)
+	for _, region := range []string{"eu-west", "ap-south"} { // one moves the answer, one does not
+		done, err := l.client("eu-west").Order(t.Context(), drain(region), false)
+		if err != nil || done.InForce || !strings.Contains(done.Note, "no leader has acted on it yet") {
+			t.Errorf("drain of %s: %+v, %v", region, done, err)
+		}
+	}
+	l.orders("eu-west", 2)
+	l.start("us-east", daemon.RoleController) // carries them out
+	l.answers("127.0.0.12")
+}
+
 func TestForceToDownPoolSaysSo(t *testing.T) {
 	l := twoVoters(t)
 	l.down("127.0.0.13")

@@ -80,13 +80,13 @@ func (d *daemon) follow(ctx context.Context, cl *cluster.Cluster) error {
 	for pause := rejoinFirst; ; pause = min(2*pause, rejoinMost) {
 		err := cl.WatchShards(ctx, func(shards []steering.Shard) {
 			pause = rejoinFirst
-			d.scene.heard(shards)
 			if d.o.Hooks.BeforeSwap != nil {
 				d.o.Hooks.BeforeSwap(shards)
 			}
 			for _, s := range d.servers {
 				s.update(shards)
 			}
+			d.scene.heard(shards) // status never tells what is not served yet
 			if d.o.Hooks.Swapped != nil {
 				d.o.Hooks.Swapped(shards)
 			}

@@ -104,11 +104,13 @@ func (d *daemon) give(ctx context.Context, r api.OrderRequest, dry bool) (api.Or
 	if cl == nil {
 		return api.OrderResult{}, notJoined()
 	}
+	began := time.Now()
 	if err := cl.AddOrder(ctx, o); err != nil && !errors.Is(err, cluster.ErrOrderExists) {
 		return api.OrderResult{}, failed(err)
 	}
 	d.o.Log.Info().Str("order", o.ID).Str("act", string(o.Act)).Str("target", targetText(o.Target)).
 		Str("by", o.By).Str("why", o.Why).Dur("for_ms", r.For).Msg("order given")
+	d.await(ctx, cl, acting{orders: out.Orders, moves: moves, before: p.shards, began: began}, &out)
 	return out, nil
 }
 
@@ -259,6 +261,7 @@ func (d *daemon) end(ctx context.Context, r api.OrderRequest, dry bool) (api.Ord
 	if cl == nil {
 		return api.OrderResult{}, notJoined()
 	}
+	began := time.Now()
 	for _, o := range ended {
 		if err := cl.EndOrder(ctx, o.ID, r.By, r.Why); err != nil && !errors.Is(err, cluster.ErrNoOrder) {
 			return api.OrderResult{}, failed(err)
@@ -266,6 +269,7 @@ func (d *daemon) end(ctx context.Context, r api.OrderRequest, dry bool) (api.Ord
 		d.o.Log.Info().Str("order", o.ID).Str("act", string(o.Act)).Str("target", targetText(o.Target)).
 			Str("by", r.By).Str("why", r.Why).Msg("order ended")
 	}
+	d.await(ctx, cl, acting{orders: ended, ended: true, moves: out.Moves, before: p.shards, began: began}, &out)
 	return out, nil
 }
 

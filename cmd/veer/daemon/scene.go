@@ -24,6 +24,7 @@ type scene struct {
 	votes  map[voteKey]voteSeen
 	shards map[int]shardSeen
 	moved  map[string]time.Time // service: when its data changed
+	news   chan struct{}        // closed and replaced when shards were heard of
 	// trouble is why the cluster cannot be joined.
 	trouble error
 }
@@ -44,7 +45,7 @@ type shardSeen struct {
 }
 
 func newScene(c *config.Config, p steering.Policy) *scene {
-	return &scene{c: c, policy: p, votes: map[voteKey]voteSeen{}, shards: map[int]shardSeen{}, moved: map[string]time.Time{}}
+	return &scene{c: c, policy: p, votes: map[voteKey]voteSeen{}, shards: map[int]shardSeen{}, moved: map[string]time.Time{}, news: make(chan struct{})}
 }
 
 // watch notes when votes arrive, until ctx ends.
@@ -87,6 +88,13 @@ func (s *scene) lost(err error) {
 	s.trouble = err
 }
 
+// next returns a channel that is closed when shards are heard of after the call.
+func (s *scene) next() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.news
+}
+
 // heard takes over versions of shards that are newer than those known.
 func (s *scene) heard(shards []steering.Shard) {
 	now := time.Now()
@@ -104,6 +112,8 @@ func (s *scene) heard(shards []steering.Shard) {
 		}
 		s.shards[sh.ID] = shardSeen{sh, now}
 	}
+	close(s.news)
+	s.news = make(chan struct{})
 }
 
 // picture is the scene at one moment, with what follows from it.
