@@ -42,6 +42,8 @@ type Options struct {
 	// majority of Vantages.
 	Quorums  map[regions.EndpointID]regions.Quorum
 	Vantages []regions.Name
+	// Recovery is what each service's moves are measured against, by name.
+	Recovery map[string]Recovery
 	// Calendar makes the wall clock's facts; nil: none.
 	Calendar func(now time.Time) steering.Calendar
 	World    World

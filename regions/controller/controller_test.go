@@ -63,6 +63,29 @@ func TestFailoverAndBack(t *testing.T) {
 	})
 }
 
+// A move that votes made is measured: the first sign at the latest, then what
+// the leader saw, then the TTL of the answer that was left.
+func TestMovesAreMeasured(t *testing.T) {
+	bubble(t, []steering.Service{service(app, time.Minute, one, two)}, func(r *rig) {
+		r.o.Recovery = map[string]controller.Recovery{app: {Limit: 90 * time.Second, FirstSign: 7 * time.Second}}
+		r.voteAll(checks.Up, one, two)
+		r.start()
+		r.wantServed(app, "192.0.2.1")
+		if e := r.lastEvent(); e.Recovery != 0 {
+			t.Errorf("the first answer was measured: %+v", e)
+		}
+		ttl := r.shards[steering.ShardOf(app)].Answers[0].TTL
+		r.vote("eu", checks.Down, one)
+		pass(700 * time.Millisecond)
+		r.vote("us", checks.Down, one)
+		r.wantServed(app, "192.0.2.2")
+		want := 7*time.Second + 700*time.Millisecond + time.Duration(ttl)*time.Second
+		if e := r.lastEvent(); e.Recovery != want || e.Limit != 90*time.Second {
+			t.Errorf("recovery %s within %s, expected %s within 1m30s", e.Recovery, e.Limit, want)
+		}
+	})
+}
+
 func TestJournalReplays(t *testing.T) {
 	bubble(t, []steering.Service{service(app, time.Minute, one, two)}, func(r *rig) {
 		r.voteAll(checks.Up, one, two)

@@ -122,6 +122,7 @@ func (r *reign) committed(sh *shard, shard steering.Shard, at Revision, began ti
 	sh.news = true
 	for _, e := range moves {
 		e.Committed = now - began
+		e.measure(r.o.Recovery[e.Service])
 		e.log(&r.o.Log)
 		r.o.Events(e)
 	}

@@ -30,7 +30,38 @@ type Event struct {
 	Seen time.Duration `json:"seen"`
 	// Committed is the time from the decision until it was agreed.
 	Committed time.Duration `json:"committed"`
+	// Recovery is the time from the failure until no cached answer leads to
+	// it any more, for a move that votes made: the longest that the first
+	// sign can have taken, Seen, Committed and the TTL outstanding. Limit is
+	// the service's rto; 0: none.
+	Recovery time.Duration `json:"recovery,omitempty"`
+	Limit    time.Duration `json:"limit,omitempty"`
 }
+
+// Recovery is what an event is measured against.
+type Recovery struct {
+	// Limit is the service's rto; 0: none.
+	Limit time.Duration
+	// FirstSign is the longest time from a failure to the first failing
+	// result: the interval with its jitter, and the time-out.
+	FirstSign time.Duration
+}
+
+// measure sets Recovery and Limit of a move that votes made.
+func (e *Event) measure(r Recovery) {
+	if e.Seen == 0 || len(e.From) == 0 {
+		return
+	}
+	var ttl uint32
+	for _, set := range e.From {
+		ttl = max(ttl, set.TTL)
+	}
+	e.Recovery = r.FirstSign + e.Seen + e.Committed + time.Duration(ttl)*time.Second
+	e.Limit = r.Limit
+}
+
+// late reports whether the move took longer than the service allows.
+func (e Event) late() bool { return e.Limit > 0 && e.Recovery > e.Limit }
 
 // data is the answer's data in one line.
 func data(sets []providers.RRSet) string {
@@ -47,10 +78,17 @@ func data(sets []providers.RRSet) string {
 }
 
 func (e Event) log(log *zerolog.Logger) {
-	log.Info().Str("service", e.Service).Str("from", data(e.From)).Str("to", data(e.To)).
+	line, text := log.Info(), "answer moved"
+	if e.late() {
+		line, text = log.Warn(), "answer moved, later than the service's rto allows"
+	}
+	if e.Recovery > 0 {
+		line = line.Dur("recovery_ms", e.Recovery).Dur("rto_ms", e.Limit)
+	}
+	line.Str("service", e.Service).Str("from", data(e.From)).Str("to", data(e.To)).
 		Str("rule", string(e.Rule)).Str("why", e.Text).Str("cause", e.Cause).
 		Dur("seen_ms", e.Seen).Dur("committed_ms", e.Committed).
-		Uint64("term", uint64(e.Term)).Uint64("seq", e.Seq).Msg("answer moved")
+		Uint64("term", uint64(e.Term)).Uint64("seq", e.Seq).Msg(text)
 }
 
 // events lists the services whose data differ between two states.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/veerdns/veer/regions/controller"
 	"github.com/veerdns/veer/regions/steering"
 )
 
@@ -34,6 +35,16 @@ func (c *Config) Budgets() map[string]steering.Budget {
 	out := make(map[string]steering.Budget, len(c.Services))
 	for _, s := range c.Services {
 		out[s.Name] = c.budget(s)
+	}
+	return out
+}
+
+// Recovery is what the controller measures each service's moves against.
+func (c *Config) Recovery() map[string]controller.Recovery {
+	out := make(map[string]controller.Recovery, len(c.Services))
+	for _, s := range c.Services {
+		t := c.timings(s)
+		out[s.Name] = controller.Recovery{Limit: s.RTO, FirstSign: t.Interval + t.Timeout}
 	}
 	return out
 }

@@ -253,7 +253,8 @@ func (d *daemon) startController(context.Context) error {
 	c := controller.New(controller.Options{
 		Name: string(d.c.Host.Region), Owner: d.c.Owner,
 		Policy: d.c.Policy(), Quorums: d.c.Quorums(), Vantages: d.c.Vantages, Calendar: d.c.Calendar,
-		World: cl, Elector: cl, Ledger: cl, Reconcile: d.c.Reconcile.Schedule(),
+		Recovery: d.c.Recovery(),
+		World:    cl, Elector: cl, Ledger: cl, Reconcile: d.c.Reconcile.Schedule(),
 		ConfigHash: d.c.Hash(), Version: d.o.Version,
 		Log: d.o.Log.With().Str("part", "controller").Logger(), AfterCommit: d.o.Hooks.AfterCommit,
 	})
