@@ -103,7 +103,7 @@ func hostName(text string) (string, error) {
 	if inner, ok := strings.CutPrefix(text, "["); ok {
 		address, rest, closed := strings.Cut(inner, "]")
 		ip, err := netip.ParseAddr(address)
-		if err != nil || !closed || !ip.Is6() || (rest != "" && !isPort(rest)) {
+		if err != nil || !closed || !ip.Is6() || ip.Zone() != "" || (rest != "" && !isPort(rest)) {
 			return "", expected
 		}
 		return address, nil
