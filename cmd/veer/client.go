@@ -13,8 +13,9 @@ type daemonClient interface {
 	Status(ctx context.Context) (api.Status, error)
 	// Explain takes the time to explain (RFC 3339); empty is now.
 	Explain(ctx context.Context, name, at string) (api.Explain, error)
-	// Journal returns the newest limit entries, oldest first.
-	Journal(ctx context.Context, name string, limit int) ([]steering.Entry, error)
+	// Journal returns the newest limit entries, oldest first, with moved only
+	// those that moved an answer.
+	Journal(ctx context.Context, name string, limit int, moved bool) ([]steering.Entry, error)
 	// Order and EndOrder only say what would move with dryRun.
 	Order(ctx context.Context, r api.OrderRequest, dryRun bool) (api.OrderResult, error)
 	EndOrder(ctx context.Context, r api.OrderRequest, dryRun bool) (api.OrderResult, error)

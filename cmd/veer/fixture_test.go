@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,8 +84,8 @@ func (f *fake) Explain(_ context.Context, name, at string) (api.Explain, error) 
 	return f.explain, f.err
 }
 
-func (f *fake) Journal(_ context.Context, name string, _ int) ([]steering.Entry, error) {
-	f.note("journal " + name)
+func (f *fake) Journal(_ context.Context, name string, _ int, moved bool) ([]steering.Entry, error) {
+	f.note(fmt.Sprintf("journal %s %v", name, moved))
 	return f.entries, f.err
 }
 

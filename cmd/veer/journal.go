@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -15,20 +16,23 @@ import (
 
 func (a *app) journalCommand() *cobra.Command {
 	var limit int
-	var replay bool
+	var replay, all bool
 	cmd := &cobra.Command{
 		Use:   "journal [NAME]",
 		Short: "List the decisions that were made, and decide them again",
-		Long: `Journal lists the newest decisions, oldest first, one a line: when, by which
-term and write, which service, what changed, what caused it, which rule decided.
+		Long: `Journal lists the newest decisions that moved an answer, oldest first, one a
+line: when, by which term and write, which service, what changed, what caused
+it, which rule decided. With --all it lists the others too, as those about a
+vote, a timer or a TTL.
 
-With --replay each decision is made again from its journalled input. The version
+With --replay every decision, whether it moved an answer or not, is made again
+from its journalled input. The version
 that made it must make it again byte for byte: a difference exits with 1. What
 another version decides differently is printed, and exits with 0.
 
 -o json prints the whole entries: {term, seq, shard, config, version, time,
 cause, input, decision}; with --replay {entry, same, own_version, differences}.`,
-		Example: "  veer journal\n  veer journal app.example.test --limit 5\n  veer journal --replay",
+		Example: "  veer journal\n  veer journal app.example.test --limit 5\n  veer journal --all\n  veer journal --replay",
 		Args:    a.args("[NAME]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if limit < 1 || limit > 10000 {
@@ -42,17 +46,19 @@ cause, input, decision}; with --replay {entry, same, own_version, differences}.`
 			if err != nil {
 				return err
 			}
-			entries, err := client.Journal(cmd.Context(), name, limit)
+			all = all || replay
+			entries, err := client.Journal(cmd.Context(), name, limit, !all)
 			if err != nil {
 				return err
 			}
 			if replay {
 				return a.replay(entries)
 			}
-			return a.print(nonNil(entries), func(w io.Writer) { writeJournal(w, entries, name) })
+			return a.print(nonNil(entries), func(w io.Writer) { writeJournal(w, entries, name, all) })
 		},
 	}
 	cmd.Flags().IntVarP(&limit, "limit", "n", 50, "how many of the newest entries, at most 10000")
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "list decisions that moved no answer too")
 	cmd.Flags().BoolVar(&replay, "replay", false, "decide each entry again and compare")
 	return cmd
 }
@@ -65,14 +71,17 @@ func nonNil[T any](list []T) []T {
 	return list
 }
 
-func writeJournal(w io.Writer, entries []steering.Entry, name string) {
+func writeJournal(w io.Writer, entries []steering.Entry, name string, all bool) {
 	for _, e := range entries {
 		for _, line := range entryLines(e, name) {
 			fmt.Fprintln(w, line)
 		}
 	}
-	if len(entries) == 0 {
-		fmt.Fprintln(w, "The journal has no entry for this.")
+	switch {
+	case len(entries) == 0 && all:
+		fmt.Fprintln(w, "The journal has no decision about this.")
+	case len(entries) == 0:
+		fmt.Fprintln(w, "The journal has no decision that moved an answer; --all lists the others.")
 	}
 }
 
@@ -81,29 +90,80 @@ func writeJournal(w io.Writer, entries []steering.Entry, name string) {
 func entryLines(e steering.Entry, name string) []string {
 	head := fmt.Sprintf("%s  %d.%d", stamp(e.Time), e.Term, e.Seq)
 	var lines []string
-	for _, s := range e.Decision.Next.Services {
-		if name != "" && s.Name != name {
-			continue
-		}
-		before := answerBefore(e, s.Name)
-		if before == data(s.Answer) {
+	for _, moved := range e.Moved() {
+		if name != "" && moved != name {
 			continue
 		}
 		lines = append(lines, clean(fmt.Sprintf("%s  %s  %s -> %s  %s  [%s]",
-			head, shown(s.Name), before, data(s.Answer), e.Cause, ruleOf(e, s.Name))))
+			head, shown(moved), answerIn(e.Input.Prev, moved), answerIn(e.Decision.Next, moved), e.Cause, ruleOf(e, moved))))
 	}
-	if lines == nil {
-		subject := "all"
-		if name != "" {
-			subject = shown(name)
-		}
-		lines = []string{clean(fmt.Sprintf("%s  %s  unchanged  %s  [%s]", head, subject, e.Cause, ruleOf(e, name)))}
+	if lines != nil {
+		return lines
 	}
-	return lines
+	about := subjects(e)
+	if name != "" {
+		about = []string{name}
+	}
+	switch len(about) {
+	case 0: // the last service of the shard is gone
+		return []string{clean(fmt.Sprintf("%s  no service  %s  [none]", head, e.Cause))}
+	case 1:
+		return []string{clean(fmt.Sprintf("%s  %s  stays %s  %s  [%s]",
+			head, shown(about[0]), answerIn(e.Decision.Next, about[0]), e.Cause, ruleOf(e, about[0])))}
+	}
+	return []string{clean(fmt.Sprintf("%s  %s  stay as they are  %s  [%s]", head, several(about), e.Cause, ruleOf(e, about[0])))}
 }
 
-func answerBefore(e steering.Entry, service string) string {
+// subjects are the services whose state the entry changed, timers aside, or
+// all that it decided about when only timers did.
+func subjects(e steering.Entry) []string {
+	was := make(map[string]steering.ServiceState, len(e.Input.Prev.Services))
 	for _, s := range e.Input.Prev.Services {
+		was[s.Name] = timeless(s)
+	}
+	var changed, all []string
+	for _, s := range e.Decision.Next.Services {
+		all = append(all, s.Name)
+		if !reflect.DeepEqual(was[s.Name], timeless(s)) {
+			changed = append(changed, s.Name)
+		}
+	}
+	if changed == nil {
+		return all
+	}
+	return changed
+}
+
+// timeless is the state without what only time changes.
+func timeless(s steering.ServiceState) steering.ServiceState {
+	s.Pools = slices.Clone(s.Pools)
+	for i := range s.Pools {
+		p := &s.Pools[i]
+		p.Hold, p.Flaps, p.Held = 0, nil, 0
+		p.Endpoints = slices.Clone(p.Endpoints)
+		for j := range p.Endpoints {
+			p.Endpoints[j].Hold = 0
+		}
+	}
+	return s
+}
+
+// namedServices is how many services a line names.
+const namedServices = 3
+
+func several(services []string) string {
+	text := make([]string, 0, namedServices)
+	for _, s := range services[:min(len(services), namedServices)] {
+		text = append(text, shown(s))
+	}
+	if more := len(services) - namedServices; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(text, ", "), more)
+	}
+	return strings.Join(text, ", ")
+}
+
+func answerIn(state steering.State, service string) string {
+	for _, s := range state.Services {
 		if s.Name == service {
 			return data(s.Answer)
 		}

@@ -2,12 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/veerdns/veer/checks"
 	"github.com/veerdns/veer/cmd/veer/api"
 	"github.com/veerdns/veer/regions/steering"
 )
@@ -30,6 +33,7 @@ func TestPages(t *testing.T) {
 		{"replay-same.txt", d, []string{"journal", "--replay"}, exitDone},
 		{"replay-other-version.txt", &fake{entries: []steering.Entry{changed}}, []string{"journal", "--replay"}, exitDone},
 		{"journal-empty.txt", &fake{}, []string{"journal"}, exitDone},
+		{"journal-all-empty.txt", &fake{}, []string{"journal", "--all"}, exitDone},
 	} {
 		t.Run(c.golden, func(t *testing.T) {
 			s := newSession(c.daemon, "", nil)
@@ -48,6 +52,54 @@ func TestJournalLine(t *testing.T) {
 	}
 	want := "2026-11-20T11:56:50.000Z  7.41  app.example.test  192.0.2.10 -> 198.51.100.10  verdict on web@192.0.2.10  [depart]\n"
 	if diff := cmp.Diff(want, s.stdout.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A decision that moved nothing names what it was about: the services whose
+// state it changed, or all when only a timer ran; at most three by name.
+func TestJournalLinesThatMovedNothing(t *testing.T) {
+	first := decided(t)
+	in := first.Input
+	in.Policy.Services, in.Verdicts = slices.Clone(in.Policy.Services), slices.Clone(in.Verdicts)
+	in.Policy.Services[0].Hold = time.Hour
+	other := in.Policy.Services[0]
+	other.Pools = slices.Clone(other.Pools)[1:] // not about eu-west's endpoint
+	for _, name := range []string{"b.example.test.", "c.example.test.", "d.example.test."} {
+		other.Name = name
+		in.Policy.Services = append(in.Policy.Services, other)
+	}
+	in.Prev = steering.Decide(in).Next // after the move
+	in.Verdicts[0].Health = checks.Up
+	in.Now++
+	verdict, timer := first, first
+	verdict.Seq, verdict.Input, verdict.Decision = 42, in, steering.Decide(in)
+	in.Prev = verdict.Decision.Next
+	timer.Seq, timer.Cause, timer.Input, timer.Decision = 43, "a timer ended", in, steering.Decide(in)
+	d := &fake{entries: []steering.Entry{first, verdict, timer}}
+	var text strings.Builder
+	for _, args := range [][]string{{"journal", "--all"}, {"journal", "b.example.test", "-a"}} {
+		s := newSession(d, "", nil)
+		if code := s.veer(t, args...); code != exitDone {
+			t.Fatalf("exit code %d: %s", code, s.stderr.String())
+		}
+		fmt.Fprintf(&text, "$ veer %s\n%s", strings.Join(args, " "), s.stdout.String())
+	}
+	const want = `$ veer journal --all
+2026-11-20T11:56:50.000Z  7.41  app.example.test  192.0.2.10 -> 198.51.100.10  verdict on web@192.0.2.10  [depart]
+2026-11-20T11:56:50.000Z  7.42  app.example.test  stays 198.51.100.10  verdict on web@192.0.2.10  [keep]
+2026-11-20T11:56:50.000Z  7.43  app.example.test, b.example.test, c.example.test and 1 more  stay as they are  a timer ended  [keep]
+$ veer journal b.example.test -a
+2026-11-20T11:56:50.000Z  7.41  b.example.test  stays nothing  verdict on web@192.0.2.10  [none]
+2026-11-20T11:56:50.000Z  7.42  b.example.test  stays 198.51.100.10  verdict on web@192.0.2.10  [keep]
+2026-11-20T11:56:50.000Z  7.43  b.example.test  stays 198.51.100.10  a timer ended  [keep]
+`
+	if diff := cmp.Diff(want, text.String()); diff != "" {
+		t.Error(diff)
+	}
+	newSession(d, "", nil).veer(t, "journal")
+	newSession(d, "", nil).veer(t, "journal", "--replay")
+	if diff := cmp.Diff([]string{"journal  false", "journal b.example.test. false", "journal  true", "journal  false"}, d.asked); diff != "" {
 		t.Error(diff)
 	}
 }

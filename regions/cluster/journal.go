@@ -26,6 +26,8 @@ type JournalQuery struct {
 	// Service keeps the decisions about this service only (absolute name);
 	// empty: all.
 	Service string
+	// Moved keeps the decisions that moved an answer (of Service, if named).
+	Moved bool
 	// After keeps entries whose Time is later; zero: all.
 	After time.Time
 	// Limit is how many of the newest are returned; 0 is 100.
@@ -56,7 +58,7 @@ func (c *Cluster) Journal(ctx context.Context, q JournalQuery) ([]steering.Entry
 			if more = later(e, q.After); !more || len(out) == q.Limit {
 				break
 			}
-			if q.Service == "" || about(e, q.Service) {
+			if q.keeps(e) {
 				out = append(out, e)
 			}
 		}
@@ -77,6 +79,16 @@ func (c *Cluster) Journal(ctx context.Context, q JournalQuery) ([]steering.Entry
 func later(e steering.Entry, after time.Time) bool {
 	t, err := time.Parse(time.RFC3339Nano, e.Time)
 	return err != nil || after.IsZero() || t.After(after)
+}
+
+func (q JournalQuery) keeps(e steering.Entry) bool {
+	switch {
+	case !q.Moved:
+		return q.Service == "" || about(e, q.Service)
+	case q.Service == "":
+		return len(e.Moved()) > 0
+	}
+	return slices.Contains(e.Moved(), q.Service)
 }
 
 // about reports whether e decided about the service.

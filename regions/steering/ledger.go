@@ -3,7 +3,9 @@ package steering
 import (
 	"encoding/json"
 	"hash/fnv"
+	"slices"
 
+	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions"
 )
 
@@ -52,6 +54,26 @@ type Entry struct {
 	Cause    string   `json:"cause"`
 	Input    Input    `json:"input"`
 	Decision Decision `json:"decision"`
+}
+
+// Moved returns the services whose answer's data, not only its TTL, is another
+// than before, sorted.
+func (e Entry) Moved() []string {
+	was := make(map[string][]providers.RRSet, len(e.Input.Prev.Services))
+	for _, s := range e.Input.Prev.Services {
+		was[s.Name] = s.Answer
+	}
+	var out []string
+	for _, s := range e.Decision.Next.Services {
+		same := slices.EqualFunc(was[s.Name], s.Answer, func(a, b providers.RRSet) bool {
+			a.TTL, b.TTL = 0, 0
+			return a.Equal(b)
+		})
+		if !same {
+			out = append(out, s.Name)
+		}
+	}
+	return out
 }
 
 // Replay decides again from the entry's input, and reports whether this

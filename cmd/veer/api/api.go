@@ -4,7 +4,7 @@
 //
 //	GET    /v1/status                      -> Status
 //	GET    /v1/explain/{name}[?at=RFC3339] -> Explain
-//	GET    /v1/journal[?name=&limit=]      -> []steering.Entry, oldest first
+//	GET    /v1/journal[?name=&limit=&moved=true] -> []steering.Entry, oldest first
 //	GET    /v1/orders                      -> []controller.Order
 //	POST   /v1/orders[?dry_run=true]       OrderRequest -> OrderResult
 //	DELETE /v1/orders[?dry_run=true]       OrderRequest -> OrderResult (undrain, unfreeze, unforce)

@@ -77,9 +77,13 @@ func (c *Client) Explain(ctx context.Context, name, at string) (Explain, error) 
 }
 
 // Journal returns the newest limit entries (0: the daemon's default), oldest
-// first, of one service or, with an empty name, of all.
-func (c *Client) Journal(ctx context.Context, name string, limit int) ([]steering.Entry, error) {
+// first, of one service or, with an empty name, of all; with moved only those
+// that moved an answer.
+func (c *Client) Journal(ctx context.Context, name string, limit int, moved bool) ([]steering.Entry, error) {
 	v := url.Values{}
+	if moved {
+		v.Set("moved", "true")
+	}
 	if name != "" {
 		v.Set("name", name)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,9 +132,18 @@ func TestOrdersThroughAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.answers("127.0.0.11")
-	entries, err := c.Journal(t.Context(), "app.example.test", 3)
+	entries, err := c.Journal(t.Context(), "app.example.test", 3, false)
 	if err != nil || len(entries) == 0 || len(entries) > 3 {
 		t.Errorf("journal: %d entries, %v", len(entries), err)
+	}
+	moves, err := c.Journal(t.Context(), "app.example.test", 0, true)
+	if err != nil || len(moves) != 4 { // the first answer, two drains, one end
+		t.Errorf("journal of what moved: %d entries, %v", len(moves), err)
+	}
+	for _, e := range moves {
+		if !slices.Contains(e.Moved(), appName) {
+			t.Errorf("decision %d.%d moved %v", e.Term, e.Seq, e.Moved())
+		}
 	}
 }
 
@@ -274,6 +284,7 @@ func TestAPIIsStrict(t *testing.T) {
 		{"GET", "/v1/explain/app.example.test?at=noon", "", 400, "expected a time"},
 		{"GET", "/v1/explain/app.example.test?at=2001-01-01T00:00:00Z", "", 404, "no decision"},
 		{"GET", "/v1/journal?limit=0", "", 400, "expected a number"},
+		{"GET", "/v1/journal?moved=perhaps", "", 400, "expected true or false"},
 		{"GET", "/v1/journal?limit=many", "", 400, "expected a number"},
 		{"POST", "/v1/orders", "", 400, "not an order"},
 		{"POST", "/v1/orders", `{"act":"drain","why":"x","target":{"region":"eu-west"},"extra":1}`, 400, "extra"},

@@ -114,6 +114,10 @@ func (d *daemon) handleExplain(r *http.Request) (any, *api.Problem) {
 
 func (d *daemon) handleJournal(r *http.Request) (any, *api.Problem) {
 	q := cluster.JournalQuery{Limit: journalDefault}
+	var problem *api.Problem
+	if q.Moved, problem = flagOf(r, "moved"); problem != nil {
+		return nil, problem
+	}
 	if text := r.URL.Query().Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > journalMost {
@@ -152,13 +156,9 @@ func (d *daemon) handleOrders(*http.Request) (any, *api.Problem) {
 // handleOrder reads an order strictly and gives it to do. Who is the user at
 // the other end of the socket, unless the request says so.
 func (d *daemon) handleOrder(r *http.Request, do func(context.Context, api.OrderRequest, bool) (api.OrderResult, *api.Problem)) (any, *api.Problem) {
-	dry := false
-	switch text := r.URL.Query().Get("dry_run"); text {
-	case "", "false":
-	case "true":
-		dry = true
-	default:
-		return nil, bad("dry_run=%q: expected true or false", text)
+	dry, problem := flagOf(r, "dry_run")
+	if problem != nil {
+		return nil, problem
 	}
 	var req api.OrderRequest
 	dec := json.NewDecoder(r.Body)
@@ -173,6 +173,18 @@ func (d *daemon) handleOrder(r *http.Request, do func(context.Context, api.Order
 		req.By = peer(r.Context())
 	}
 	return do(r.Context(), req, dry)
+}
+
+// flagOf reads a parameter that is true or false; left out, it is false.
+func flagOf(r *http.Request, name string) (bool, *api.Problem) {
+	switch text := r.URL.Query().Get(name); text {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	default:
+		return false, bad("%s=%q: expected true or false", name, text)
+	}
 }
 
 func badBody(err error) *api.Problem {
