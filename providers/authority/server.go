@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -177,6 +178,19 @@ func (s *Server) Answer(name string) []steering.Answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state.answers(name)
+}
+
+// Shards returns the newest version of each shard that was taken over, by ID,
+// those of the snapshot included, without their State: what is left when the
+// ledger is lost.
+func (s *Server) Shards() []steering.Shard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]steering.Shard, 0, len(s.state.shards))
+	for _, saved := range s.state.snapshot().Shards {
+		out = append(out, steering.Shard{ID: saved.ID, Term: saved.Term, Seq: saved.Seq, Answers: slices.Clone(saved.Answers)})
+	}
+	return out
 }
 
 // Table returns what is served at this moment.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/veerdns/veer/regions"
 	"github.com/veerdns/veer/regions/cluster"
 	"github.com/veerdns/veer/regions/cluster/clustertest"
 )
@@ -178,5 +179,25 @@ func TestClosedCluster(t *testing.T) {
 	}
 	if _, err := c.Campaign(within(t), "a"); err == nil || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("campaigning on a closed cluster gave %v", err)
+	}
+}
+
+// TestTheTermStartsAboveTheFloor: a ledger that was rebuilt does not use the
+// terms of the lost one again.
+func TestTheTermStartsAboveTheFloor(t *testing.T) {
+	t.Parallel()
+	floor := func() regions.Term { return 41 }
+	cl := start(t, fast(), cluster.Options{Owner: "test", Name: "first", DataDir: clustertest.ShortDir(t), Floor: floor})
+	for _, want := range []regions.Term{42, 43} {
+		lead, err := cl.Campaign(within(t), "first")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lead.Term() != want {
+			t.Fatalf("term %d, want %d", lead.Term(), want)
+		}
+		if err := lead.Resign(within(t)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -13,7 +13,7 @@
 //     cut off from etcd for longer than the vote lease, View has no ballots.
 //   - Every write of a vantage is guarded by its seat, every write of a leader
 //     by its leader key and the term.
-//   - The term never falls; it is raised in the transaction that makes a
+//   - The term never falls, below Options.Floor neither; it is raised in the transaction that makes a
 //     leader.
 //   - A lost reply is settled by reading, never by writing again.
 //   - Values are hostile until parsed: bounded, strict, and a value that

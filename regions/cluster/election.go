@@ -154,6 +154,13 @@ func (l *lead) raise(ctx context.Context, name string) error {
 	if l.journal, err = l.c.openJournal(ctx); err != nil {
 		return err
 	}
+	if l.c.opts.Floor != nil {
+		if floor := l.c.opts.Floor(); floor > was.Term {
+			l.c.opts.Log.Warn().Uint64("ledger", uint64(was.Term)).Uint64("served", uint64(floor)).
+				Msg("the ledger was lost or restored: a higher term was served; the term starts above it")
+			was.Term = floor
+		}
+	}
 	l.term = was.Term + 1
 	value, err := pack(termRecord{Term: l.term, Holder: l.holder, Name: name})
 	if err != nil {

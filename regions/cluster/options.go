@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/rs/zerolog"
+
+	"github.com/veerdns/veer/regions"
 )
 
 // Options are what a process brings beside the shared config.
@@ -21,7 +23,11 @@ type Options struct {
 	DataDir string
 	// TLS is for https members and endpoints.
 	TLS TLS
-	Log zerolog.Logger
+	// Floor returns the highest term that is known beside the ledger, from
+	// what was served before: a rebuilt or restored ledger starts above it.
+	// nil: none is known. It must be safe for concurrent use.
+	Floor func() regions.Term
+	Log   zerolog.Logger
 }
 
 // TLS names PEM files. With a CA, members and clients must show a certificate

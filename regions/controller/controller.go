@@ -49,6 +49,10 @@ type Options struct {
 	World    World
 	Elector  Elector
 	Ledger   Ledger
+	// Served returns the newest shards that were served, without their State.
+	// Where the ledger has none or an older one, it was lost or restored: the
+	// state is made again from the answers, which hold. nil: nothing is known.
+	Served func() []steering.Shard
 	// Providers are written to after each commit and at each reconcile.
 	Providers []Written
 	// Reconcile says when everything is looked at again although nothing

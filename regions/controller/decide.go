@@ -40,7 +40,7 @@ func (r *reign) decide(ctx context.Context, sh *shard) error {
 		ID: sh.id, Term: r.lead.Term(), Seq: sh.kept.Seq + 1,
 		Config: r.o.ConfigHash, Version: r.o.Version, State: d.Next, Answers: d.Answers,
 	}
-	first := sh.at == 0 && sh.known()
+	first := (sh.at == 0 || sh.lost) && sh.known()
 	var entry *steering.Entry
 	switch {
 	case first || moved(sh.kept, shard):
@@ -118,7 +118,7 @@ func (r *reign) committed(sh *shard, shard steering.Shard, at Revision, began ti
 	r.o.AfterCommit(shard)
 	now := r.now()
 	sh.at, sh.kept, sh.committed = at, shard, began
-	sh.pause, sh.failing, sh.wrote, sh.save = 0, false, nil, 0
+	sh.pause, sh.failing, sh.wrote, sh.save, sh.lost = 0, false, nil, 0, false
 	sh.news = true
 	for _, e := range moves {
 		e.Committed = now - began
@@ -166,7 +166,7 @@ func (r *reign) reload(ctx context.Context, sh *shard) bool {
 			sh.causes = cause{}
 		}
 	case sh.at != 0:
-		sh.at, sh.kept = 0, steering.Shard{ID: sh.id}
+		sh.at = 0 // what this leader knows of it is written again
 		sh.causes.add("the shard was deleted from the ledger")
 	}
 	return true

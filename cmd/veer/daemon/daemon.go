@@ -254,7 +254,7 @@ func (d *daemon) startController(context.Context) error {
 		Name: string(d.c.Host.Region), Owner: d.c.Owner,
 		Policy: d.c.Policy(), Quorums: d.c.Quorums(), Vantages: d.c.Vantages, Calendar: d.c.Calendar,
 		Recovery: d.c.Recovery(),
-		World:    cl, Elector: cl, Ledger: cl, Reconcile: d.c.Reconcile.Schedule(),
+		World:    cl, Elector: cl, Ledger: cl, Served: d.served, Reconcile: d.c.Reconcile.Schedule(),
 		ConfigHash: d.c.Hash(), Version: d.o.Version,
 		Log: d.o.Log.With().Str("part", "controller").Logger(), AfterCommit: d.o.Hooks.AfterCommit,
 	})
