@@ -28,15 +28,21 @@ type referred struct {
 
 func same(a, b string) bool { return strings.EqualFold(a, b) }
 
-// owned returns the records at the name of one type, or of all for 0.
-func (r reference) owned(name string, typ uint16) []dns.RR {
+// all returns the records at the name.
+func (r reference) all(name string) []dns.RR {
 	var out []dns.RR
 	for _, rr := range r.rrs {
-		if same(rr.Header().Name, name) && (typ == 0 || rr.Header().Rrtype == typ) {
+		if same(rr.Header().Name, name) {
 			out = append(out, rr)
 		}
 	}
 	return out
+}
+
+// owned returns the records at the name of one type, which a query may also
+// give as 0.
+func (r reference) owned(name string, typ uint16) []dns.RR {
+	return slices.DeleteFunc(r.all(name), func(rr dns.RR) bool { return rr.Header().Rrtype != typ })
 }
 
 // exists: a name does when it, or one below it, has a record (RFC 4592, 2.2.2).
@@ -131,7 +137,7 @@ func (r reference) step(name string, typ uint16, out *referred) string {
 	}
 	found := r.owned(from, typ)
 	if typ == dns.TypeANY {
-		if all := r.owned(from, 0); len(all) > 0 {
+		if all := r.all(from); len(all) > 0 {
 			lowest := slices.MinFunc(all, func(a, b dns.RR) int { return int(a.Header().Rrtype) - int(b.Header().Rrtype) })
 			found = r.owned(from, lowest.Header().Rrtype)
 		}
@@ -154,7 +160,7 @@ func (r reference) step(name string, typ uint16, out *referred) string {
 		return alias[0].(*dns.CNAME).Target
 	}
 	out.kinds["nodata"] = true
-	if len(r.owned(from, 0)) == 0 {
+	if len(r.all(from)) == 0 {
 		out.kinds["ent"] = true
 	}
 	r.soa(out)
