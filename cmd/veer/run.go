@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/cmd/veer/daemon"
@@ -58,6 +60,10 @@ Roles: ` + strings.Join(daemon.Roles(), ", ") + `.`,
 			ctx, stop := daemon.Signals(cmd.Context())
 			defer stop()
 			err = daemon.Run(ctx, daemon.Options{Config: c, ConfigPath: path, Roles: roles, Version: version, Log: log})
+			if errors.Is(err, daemon.ErrRestart) && ctx.Err() == nil {
+				log.Error().Err(err).Msg("starting anew")
+				return restart(err)
+			}
 			var errs config.Errors
 			if errors.As(err, &errs) {
 				return &exitError{code: exitUsage, err: err}
@@ -72,6 +78,16 @@ Roles: ` + strings.Join(daemon.Roles(), ", ") + `.`,
 	f.StringVar(&logs.format, "log-format", "auto", "log as console or json; auto: console on a terminal")
 	f.StringVar(&logs.level, "log-level", "info", "least level that is logged: debug, info, warn or error")
 	return cmd
+}
+
+// restart replaces the process with a new one of the same program, arguments
+// and environment. It returns only if it cannot.
+func restart(why error) error {
+	self, err := os.Executable()
+	if err != nil {
+		return errors.Join(why, fmt.Errorf("find this program: %w", err))
+	}
+	return errors.Join(why, unix.Exec(self, os.Args, os.Environ())) // #nosec G204 -- the same program
 }
 
 // logger writes to standard error.

@@ -24,7 +24,7 @@ const (
 	// below it, history included.
 	quota = 2 << 30
 	// history is how far back a watch can resume before it must list again.
-	history = "5m"
+	history = "1m"
 	// defragAt is how much free space in the file makes a start rewrite it.
 	defragAt = 64
 	// requestBytes is etcd's limit on a request, its own default.
@@ -42,6 +42,7 @@ type member struct {
 	lock *os.File
 	sock string
 	rpc  *grpc.Server
+	end  *end
 	wg   sync.WaitGroup
 }
 
@@ -63,7 +64,7 @@ func startMember(ctx context.Context, c Config, o Options) (*member, error) {
 	if err := os.Chmod(inner, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder private: %w", err)
 	}
-	m := &member{sock: filepath.Join(dir, "etcd.sock")}
+	m := &member{sock: filepath.Join(dir, "etcd.sock"), end: newEnd()}
 	if m.lock, err = lockFolder(ctx, dir); err != nil {
 		return nil, err
 	}
@@ -71,7 +72,8 @@ func startMember(ctx context.Context, c Config, o Options) (*member, error) {
 	if err != nil {
 		return nil, errors.Join(err, unlockFolder(m.lock))
 	}
-	if m.etcd, err = embed.StartEtcd(cfg); err != nil {
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(etcdLogger(o.Log, m.end.options()...))
+	if m.etcd, err = m.end.start(cfg); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the embedded etcd in %s: %w", inner, err), unlockFolder(m.lock))
 	}
 	if err := m.await(ctx, len(c.Members)); err != nil {
@@ -97,7 +99,6 @@ func memberConfig(c Config, o Options, dir string) (*embed.Config, error) {
 	cfg.BootstrapDefragThresholdMegabytes = defragAt
 	cfg.EnableGRPCGateway = false
 	cfg.InitialClusterToken = "veer-" + o.Owner
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(etcdLogger(o.Log))
 	cfg.ListenPeerUrls, cfg.ListenClientUrls = nil, nil
 	peer, client := nowhere, nowhere
 	if len(c.Members) > 0 {
@@ -174,6 +175,8 @@ func (m *member) await(ctx context.Context, members int) error {
 		return nil
 	case err := <-m.etcd.Err():
 		return fmt.Errorf("start the embedded etcd: %w", err)
+	case <-m.end.came:
+		return fmt.Errorf("start the embedded etcd: %w", m.end.err)
 	case <-m.etcd.Server.StopNotify():
 		return errors.New("start the embedded etcd: it stopped by itself")
 	case <-ctx.Done():
@@ -204,6 +207,9 @@ func (m *member) stop() error {
 		if err := os.Remove(m.sock); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("remove the socket: %w", err)
 		}
+	}
+	if m.end.error() != nil {
+		return nil // what is left of it holds locks that nothing frees
 	}
 	done := make(chan struct{})
 	go func() { // it ends with the process at the latest

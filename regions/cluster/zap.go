@@ -12,8 +12,8 @@ import (
 
 // etcdLogger makes etcd and its client log to log: warnings and worse, one
 // line an event, nothing else anywhere.
-func etcdLogger(log zerolog.Logger) *zap.Logger {
-	return zap.New(zapToZero{log: log}, zap.ErrorOutput(zapcore.AddSync(discard{})))
+func etcdLogger(log zerolog.Logger, options ...zap.Option) *zap.Logger {
+	return zap.New(zapToZero{log: log}, append(options, zap.ErrorOutput(zapcore.AddSync(discard{})))...)
 }
 
 // discard takes zap's reports about itself; its core never fails.
@@ -49,6 +49,10 @@ func expected(message string) bool {
 		"Running http and grpc server on single port",
 		"failed to publish local member",   // it is tried again
 		"retrying of unary invoker failed", // the caller has the error
+		// A new database has no version until its first entries are applied.
+		"Failed to detect schema version",
+		"failed to update storage version",
+		"failed to apply request", // the caller has the error
 	} {
 		if strings.HasPrefix(message, start) {
 			return true
@@ -60,16 +64,16 @@ func expected(message string) bool {
 func (z zapToZero) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	level := zerolog.WarnLevel
 	switch {
-	case e.Level > zapcore.WarnLevel:
-		level = zerolog.ErrorLevel // zap itself ends the process or panics, where it means to
 	case expected(e.Message):
 		level = zerolog.DebugLevel
+	case e.Level > zapcore.WarnLevel:
+		level = zerolog.ErrorLevel
 	}
 	enc := zapcore.NewMapObjectEncoder()
 	for _, f := range slices.Concat(z.fields, fields) {
 		f.AddTo(enc)
 	}
-	ev := z.log.WithLevel(level).Str("part", "etcd")
+	ev := z.log.WithLevel(level).Str("from", "etcd")
 	if level < z.log.GetLevel() {
 		return nil
 	}

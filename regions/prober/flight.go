@@ -171,7 +171,7 @@ func (l *loop) late(now time.Duration, f *flight) {
 // the pause was long beside its time-out, no deadline passed during it, and
 // the probes that became due are spread anew instead of starting all at once.
 func (l *loop) stalled(now, late time.Duration) {
-	l.p.log.Warn().Dur("late", late).Msg("the probing loop was paused: results of probes in flight are discarded")
+	l.p.log.Warn().Dur("late_ms", late).Msg("the probing loop was paused: results of probes in flight are discarded")
 	for _, j := range l.p.all() {
 		for _, f := range j.air {
 			if f == nil || f.phase != waiting && f.phase != flying {

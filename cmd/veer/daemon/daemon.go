@@ -5,7 +5,8 @@
 // snapshot before anything else is up; the API on the unix socket; the
 // cluster; the prober; the controller. An error in a part ends the process,
 // but for the cluster's while an authority serves: losing etcd changes no
-// answer.
+// answer. Where the embedded etcd gives up for good, as on a full disk, Run
+// goes on serving, and returns ErrRestart once a new process may do better.
 package daemon
 
 import (
@@ -93,7 +94,8 @@ type daemon struct {
 	parts   *parts
 	servers []*server
 	scene   *scene
-	cluster atomic.Pointer[cluster.Cluster] // nil until it is up
+	joined  *cluster.Cluster                // for the parts that start after it
+	cluster atomic.Pointer[cluster.Cluster] // nil until it is up, and when etcd gave up
 }
 
 // server is one authority with the services that it answers for.
@@ -249,7 +251,7 @@ func (d *daemon) startController(context.Context) error {
 	if !d.roles[RoleController] {
 		return nil
 	}
-	cl := d.cluster.Load()
+	cl := d.joined
 	c := controller.New(controller.Options{
 		Name: string(d.c.Host.Region), Owner: d.c.Owner,
 		Policy: d.c.Policy(), Quorums: d.c.Quorums(), Vantages: d.c.Vantages, Calendar: d.c.Calendar,

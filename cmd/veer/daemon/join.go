@@ -30,6 +30,7 @@ func (d *daemon) startCluster(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.joined = cl
 	d.cluster.Store(cl)
 	d.parts.start("cluster", func(ctx context.Context) error {
 		<-ctx.Done()
@@ -37,6 +38,14 @@ func (d *daemon) startCluster(ctx context.Context) error {
 			return fmt.Errorf("closing the cluster: %w", err)
 		}
 		return nil
+	})
+	d.parts.start("etcd", func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-cl.Ended():
+			return d.outlive(ctx, cl.Err())
+		}
 	})
 	d.parts.start("votes watch", func(ctx context.Context) error { d.scene.watch(ctx, cl); return nil })
 	d.parts.start("ledger watch", func(ctx context.Context) error { return d.follow(ctx, cl) })
@@ -62,6 +71,12 @@ func (d *daemon) join(ctx context.Context) (*cluster.Cluster, error) {
 		}
 		if !patient {
 			return nil, fmt.Errorf("joining the cluster: %w", err)
+		}
+		if errors.Is(err, cluster.ErrEnded) {
+			if err := d.outlive(ctx, err); err != nil {
+				return nil, err
+			}
+			return nil, ctx.Err()
 		}
 		d.scene.lost(err)
 		d.o.Log.Error().Err(err).Dur("again_in_ms", pause).Msg("cannot join the cluster; answers stay as they are")
@@ -153,7 +168,7 @@ func (d *daemon) startProber(context.Context) error {
 		return err
 	}
 	p, err := prober.New(prober.Options{
-		Vantage: d.c.Host.Region, Jobs: endpoints, References: references, Booth: d.cluster.Load(),
+		Vantage: d.c.Host.Region, Jobs: endpoints, References: references, Booth: d.joined,
 		Log: d.o.Log.With().Str("part", "prober").Logger(), Renew: d.c.Cluster.Defaults().VoteLease / 5, Seed: uint64(d.began.UnixNano()),
 	})
 	if err != nil {

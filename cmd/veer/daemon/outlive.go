@@ -1,0 +1,63 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+// ErrRestart means that the process must be started anew, at once.
+var ErrRestart = errors.New("veer must be started anew")
+
+const (
+	// roomEvery is how often the data folder is tried after etcd gave up.
+	roomEvery = 15 * time.Second
+	// roomBytes must then fit in it: what etcd writes ahead before it cuts.
+	roomBytes = 64 << 20
+)
+
+// outlive goes on serving without the embedded etcd, which gave up, until the
+// data folder takes writes again. It returns an ErrRestart then; at once, with
+// why, where no authority serves; and nil when ctx ends.
+func (d *daemon) outlive(ctx context.Context, why error) error {
+	if !d.roles[RoleAuthority] {
+		return why
+	}
+	d.cluster.Store(nil)
+	d.scene.lost(why)
+	for {
+		d.o.Log.Error().Err(why).Str("data_dir", d.c.Host.DataDir).
+			Msg("etcd gave up; answers stay as they are, and nothing moves until the data folder takes writes again")
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(roomEvery):
+		}
+		err := room(d.c.Host.DataDir, roomBytes)
+		if err == nil {
+			return fmt.Errorf("%w: %w", ErrRestart, why)
+		}
+		d.scene.lost(fmt.Errorf("%w (now: %w)", why, err))
+	}
+}
+
+// room reports whether n bytes can be written in the folder.
+func room(dir string, n int) (err error) {
+	f, err := os.CreateTemp(dir, ".room")
+	if err != nil {
+		return fmt.Errorf("try the data folder: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	part := make([]byte, 1<<20)
+	for range n / len(part) {
+		if _, err := f.Write(part); err != nil {
+			return fmt.Errorf("try the data folder: %w", err)
+		}
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("try the data folder: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package cluster
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/zap"
+)
+
+// TestEtcdEndsAlone: what etcd calls fatal ends etcd and not the process.
+func TestEtcdEndsAlone(t *testing.T) {
+	for _, ends := range []func(*zap.Logger, string, ...zap.Field){(*zap.Logger).Fatal, (*zap.Logger).Panic} {
+		e := newEnd()
+		log := etcdLogger(zerolog.Nop(), e.options()...)
+		returned := make(chan bool, 1)
+		go func() {
+			defer func() { close(returned) }()
+			ends(log, "failed to commit tx", zap.Error(os.ErrClosed))
+			returned <- true
+		}()
+		<-e.came
+		if <-returned {
+			t.Error("etcd goes on after what it called fatal")
+		}
+		if err := e.error(); !errors.Is(err, ErrEnded) || !errors.Is(err, os.ErrClosed) || !strings.Contains(err.Error(), "failed to commit tx") {
+			t.Errorf("the end says %v", err)
+		}
+	}
+}
+
+// TestCloseAfterTheEnd: a Cluster whose etcd gave up can be closed.
+func TestCloseAfterTheEnd(t *testing.T) {
+	dir, err := os.MkdirTemp("", "v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	c, err := Start(t.Context(), Config{}, Options{Owner: "test", Name: "one", DataDir: dir, Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Err() != nil {
+		t.Fatalf("it ended already: %v", c.Err())
+	}
+	log := etcdLogger(zerolog.Nop(), c.member.end.options()...)
+	go log.Fatal("failed to commit tx")
+	<-c.Ended()
+	closed := make(chan error, 1)
+	go func() { closed <- c.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("Close waits for an etcd that is gone")
+	}
+}
+
+// TestAQuietStart: a start in which nothing is wrong logs nothing.
+func TestAQuietStart(t *testing.T) {
+	dir, err := os.MkdirTemp("", "v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	var out strings.Builder
+	log := zerolog.New(zerolog.SyncWriter(&out)).Level(zerolog.WarnLevel)
+	c, err := Start(t.Context(), Config{}, Options{Owner: "test", Name: "one", DataDir: dir, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out.String()) {
+		if !strings.Contains(line, "slow fdatasync") && !strings.Contains(line, "took too long") && !strings.Contains(line, "overloaded") {
+			t.Errorf("logged: %s", line)
+		}
+	}
+}
