@@ -169,3 +169,18 @@ func TestWorldSurvivesBadValues(t *testing.T) {
 		}
 	}
 }
+
+// TestAnOrderUnderAForeignKey: an order that its ID does not lead to could not
+// be ended, so it does not count.
+func TestAnOrderUnderAForeignKey(t *testing.T) {
+	k := newKeys("test")
+	var log bytes.Buffer
+	w := newWorld(k, time.Hour, zerolog.New(&log))
+	w.reset([]*mvccpb.KeyValue{{Key: []byte(k.order("one")), Value: []byte(`{"id":"other","act":"drain"}`), ModRevision: 3}})
+	if v := w.view(); len(v.Overrides) > 0 {
+		t.Errorf("it counts: %+v", v.Overrides)
+	}
+	if !strings.Contains(log.String(), `found order \"other\", expected \"one\"`) {
+		t.Errorf("the log says %s", log.String())
+	}
+}

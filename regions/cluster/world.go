@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -210,7 +211,11 @@ func (w *world) put(kv *mvccpb.KeyValue) (id suspectID, ok bool) {
 		}
 	case "order":
 		var o order
-		if o, err = unpack[order](kv.Value); err == nil {
+		switch o, err = unpack[order](kv.Value); {
+		case err != nil:
+		case o.ID != rest: // it could not be ended by its ID
+			err = fmt.Errorf("found order %q, expected %q", o.ID, rest)
+		default:
 			w.orders[rest] = o.Order
 		}
 	}
