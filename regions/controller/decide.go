@@ -41,9 +41,11 @@ func (r *reign) decide(ctx context.Context, sh *shard) error {
 		Config: r.o.ConfigHash, Version: r.o.Version, State: d.Next, Answers: d.Answers,
 	}
 	first := (sh.at == 0 || sh.lost) && sh.known()
+	// Which config stands behind an answer is told even where it moves nothing.
+	adopted := sh.at != 0 && sh.kept.Config != r.o.ConfigHash
 	var entry *steering.Entry
 	switch {
-	case first || moved(sh.kept, shard):
+	case first || adopted || moved(sh.kept, shard):
 		entry = r.entry(sh, in, d)
 	case due || r.leftMoved(sh, shard, now):
 	default:

@@ -1,6 +1,7 @@
 package controller_test
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +52,33 @@ func TestARestoredLedgerGoesOnFromWhatIsServed(t *testing.T) {
 		r.wantServed(app, "192.0.2.2")
 		if sh := r.shards[steering.ShardOf(app)]; sh.Seq != 41 || sh.Term != 8 {
 			t.Errorf("the ledger goes on with term %d, seq %d, want 8, 41", sh.Term, sh.Seq)
+		}
+	})
+}
+
+// TestAnotherConfigIsCommitted: the ledger names the config of its decisions,
+// also where the new one moves nothing.
+func TestAnotherConfigIsCommitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, service(app, 0, one, two))
+		r.start()
+		r.voteAll(checks.Up, one, two)
+		r.wantServed(app, "192.0.2.1")
+		r.stop()
+		r.o.ConfigHash = "another"
+		r.start()
+		defer func() { r.stop() }()
+		if cause := r.lastCause(); !strings.HasPrefix(cause, "eu leads, term 2; the config changed") {
+			t.Errorf("cause %q", cause)
+		}
+		if got := r.shards[steering.ShardOf(app)].Config; got != "another" {
+			t.Errorf("the ledger names config %q", got)
+		}
+		commits, _ := r.counts()
+		r.stop()
+		r.start()
+		if again, _ := r.counts(); again != commits {
+			t.Errorf("the same config is committed again")
 		}
 	})
 }

@@ -104,6 +104,9 @@ func (r *reign) run(ctx context.Context) error {
 	for _, sh := range r.shards {
 		sh.dirty = sh.known()
 		sh.causes.add(fmt.Sprintf("%s leads, term %d", r.o.Name, r.lead.Term()))
+		if sh.at != 0 && !sh.lost && sh.kept.Config != r.o.ConfigHash {
+			sh.causes.add("the config changed")
+		}
 	}
 	r.plan()
 	var writing errgroup.Group

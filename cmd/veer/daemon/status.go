@@ -214,7 +214,26 @@ func warnings(p *picture, st api.Status, leaderless string) []string {
 			out = append(out, moved)
 		}
 	}
+	out = append(out, held(p)...)
 	return append(out, differing(p, st.Config)...)
+}
+
+// held names the services that the ledger knows and the config does not.
+func held(p *picture) []string {
+	listed := make(map[string]bool, len(p.policy.Services))
+	for _, svc := range p.policy.Services {
+		listed[svc.Name] = true
+	}
+	var out []string
+	for _, sh := range p.shards {
+		for _, svc := range sh.State.Services {
+			if !listed[svc.Name] {
+				out = append(out, fmt.Sprintf("%s is not in the config any more: its answer is held as it is", short(svc.Name)))
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // apart says that a failover service is not where it prefers to be.
