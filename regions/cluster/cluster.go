@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/veerdns/veer/regions/controller"
@@ -154,6 +155,9 @@ func (c *Cluster) bury(ctx context.Context) error {
 	}
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
+	if err := c.reopen(ctx); err != nil {
+		return err
+	}
 	resp, err := c.etcd.Txn(ctx).Then(
 		clientv3.OpGet(c.keys.seats(), clientv3.WithPrefix()),
 		clientv3.OpGet(c.keys.leader(), clientv3.WithPrefix())).Commit()
@@ -165,6 +169,26 @@ func (c *Cluster) bury(ctx context.Context) error {
 			if who, err := unpack[claim](kv.Value); err == nil && who.Home == home && kv.Lease != 0 {
 				c.revoke(clientv3.LeaseID(kv.Lease))
 			}
+		}
+	}
+	return nil
+}
+
+// reopen ends the alarm by which etcd refuses every write once its database
+// was larger than the quota. It would last for ever; the start has rewritten
+// the database meanwhile, and where that is still too large etcd says so again.
+func (c *Cluster) reopen(ctx context.Context) error {
+	alarms, err := c.etcd.AlarmList(ctx)
+	if err != nil {
+		return fmt.Errorf("look for alarms of etcd: %w", err)
+	}
+	for _, a := range alarms.Alarms {
+		if a.Alarm != etcdserverpb.AlarmType_NOSPACE {
+			continue
+		}
+		c.opts.Log.Warn().Msg("etcd refused writes since its database was full: trying again")
+		if _, err := c.etcd.AlarmDisarm(ctx, (*clientv3.AlarmMember)(a)); err != nil {
+			return fmt.Errorf("end the alarm of etcd: %w", err)
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.uber.org/zap"
 )
 
@@ -58,6 +59,46 @@ func TestCloseAfterTheEnd(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Fatal("Close waits for an etcd that is gone")
+	}
+}
+
+// TestAFullDatabaseIsWrittenAgain: etcd's alarm does not outlast a restart.
+func TestAFullDatabaseIsWrittenAgain(t *testing.T) {
+	dir, err := os.MkdirTemp("", "v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	start := func() *Cluster {
+		c, err := Start(t.Context(), Config{}, Options{Owner: "test", Name: "one", DataDir: dir, Log: zerolog.Nop()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	write := func(c *Cluster) error {
+		_, err := c.etcd.Put(t.Context(), "some", "thing")
+		return err
+	}
+	c := start()
+	server := c.member.etcd.Server
+	if _, err := server.Alarm(t.Context(), &etcdserverpb.AlarmRequest{
+		Action: etcdserverpb.AlarmRequest_ACTIVATE, Alarm: etcdserverpb.AlarmType_NOSPACE, MemberID: uint64(server.MemberID()),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if write(c) == nil {
+		t.Error("the alarm has no effect")
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c = start()
+	if err := write(c); err != nil {
+		t.Errorf("after the restart: %v", err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
