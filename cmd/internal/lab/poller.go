@@ -211,7 +211,8 @@ func (p *Poller) Wait(ctx context.Context, since time.Time, answer string) (time
 		select {
 		case <-news:
 		case <-ctx.Done():
-			now := "no answer at all"
+			c := p.Counts()
+			now := fmt.Sprintf("no answer at all (%d queries: %d unanswered, %d empty, %d failed)", c.Sent, c.Unanswered, c.Empty, c.Failed)
 			if k := len(all); k > 0 {
 				now = "the answer " + all[k-1].Answer
 			}
