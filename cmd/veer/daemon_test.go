@@ -147,6 +147,8 @@ func TestAgainstADaemon(t *testing.T) {
 	l.expect(exitDone, "IN A 192.0.2.10", "query", "app.example.test", "--server", l.server)
 
 	l.expect(exitDone, "198.51.100.10 -> 192.0.2.10", "journal", "app.example.test")
+	l.expect(exitDone, "ended  drain eu-west\n    by lea: done", "journal", "--orders")
+	l.expect(exitUsage, "--orders lists all orders", "journal", "--orders", "app.example.test")
 	l.expect(exitDone, "decided again alike", "journal", "--replay")
 	l.expect(exitUsage, "", "explain", "none.example.test")
 }

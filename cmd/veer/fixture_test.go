@@ -60,6 +60,7 @@ type fake struct {
 	status  api.Status
 	explain api.Explain
 	entries []steering.Entry
+	notes   []api.Note
 	result  api.OrderResult
 	err     error
 	asked   []string
@@ -82,6 +83,11 @@ func (f *fake) Status(context.Context) (api.Status, error) {
 func (f *fake) Explain(_ context.Context, name, at string) (api.Explain, error) {
 	f.note("explain " + name + " " + at)
 	return f.explain, f.err
+}
+
+func (f *fake) Notes(_ context.Context, limit int) ([]api.Note, error) {
+	f.note(fmt.Sprintf("notes %d", limit))
+	return f.notes, f.err
 }
 
 func (f *fake) Journal(_ context.Context, name string, _ int, moved bool) ([]steering.Entry, error) {

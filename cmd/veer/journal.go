@@ -16,7 +16,7 @@ import (
 
 func (a *app) journalCommand() *cobra.Command {
 	var limit int
-	var replay, all bool
+	var replay, all, orders bool
 	cmd := &cobra.Command{
 		Use:   "journal [NAME]",
 		Short: "List the decisions that were made, and decide them again",
@@ -30,9 +30,13 @@ from its journalled input. The version
 that made it must make it again byte for byte: a difference exits with 1. What
 another version decides differently is printed, and exits with 0.
 
+With --orders it lists what operators ordered and ended instead: when, what, who
+and why, and which orders ran out.
+
 -o json prints the whole entries: {term, seq, shard, config, version, time,
-cause, input, decision}; with --replay {entry, same, own_version, differences}.`,
-		Example: "  veer journal\n  veer journal app.example.test --limit 5\n  veer journal --all\n  veer journal --replay",
+cause, input, decision}; with --replay {entry, same, own_version, differences};
+with --orders {time, act, by, why, order}.`,
+		Example: "  veer journal\n  veer journal app.example.test --limit 5\n  veer journal --all\n  veer journal --orders\n  veer journal --replay",
 		Args:    a.args("[NAME]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if limit < 1 || limit > 10000 {
@@ -42,9 +46,15 @@ cause, input, decision}; with --replay {entry, same, own_version, differences}.`
 			if len(args) > 0 {
 				name = providers.CanonicalName(args[0])
 			}
+			if orders && (name != "" || replay || all) {
+				return usagef("--orders lists all orders: expected no NAME, --all or --replay beside it")
+			}
 			client, err := a.daemon()
 			if err != nil {
 				return err
+			}
+			if orders {
+				return a.listOrders(cmd.Context(), client, limit)
 			}
 			all = all || replay
 			entries, err := client.Journal(cmd.Context(), name, limit, !all)
@@ -59,6 +69,7 @@ cause, input, decision}; with --replay {entry, same, own_version, differences}.`
 	}
 	cmd.Flags().IntVarP(&limit, "limit", "n", 50, "how many of the newest entries, at most 10000")
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "list decisions that moved no answer too")
+	cmd.Flags().BoolVar(&orders, "orders", false, "list what operators ordered and ended instead")
 	cmd.Flags().BoolVar(&replay, "replay", false, "decide each entry again and compare")
 	return cmd
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/veerdns/veer/checks"
 	"github.com/veerdns/veer/cmd/veer/api"
+	"github.com/veerdns/veer/regions/controller"
 	"github.com/veerdns/veer/regions/steering"
 )
 
@@ -33,6 +34,8 @@ func TestPages(t *testing.T) {
 		{"replay-same.txt", d, []string{"journal", "--replay"}, exitDone},
 		{"replay-other-version.txt", &fake{entries: []steering.Entry{changed}}, []string{"journal", "--replay"}, exitDone},
 		{"journal-empty.txt", &fake{}, []string{"journal"}, exitDone},
+		{"journal-orders.txt", &fake{notes: noted()}, []string{"journal", "--orders"}, exitDone},
+		{"journal-orders-empty.txt", &fake{}, []string{"journal", "--orders"}, exitDone},
 		{"journal-all-empty.txt", &fake{}, []string{"journal", "--all"}, exitDone},
 	} {
 		t.Run(c.golden, func(t *testing.T) {
@@ -198,5 +201,20 @@ func TestElideKeepsBothEnds(t *testing.T) {
 		if got != c.want {
 			t.Errorf("elide(%q, %d) = %q, expected %q", c.in, c.n, got, c.want)
 		}
+	}
+}
+
+// noted is a drain that was given, ended, and one that ran out.
+func noted() []api.Note {
+	at := time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC)
+	drain := controller.Order{Override: steering.Override{ID: "1", Act: steering.Drain, By: "alice", Why: "disk",
+		Target: steering.Target{Service: "app.test.", Region: "eu-west"}}, Until: at.Add(time.Hour), Made: at}
+	freeze := controller.Order{Override: steering.Override{ID: "2", Act: steering.Freeze, By: "bob", Why: "release", Target: steering.Target{Region: "us-east"}}, Made: at}
+	return []api.Note{
+		{Time: at, Act: "ordered", By: "alice", Why: "disk", Order: &drain},
+		{Time: at.Add(time.Minute), Act: "ordered", By: "bob", Why: "release\x1b[31m", Order: &freeze},
+		{Time: at.Add(2 * time.Minute), Act: "ended", By: "carol", Why: "release is out", Order: &freeze},
+		{Time: at.Add(time.Hour), Act: "expired", By: "veer", Order: &drain},
+		{Time: at.Add(2 * time.Hour), Act: "ended", By: "carol", Why: "garbage"},
 	}
 }

@@ -5,6 +5,7 @@
 //	GET    /v1/status                      -> Status
 //	GET    /v1/explain/{name}[?at=RFC3339] -> Explain
 //	GET    /v1/journal[?name=&limit=&moved=true] -> []steering.Entry, oldest first
+//	GET    /v1/notes[?limit=]              -> []Note, oldest first
 //	GET    /v1/orders                      -> []controller.Order
 //	POST   /v1/orders[?dry_run=true]       OrderRequest -> OrderResult
 //	DELETE /v1/orders[?dry_run=true]       OrderRequest -> OrderResult (undrain, unfreeze, unforce)
@@ -159,4 +160,16 @@ type Move struct {
 	Before  []providers.RRSet `json:"before"`
 	After   []providers.RRSet `json:"after"`
 	Why     []steering.Reason `json:"why"`
+}
+
+// Note is what an operator did with an order, or what became of it.
+type Note struct {
+	// Time is by the wall clock of the daemon that was told, for people.
+	Time time.Time `json:"time"`
+	// Act is "ordered", "ended" or "expired".
+	Act string `json:"act"`
+	By  string `json:"by"`
+	Why string `json:"why,omitempty"`
+	// Order is what it was about; absent where it could not be read.
+	Order *controller.Order `json:"order,omitempty"`
 }

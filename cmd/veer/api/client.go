@@ -94,6 +94,17 @@ func (c *Client) Journal(ctx context.Context, name string, limit int, moved bool
 	return out, c.do(ctx, http.MethodGet, "/v1/journal", v, nil, &out)
 }
 
+// Notes returns the newest limit notes (0: the daemon's default) on orders,
+// oldest first.
+func (c *Client) Notes(ctx context.Context, limit int) ([]Note, error) {
+	v := url.Values{}
+	if limit > 0 {
+		v.Set("limit", strconv.Itoa(limit))
+	}
+	var out []Note
+	return out, c.do(ctx, http.MethodGet, "/v1/notes", v, nil, &out)
+}
+
 // Orders returns the overrides in the ledger.
 func (c *Client) Orders(ctx context.Context) ([]controller.Order, error) {
 	var out []controller.Order

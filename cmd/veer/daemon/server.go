@@ -76,6 +76,7 @@ func (d *daemon) handler() http.Handler {
 	route("GET /v1/status", func(r *http.Request) (any, *api.Problem) { return d.status(r.Context()), nil })
 	route("GET /v1/explain/{name}", d.handleExplain)
 	route("GET /v1/journal", d.handleJournal)
+	route("GET /v1/notes", d.handleNotes)
 	route("GET /v1/orders", d.handleOrders)
 	route("POST /v1/orders", func(r *http.Request) (any, *api.Problem) { return d.handleOrder(r, d.give) })
 	route("DELETE /v1/orders", func(r *http.Request) (any, *api.Problem) { return d.handleOrder(r, d.end) })
@@ -113,24 +114,20 @@ func (d *daemon) handleExplain(r *http.Request) (any, *api.Problem) {
 }
 
 func (d *daemon) handleJournal(r *http.Request) (any, *api.Problem) {
-	q := cluster.JournalQuery{Limit: journalDefault}
+	var q cluster.JournalQuery
 	var problem *api.Problem
 	if q.Moved, problem = flagOf(r, "moved"); problem != nil {
 		return nil, problem
 	}
-	if text := r.URL.Query().Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > journalMost {
-			return nil, bad("limit=%q: expected a number from 1 to %d", text, journalMost)
-		}
-		q.Limit = n
+	if q.Limit, problem = limitOf(r); problem != nil {
+		return nil, problem
 	}
 	if name := r.URL.Query().Get("name"); name != "" {
 		q.Service = providers.CanonicalName(name)
 	}
-	cl := d.cluster.Load()
-	if cl == nil {
-		return nil, &api.Problem{Code: http.StatusServiceUnavailable, What: "the journal cannot be read: the cluster is not joined", Hint: "veer status says why"}
+	cl, problem := d.keeper()
+	if problem != nil {
+		return nil, problem
 	}
 	entries, err := cl.Journal(r.Context(), q)
 	if err != nil && len(entries) == 0 {
@@ -143,6 +140,47 @@ func (d *daemon) handleJournal(r *http.Request) (any, *api.Problem) {
 		entries = []steering.Entry{}
 	}
 	return entries, nil
+}
+
+// limitOf reads the bound on what is listed.
+func limitOf(r *http.Request) (int, *api.Problem) {
+	text := r.URL.Query().Get("limit")
+	if text == "" {
+		return journalDefault, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > journalMost {
+		return 0, bad("limit=%q: expected a number from 1 to %d", text, journalMost)
+	}
+	return n, nil
+}
+
+// keeper returns the cluster, which keeps the journal.
+func (d *daemon) keeper() (*cluster.Cluster, *api.Problem) {
+	if cl := d.cluster.Load(); cl != nil {
+		return cl, nil
+	}
+	return nil, &api.Problem{Code: http.StatusServiceUnavailable, What: "the journal cannot be read: the cluster is not joined", Hint: "veer status says why"}
+}
+
+func (d *daemon) handleNotes(r *http.Request) (any, *api.Problem) {
+	limit, problem := limitOf(r)
+	if problem != nil {
+		return nil, problem
+	}
+	cl, problem := d.keeper()
+	if problem != nil {
+		return nil, problem
+	}
+	notes, err := cl.Notes(r.Context(), limit)
+	if err != nil {
+		return nil, failed(err)
+	}
+	out := make([]api.Note, 0, len(notes))
+	for _, n := range notes {
+		out = append(out, api.Note(n))
+	}
+	return out, nil
 }
 
 func (d *daemon) handleOrders(*http.Request) (any, *api.Problem) {
