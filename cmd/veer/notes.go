@@ -34,13 +34,13 @@ func noteLines(n api.Note) []string {
 		about = fmt.Sprintf("%s %s", n.Order.Act, targetText(n.Order.Target))
 	}
 	head := fmt.Sprintf("%s  %s  %s", n.Time.UTC().Format(time.RFC3339), n.Act, about)
+	who := "    by " + n.By
 	switch {
 	case n.Act == "ordered" && n.Order != nil && !n.Order.Until.IsZero():
-		head += "  until " + n.Order.Until.UTC().Format(time.RFC3339)
+		who += " until " + n.Order.Until.UTC().Format(time.RFC3339)
 	case n.Act == "ordered":
-		head += "  until it is ended"
+		who += " until it is ended"
 	}
-	who := "    by " + n.By
 	if n.Why != "" {
 		who += ": " + n.Why
 	}

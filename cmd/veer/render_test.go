@@ -208,7 +208,7 @@ func TestElideKeepsBothEnds(t *testing.T) {
 func noted() []api.Note {
 	at := time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC)
 	drain := controller.Order{Override: steering.Override{ID: "1", Act: steering.Drain, By: "alice", Why: "disk",
-		Target: steering.Target{Service: "app.test.", Region: "eu-west"}}, Until: at.Add(time.Hour), Made: at}
+		Target: steering.Target{Service: "app.example.test.", Region: "eu-west"}}, Until: at.Add(time.Hour), Made: at}
 	freeze := controller.Order{Override: steering.Override{ID: "2", Act: steering.Freeze, By: "bob", Why: "release", Target: steering.Target{Region: "us-east"}}, Made: at}
 	return []api.Note{
 		{Time: at, Act: "ordered", By: "alice", Why: "disk", Order: &drain},
