@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/veerdns/veer/cmd/veer/api"
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions/cluster"
@@ -247,13 +245,13 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 	if err != nil {
 		return ctx
 	}
-	var cred *unix.Ucred
-	var credErr error
-	err = raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if err != nil || credErr != nil {
+	var uid int
+	var known bool
+	err = raw.Control(func(fd uintptr) { uid, known = peerUID(int(fd)) })
+	if err != nil || !known {
 		return ctx
 	}
-	return context.WithValue(ctx, peerKey{}, int(cred.Uid))
+	return context.WithValue(ctx, peerKey{}, uid)
 }
 
 // peer is the name of the user at the other end, or the number.
