@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/veerdns/veer/checks/internal/dial"
 )
 
 // DefaultMaxBody is how much of a body is read when max_body is not set.
@@ -135,7 +137,7 @@ func (c Config) checkRequest(bad problem) {
 		}
 	}
 	if c.Host != "" {
-		if _, err := hostName(c.Host); err != nil {
+		if _, err := dial.HostName(c.Host); err != nil {
 			bad("host", "%v", err)
 		}
 	}
@@ -186,13 +188,13 @@ func (c Config) checkAuth(bad problem) {
 	if strings.ContainsFunc(c.Basic.User, func(r rune) bool { return r == ':' || isControl(r) }) {
 		bad("basic.user", "%q holds a colon or a control character, which Basic authentication cannot carry (RFC 7617 section 2)", c.Basic.User)
 	}
-	if c.Basic.password().set() && c.Basic.User == "" {
+	if c.Basic.place().Set() && c.Basic.User == "" {
 		bad("basic.user", "a password without a user; expected the user's name")
 	}
-	if c.Basic.User != "" && !c.Basic.password().set() {
+	if c.Basic.User != "" && !c.Basic.place().Set() {
 		bad("basic", "a user without a password; expected password_file or password_env")
 	}
-	if c.Bearer.set() && (c.Basic.User != "" || c.Basic.password().set()) {
+	if c.Bearer.place().Set() && (c.Basic.User != "" || c.Basic.place().Set()) {
 		bad("basic", "bearer and basic are both set; a request carries one Authorization header")
 	}
 }
@@ -225,7 +227,7 @@ func (c Config) checkTLS(bad problem) {
 		bad("kind", "scheme %q; expected http or https", c.Scheme)
 	}
 	if name := c.TLS.ServerName; name != "" {
-		if host, err := hostName(name); err != nil || host != name {
+		if host, err := dial.HostName(name); err != nil || host != name {
 			bad("tls.server_name", "%q is not a host name without a port", name)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -131,25 +130,6 @@ func FuzzStatus(f *testing.F) {
 		again, err := parseStatus(got.String())
 		if err != nil || again != got || got.low < 100 || got.high > 599 || got.low > got.high {
 			t.Fatalf("%q is %+v, and its text reads as %+v, %v", text, got, again, err)
-		}
-	})
-}
-
-// FuzzHost holds hostName against net/url's reading of an authority.
-func FuzzHost(f *testing.F) {
-	for _, seed := range []string{
-		"a", "a.test", "a.test.", "a.test:80", "a.test:0", "a.test:65536", "[::1]", "[::1]:80", "::1", "192.0.2.1", "192.0.2.1:8080", "", ":", ":80", "a:", "a b", "a/b", "u@a", "[a]", "[::1", "[::1]x", "a..b", "_dmarc.a", "[192.0.2.1]", "a:+8", "[::%%]", "[fe80::1%25eth0]",
-	} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		host, err := hostName(text)
-		if err != nil {
-			return
-		}
-		u, err := url.Parse("http://" + text + "/")
-		if err != nil || u.Hostname() != host || u.Host != text || u.User != nil || u.Path != "/" {
-			t.Fatalf("%q is host %q; net/url says %+v, %v", text, host, u, err)
 		}
 	})
 }

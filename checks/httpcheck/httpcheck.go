@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"regexp"
 	"sync"
 
@@ -61,7 +60,7 @@ func New(c Config) (*Prober, error) {
 	if p.matches, err = regexp.Compile(c.Body.Matches); err != nil {
 		return nil, fmt.Errorf("%s check: body.matches: %w", c.Scheme, err)
 	}
-	if p.roots, err = readRoots(c.TLS.CAFile); err != nil {
+	if p.roots, err = dial.Roots(c.TLS.CAFile); err != nil {
 		return nil, fmt.Errorf("%s check: tls.ca_file: %w", c.Scheme, err)
 	}
 	if _, _, err = c.authorization(); err != nil {
@@ -80,22 +79,6 @@ func (c *Config) fill() {
 	if c.MaxBody == 0 {
 		c.MaxBody = DefaultMaxBody
 	}
-}
-
-// readRoots returns nil, the system's authorities, for no file.
-func readRoots(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate; expected PEM blocks of type CERTIFICATE", file)
-	}
-	return roots, nil
 }
 
 // Close closes the connections kept for later probes.

@@ -3,7 +3,6 @@ package httpcheck
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -94,48 +93,12 @@ func parsePath(text string) (*url.URL, error) {
 	return parsed, nil
 }
 
-// hostName reads a Host header's value and returns it without the port.
-func hostName(text string) (string, error) {
-	expected := fmt.Errorf("%q is not a host name or address, with or without a port", text)
-	if len(text) > 255+6 {
-		return "", fmt.Errorf("the host has %d bytes; expected at most 261", len(text))
-	}
-	if inner, ok := strings.CutPrefix(text, "["); ok {
-		address, rest, closed := strings.Cut(inner, "]")
-		ip, err := netip.ParseAddr(address)
-		if err != nil || !closed || !ip.Is6() || ip.Zone() != "" || (rest != "" && !isPort(rest)) {
-			return "", expected
-		}
-		return address, nil
-	}
-	name, port, _ := strings.Cut(text, ":")
-	if port != "" && !isPort(":"+port) || strings.HasSuffix(text, ":") {
-		return "", expected
-	}
-	for label := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
-		if label == "" || len(label) > 63 || strings.ContainsFunc(label, notHostRune) {
-			return "", expected
-		}
-	}
-	return name, nil
-}
-
-func isPort(text string) bool {
-	digits, ok := strings.CutPrefix(text, ":")
-	port, err := strconv.ParseUint(digits, 10, 16)
-	return ok && err == nil && port > 0
-}
-
-func notHostRune(r rune) bool {
-	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
-}
-
 func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 // isToken reports whether text is a token of RFC 9110 section 5.6.2.
 func isToken(text string) bool {
 	return text != "" && !strings.ContainsFunc(text, func(r rune) bool {
-		return notHostRune(r) && !strings.ContainsRune("!#$%&'*+.^`|~", r)
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 	})
 }
 

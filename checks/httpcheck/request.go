@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/veerdns/veer/checks"
+	"github.com/veerdns/veer/checks/internal/dial"
 )
 
 // place is where a connection leads.
@@ -59,7 +60,7 @@ func (p *Prober) first(t checks.Target) *request {
 	r.place = place{scheme: p.c.Scheme, target: t, port: port, server: t.Host}
 	if p.c.Host != "" {
 		r.host = p.c.Host
-		r.server, _ = hostName(p.c.Host) // Check has read it already.
+		r.server, _ = dial.HostName(p.c.Host) // Check has read it already.
 	}
 	if p.c.TLS.ServerName != "" {
 		r.server = p.c.TLS.ServerName
@@ -114,7 +115,7 @@ func (p *Prober) redirect(from *request, got *answer) (next *request, why string
 
 // stays reports whether to is at the endpoint that is probed.
 func (p *Prober) stays(from *request, to *url.URL) bool {
-	configured, _ := hostName(p.c.Host) // "" where none is configured.
+	configured, _ := dial.HostName(p.c.Host) // "" where none is configured.
 	return strings.EqualFold(to.Hostname(), from.target.Host) || strings.EqualFold(to.Hostname(), configured)
 }
 

@@ -49,10 +49,19 @@ func New(t *testing.T) *Authority {
 // expired an hour ago where expired is set.
 func (a *Authority) Sign(t *testing.T, expired bool, names ...string) tls.Certificate {
 	t.Helper()
-	key, template := draft(t, "server")
+	until := time.Now().Add(48 * time.Hour)
 	if expired {
-		template.NotAfter = time.Now().Add(-time.Hour)
+		until = time.Now().Add(-time.Hour)
 	}
+	return a.SignUntil(t, until, names...)
+}
+
+// SignUntil makes a certificate, for servers and clients, that expires at a
+// time.
+func (a *Authority) SignUntil(t *testing.T, until time.Time, names ...string) tls.Certificate {
+	t.Helper()
+	key, template := draft(t, "server")
+	template.NotAfter = until
 	for _, name := range names {
 		if ip := net.ParseIP(name); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
