@@ -71,7 +71,7 @@ func ParseFence(text string) (Fence, error) {
 	var errTerm, errWrite error
 	for i, key := range []string{"owner=", "term=", "holder=", "write="} {
 		value, ok := strings.CutPrefix(words[i+1], key)
-		if !ok || value == "" || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
+		if !ok || !word(value) {
 			return bad()
 		}
 		switch key {

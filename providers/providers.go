@@ -11,6 +11,7 @@ package providers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -51,20 +52,33 @@ type Change struct {
 // Caps is what a provider's records can express.
 type Caps struct {
 	Weights, Geo, Latency, Alias bool
+	// MaxWeight is the largest weight of one set; 0 is no bound.
+	MaxWeight uint32
 	// MinTTL and MaxTTL bound the TTLs it takes, in seconds.
 	MinTTL, MaxTTL uint32
 	// BatchRecords is how many records one atomic request can carry; 0 is
 	// no limit.
 	BatchRecords int
+	// Exact: a set that others changed since it was read makes Apply return
+	// ErrConflict. Without, only the fence is compared, and what others did to
+	// an owned set in between is overwritten.
+	Exact bool
 }
 
 // Snapshot is what a zone held at one moment: the fence as it was read before
-// the records (and found unchanged after them), and the owned records, sorted
-// by Key.
+// the records (and found unchanged after them), and the records.
 type Snapshot struct {
-	Zone    string
-	Fence   Fence // the zero Fence when the zone has none
+	Zone  string
+	Fence Fence // the zero Fence when the zone has none
+	// Records are the steered sets (see Steered) at the names that this owner
+	// owns, sorted by Key.
 	Records []RRSet
+	// Foreign are the steered sets at all other names, sorted by Key.
+	Foreign []RRSet
+	// Owned are the names that this owner owns, sorted; one may have no record.
+	Owned []string
+	// Owners tells, by name, which other Veer owns it.
+	Owners map[string]string
 	// Token is the provider's own precondition, opaque to all others.
 	Token any
 }
@@ -74,9 +88,9 @@ type Receipt struct {
 	Fence Fence
 	// Calls is how many requests it took.
 	Calls int
-	// Propagated is how long the provider took to have the change on all its
-	// name servers, where it tells; else 0.
-	Propagated time.Duration
+	// Change is the provider's own name of what was done last, for a Follower;
+	// empty where it has none.
+	Change string
 }
 
 // Provider reads and writes one place where records live. It is safe for
@@ -86,11 +100,19 @@ type Provider interface {
 	// Read returns the owned records of the zone (absolute name) with the
 	// fence that guards them.
 	Read(ctx context.Context, zone string) (Snapshot, error)
-	// Apply makes the changes and swaps from.Fence for next, all or none. It
-	// returns ErrFenced when the zone's fence is not from.Fence and belongs
+	// Apply makes the changes and swaps from.Fence for next, all or none. What
+	// one request cannot carry goes in several, each all or none with a fence
+	// of its own: the write numbers from next.Write on, at most one for each
+	// change. The changes of one name are never parted. No write number may be
+	// given twice: that the zone has next is what tells, after a lost reply,
+	// that the write happened.
+	//
+	// It returns ErrFenced when the zone's fence is not from.Fence and belongs
 	// to a newer term, or to another holder of the same term; ErrConflict
-	// when the fence or a record changed otherwise since it was read. A lost
-	// reply is settled by reading the fence, never by writing again.
+	// when the fence or a record changed otherwise since it was read, or a
+	// name is not the owner's; a *BusyError when nothing was written and it
+	// may be tried again later. A lost reply is settled by reading the fence,
+	// never by writing again.
 	Apply(ctx context.Context, from Snapshot, next Fence, changes []Change) (Receipt, error)
 }
 
@@ -100,4 +122,24 @@ var (
 	ErrFenced = errors.New("fenced: another controller has written with a newer fence")
 	// ErrConflict means that the zone changed since it was read: read again.
 	ErrConflict = errors.New("conflict: the zone changed since it was read")
+	// ErrUnproven means that the zone was seen not to keep a stale write out:
+	// it stays read-only.
+	ErrUnproven = errors.New("the zone does not refuse a stale write, so it is only read")
 )
+
+// BusyError means that the provider wants to be asked later; nothing was
+// written.
+type BusyError struct {
+	// After is how long to wait at least; 0: the provider did not say.
+	After time.Duration
+	Err   error
+}
+
+func (e *BusyError) Error() string {
+	if e.After <= 0 {
+		return e.Err.Error()
+	}
+	return fmt.Sprintf("%v (asked to wait %s)", e.Err, e.After)
+}
+
+func (e *BusyError) Unwrap() error { return e.Err }

@@ -52,7 +52,7 @@ func NewProvider(c Config, owner string, l Ledger) *Provider {
 
 // Caps implements providers.Provider.
 func (p *Provider) Caps() providers.Caps {
-	return providers.Caps{Weights: true, MinTTL: 0, MaxTTL: maxTTL}
+	return providers.Caps{Weights: true, MinTTL: 0, MaxTTL: maxTTL, Exact: true}
 }
 
 // Read implements providers.Provider.

@@ -46,23 +46,19 @@ type Store struct {
 	held   []chan struct{} // one for each delay in faults, in order
 }
 
-// zone is one zone: who owns which record, and each owner's fence.
+// zone is one zone: its records, who owns which name, and each owner's fence.
 type zone struct {
-	records map[providers.Key]owned
+	records map[providers.Key]providers.RRSet
+	owners  map[string]string // a name that is not there is nobody's
 	fences  map[string]providers.Fence
 	serial  uint64 // of its changes
-}
-
-type owned struct {
-	set   providers.RRSet
-	owner string // "" is nobody that Veer knows
 }
 
 // NewStore returns a store with empty zones.
 func NewStore(zones ...string) *Store {
 	s := &Store{zones: make(map[string]*zone)}
 	for _, z := range zones {
-		s.zones[providers.CanonicalName(z)] = &zone{records: make(map[providers.Key]owned), fences: make(map[string]providers.Fence)}
+		s.zones[providers.CanonicalName(z)] = &zone{records: make(map[providers.Key]providers.RRSet), owners: make(map[string]string), fences: make(map[string]providers.Fence)}
 	}
 	return s
 }
@@ -100,11 +96,15 @@ func (s *Store) Deliver() []error {
 }
 
 // Put writes a record past every fence, as somebody else at the vendor's
-// console does. An empty owner is nobody that Veer knows.
+// console does. The name becomes the owner's; an empty owner leaves it whose it
+// is.
 func (s *Store) Put(zoneName, owner string, set providers.RRSet) error {
 	return s.change(zoneName, func(z *zone) {
 		set := set.Canonical()
-		z.records[set.Key()] = owned{set, owner}
+		z.records[set.Key()] = set
+		if owner != "" {
+			z.owners[set.Name] = owner
+		}
 	})
 }
 
@@ -138,7 +138,7 @@ func (s *Store) All(zoneName string) ([]providers.RRSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	return z.list(func(owned) bool { return true }), nil
+	return z.list(func(providers.RRSet) bool { return true }), nil
 }
 
 func (s *Store) zone(name string) (*zone, error) {
@@ -149,11 +149,10 @@ func (s *Store) zone(name string) (*zone, error) {
 	return z, nil
 }
 
-func (z *zone) list(want func(owned) bool) []providers.RRSet {
+func (z *zone) list(want func(providers.RRSet) bool) []providers.RRSet {
 	var out []providers.RRSet
-	for _, o := range z.records {
-		if want(o) {
-			set := o.set
+	for _, set := range z.records {
+		if want(set) {
 			set.Data = slices.Clone(set.Data)
 			out = append(out, set)
 		}
@@ -170,19 +169,37 @@ func (s *Store) Read(owner, zoneName string) (providers.Snapshot, error) {
 	if err != nil {
 		return providers.Snapshot{}, err
 	}
-	return providers.Snapshot{
-		Zone:    providers.CanonicalName(zoneName),
-		Fence:   z.fences[owner],
-		Records: z.list(func(o owned) bool { return o.owner == owner }),
-		Token:   z.serial,
-	}, nil
+	snap := providers.Snapshot{
+		Zone:  providers.CanonicalName(zoneName),
+		Fence: z.fences[owner],
+		Records: z.list(func(set providers.RRSet) bool {
+			return providers.Steered(set.Type) && z.owners[set.Name] == owner
+		}),
+		Foreign: z.list(func(set providers.RRSet) bool {
+			return providers.Steered(set.Type) && z.owners[set.Name] != owner
+		}),
+		Owners: make(map[string]string),
+		Token:  z.serial,
+	}
+	for name, who := range z.owners {
+		if who == owner {
+			snap.Owned = append(snap.Owned, name)
+		} else {
+			snap.Owners[name] = who
+		}
+	}
+	slices.Sort(snap.Owned)
+	return snap, nil
 }
 
 // Swap carries one write to the store, with whatever fault is due. Unlike
 // Provider.Apply it does not settle a lost reply: any error but ErrFenced and
 // ErrConflict leaves open whether the write happened.
 func (s *Store) Swap(ctx context.Context, from providers.Snapshot, next providers.Fence, changes []providers.Change) error {
-	w := write{from, next, changes}
+	return s.send(ctx, write{from: from, next: next, changes: changes})
+}
+
+func (s *Store) send(ctx context.Context, w write) error {
 	s.mu.Lock()
 	fault := None
 	if len(s.faults) > 0 {

@@ -20,14 +20,17 @@ type Provider struct {
 	owner string
 }
 
-var _ providers.Provider = (*Provider)(nil)
+var (
+	_ providers.Provider = (*Provider)(nil)
+	_ providers.Keeper   = (*Provider)(nil)
+)
 
 // Provider returns the owner's client.
 func (s *Store) Provider(owner string) *Provider { return &Provider{s, owner} }
 
 // Caps implements providers.Provider.
 func (p *Provider) Caps() providers.Caps {
-	return providers.Caps{Weights: true, MinTTL: MinTTL, MaxTTL: MaxTTL}
+	return providers.Caps{Weights: true, MinTTL: MinTTL, MaxTTL: MaxTTL, Exact: true}
 }
 
 // Read implements providers.Provider.
@@ -44,56 +47,41 @@ func (p *Provider) Read(ctx context.Context, zone string) (providers.Snapshot, e
 
 // Apply implements providers.Provider.
 func (p *Provider) Apply(ctx context.Context, from providers.Snapshot, next providers.Fence, changes []providers.Change) (providers.Receipt, error) {
+	return p.send(ctx, write{from: from, next: next, changes: changes})
+}
+
+// Own implements providers.Keeper.
+func (p *Provider) Own(ctx context.Context, from providers.Snapshot, next providers.Fence, take, release []string) (providers.Receipt, error) {
+	return p.send(ctx, write{from: from, next: next, take: take, release: release})
+}
+
+func (p *Provider) send(ctx context.Context, w write) (providers.Receipt, error) {
 	if err := ctx.Err(); err != nil {
-		return providers.Receipt{}, fmt.Errorf("write zone %s: %w", from.Zone, err)
+		return providers.Receipt{}, fmt.Errorf("write zone %s: %w", w.from.Zone, err)
 	}
-	if err := check(p.owner, from, next, changes); err != nil {
-		return providers.Receipt{}, fmt.Errorf("write zone %s: %w", from.Zone, err)
+	if err := providers.CheckWrite(p.Caps(), p.owner, w.from, w.next, w.changes); err != nil {
+		return providers.Receipt{}, fmt.Errorf("write zone %s: %w", w.from.Zone, err)
 	}
-	err := p.store.Swap(ctx, from, next, changes)
-	if errors.Is(err, errLost) {
+	err := p.store.send(ctx, w)
+	if errors.Is(err, errLost) && ctx.Err() == nil {
 		// Whether it arrived is told by the fence, and by nothing else.
-		now, readErr := p.store.Read(p.owner, from.Zone)
-		if readErr == nil && now.Fence == next {
-			return providers.Receipt{Fence: next, Calls: 2}, nil
+		now, readErr := p.store.Read(p.owner, w.from.Zone)
+		if readErr == nil && now.Fence == w.next {
+			return providers.Receipt{Fence: w.next, Calls: 2}, nil
 		}
 	}
 	if err != nil {
-		return providers.Receipt{}, fmt.Errorf("write zone %s: %w", from.Zone, err)
+		return providers.Receipt{}, fmt.Errorf("write zone %s: %w", w.from.Zone, err)
 	}
-	return providers.Receipt{Fence: next, Calls: 1}, nil
-}
-
-// check refuses what no provider could write.
-func check(owner string, from providers.Snapshot, next providers.Fence, changes []providers.Change) error {
-	if next.Owner != owner {
-		return fmt.Errorf("fence %s is another owner's; expected %s", next, owner)
-	}
-	for _, c := range changes {
-		for _, set := range []*providers.RRSet{c.Before, c.After} {
-			if set != nil && !providers.InZone(set.Name, from.Zone) {
-				return fmt.Errorf("%s %s is not in the zone", set.Name, set.Type)
-			}
-		}
-		switch {
-		case c.Before == nil && c.After == nil:
-			return errors.New("a change of nothing to nothing")
-		case c.Before != nil && c.After != nil && c.Before.Canonical().Key() != c.After.Canonical().Key():
-			return fmt.Errorf("a change of %s %s to %s %s; expected one key", c.Before.Name, c.Before.Type, c.After.Name, c.After.Type)
-		case c.After != nil && len(c.After.Data) == 0:
-			return fmt.Errorf("%s %s has no data; a set is never empty", c.After.Name, c.After.Type)
-		case c.After != nil && (c.After.TTL < MinTTL || c.After.TTL > MaxTTL):
-			return fmt.Errorf("%s %s has TTL %d; expected %d to %d", c.After.Name, c.After.Type, c.After.TTL, MinTTL, MaxTTL)
-		}
-	}
-	return nil
+	return providers.Receipt{Fence: w.next, Calls: 1}, nil
 }
 
 // write is one request.
 type write struct {
-	from    providers.Snapshot
-	next    providers.Fence
-	changes []providers.Change
+	from          providers.Snapshot
+	next          providers.Fence
+	changes       []providers.Change
+	take, release []string
 }
 
 // apply does the write as the vendor would: all of it or nothing.
@@ -107,37 +95,81 @@ func (s *Store) apply(w write) error {
 	if err := providers.Guard(z.fences[w.next.Owner], w.from.Fence, w.next); err != nil {
 		return err
 	}
-	for _, c := range w.changes {
-		if err := z.admits(w.next.Owner, c); err != nil {
-			return err
-		}
+	if err := z.admits(w); err != nil {
+		return err
 	}
-	for _, c := range w.changes {
-		if c.After == nil {
-			delete(z.records, c.Before.Canonical().Key())
-			continue
-		}
-		set := c.After.Canonical()
-		z.records[set.Key()] = owned{set, w.next.Owner}
-	}
+	z.change(w)
 	z.fences[w.next.Owner] = w.next
 	z.serial++
 	return nil
 }
 
-// admits reports whether the record that a change is about is still as the
-// change has it, and is the owner's.
-func (z *zone) admits(owner string, c providers.Change) error {
+func (z *zone) change(w write) {
+	for _, c := range w.changes {
+		key := keyOf(c)
+		if c.After != nil {
+			z.records[key] = c.After.Canonical()
+			z.owners[key.Name] = w.next.Owner
+			continue
+		}
+		delete(z.records, key)
+	}
+	for _, c := range w.changes {
+		if name := keyOf(c).Name; !z.steered(name) {
+			delete(z.owners, name)
+		}
+	}
+	for _, name := range w.take {
+		z.owners[providers.CanonicalName(name)] = w.next.Owner
+	}
+	for _, name := range w.release {
+		delete(z.owners, providers.CanonicalName(name))
+	}
+}
+
+// steered reports whether the name has a set that Veer may write.
+func (z *zone) steered(name string) bool {
+	for key := range z.records {
+		if key.Name == name && providers.Steered(key.Type) {
+			return true
+		}
+	}
+	return false
+}
+
+// admits reports whether all that the write is about is still as it has it,
+// and is the owner's.
+func (z *zone) admits(w write) error {
+	for _, c := range w.changes {
+		if err := z.admit(w.next.Owner, c); err != nil {
+			return err
+		}
+	}
+	for _, name := range w.take {
+		if who := z.owners[providers.CanonicalName(name)]; who != "" && who != w.next.Owner {
+			return fmt.Errorf("%w: %s belongs to %s", providers.ErrConflict, name, who)
+		}
+	}
+	for _, name := range w.release {
+		if z.owners[providers.CanonicalName(name)] != w.next.Owner {
+			return fmt.Errorf("%w: %s is not owned by %s", providers.ErrConflict, name, w.next.Owner)
+		}
+	}
+	return nil
+}
+
+func (z *zone) admit(owner string, c providers.Change) error {
 	key := keyOf(c)
 	held, ok := z.records[key]
+	who := z.owners[key.Name]
 	switch {
-	case ok && held.owner != owner:
-		return fmt.Errorf("%w: %s %s is not owned by %s; import it or remove it", providers.ErrConflict, key.Name, key.Type, owner)
+	case who != owner && (who != "" || c.Before != nil || z.steered(key.Name)):
+		return fmt.Errorf("%w: %s is not owned by %s; import it or remove it", providers.ErrConflict, key.Name, owner)
 	case ok && c.Before == nil:
 		return fmt.Errorf("%w: %s %s exists already", providers.ErrConflict, key.Name, key.Type)
 	case !ok && c.Before != nil:
 		return fmt.Errorf("%w: %s %s does not exist any more", providers.ErrConflict, key.Name, key.Type)
-	case ok && !held.set.Equal(*c.Before):
+	case ok && !held.Equal(*c.Before):
 		return fmt.Errorf("%w: %s %s is not as it was read", providers.ErrConflict, key.Name, key.Type)
 	}
 	return nil

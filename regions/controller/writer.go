@@ -114,7 +114,7 @@ func (w *writer) once(ctx context.Context, claimed *bool) error {
 		return fmt.Errorf("writing %d changes: %w", len(changes), err)
 	}
 	w.o.Log.Info().Str("provider", w.w.Name).Str("zone", w.w.Zone).Int("changes", len(changes)).
-		Int("calls", got.Calls).Dur("propagated_ms", got.Propagated).Msg("zone written")
+		Int("calls", got.Calls).Msg("zone written")
 	return nil
 }
 
