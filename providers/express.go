@@ -56,6 +56,8 @@ func CheckWrite(c Caps, owner string, from Snapshot, next Fence, changes []Chang
 				return fmt.Errorf("a change of %s %s to %s %s; expected one key", change.Before.Name, change.Before.Type, key.Name, key.Type)
 			case !InZone(set.Name, from.Zone):
 				return fmt.Errorf("%s %s is not in the zone", set.Name, set.Type)
+			case Reserved(key.Name):
+				return fmt.Errorf("%s is where Veer keeps its own records", set.Name)
 			case !Steered(key.Type):
 				return fmt.Errorf("%s %s is of a type that Veer does not write", set.Name, set.Type)
 			}

@@ -9,13 +9,39 @@ import (
 // owns, sets of other types (MX at a zone's apex) are not Veer's.
 func Steered(typ string) bool { return typ == "A" || typ == "AAAA" || typ == "CNAME" }
 
-// OwnerName is where the TXT record stands that says who owns name.
-func OwnerName(name string) string { return "_veer." + CanonicalName(name) }
+// wildcard stands for the label * in the name of an owner's record: a * that
+// is not the first label is no wildcard (RFC 4592, section 2.1.1), and some
+// providers refuse it (PowerDNS's API does).
+const wildcard = "_wildcard."
+
+// OwnerName is where the TXT record stands that says who owns name. For a
+// wildcard, "_wildcard" stands for the *.
+func OwnerName(name string) string {
+	name = CanonicalName(name)
+	if rest, ok := strings.CutPrefix(name, "*."); ok {
+		name = wildcard + rest
+	}
+	return "_veer." + name
+}
 
 // OwnedName is the name whose owner a TXT record at ownerName tells.
 func OwnedName(ownerName string) (string, bool) {
 	name, ok := strings.CutPrefix(CanonicalName(ownerName), "_veer.")
+	if rest, wild := strings.CutPrefix(name, wildcard); wild {
+		name = "*." + rest
+	}
 	return name, ok && name != ""
+}
+
+// Reserved reports whether Veer keeps records of its own at the name, or would
+// take it for another's, so that it cannot be steered.
+func Reserved(name string) bool {
+	first, _, _ := strings.Cut(CanonicalName(name), ".")
+	switch first {
+	case "_veer", "_veer-fence", "_veer-scratch", "_veer-proof", "_wildcard":
+		return true
+	}
+	return false
 }
 
 // FenceName is where the owner's fence stands in the zone.
