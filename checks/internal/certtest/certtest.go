@@ -27,7 +27,7 @@ type Authority struct {
 }
 
 // New makes an authority whose file lasts as long as the test.
-func New(t *testing.T) *Authority {
+func New(t testing.TB) *Authority {
 	t.Helper()
 	key, template := draft(t, "authority")
 	template.IsCA, template.BasicConstraintsValid = true, true
@@ -47,7 +47,7 @@ func New(t *testing.T) *Authority {
 
 // Sign makes a server's certificate for host names and addresses, which
 // expired an hour ago where expired is set.
-func (a *Authority) Sign(t *testing.T, expired bool, names ...string) tls.Certificate {
+func (a *Authority) Sign(t testing.TB, expired bool, names ...string) tls.Certificate {
 	t.Helper()
 	until := time.Now().Add(48 * time.Hour)
 	if expired {
@@ -58,7 +58,7 @@ func (a *Authority) Sign(t *testing.T, expired bool, names ...string) tls.Certif
 
 // SignUntil makes a certificate, for servers and clients, that expires at a
 // time.
-func (a *Authority) SignUntil(t *testing.T, until time.Time, names ...string) tls.Certificate {
+func (a *Authority) SignUntil(t testing.TB, until time.Time, names ...string) tls.Certificate {
 	t.Helper()
 	key, template := draft(t, "server")
 	template.NotAfter = until
@@ -77,7 +77,7 @@ func (a *Authority) SignUntil(t *testing.T, until time.Time, names ...string) tl
 }
 
 // Files writes a server's certificate and key as PEM files.
-func Files(t *testing.T, c tls.Certificate) (certFile, keyFile string) {
+func Files(t testing.TB, c tls.Certificate) (certFile, keyFile string) {
 	t.Helper()
 	folder := t.TempDir()
 	certFile, keyFile = filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
@@ -90,7 +90,7 @@ func Files(t *testing.T, c tls.Certificate) (certFile, keyFile string) {
 	return certFile, keyFile
 }
 
-func draft(t *testing.T, name string) (*ecdsa.PrivateKey, *x509.Certificate) {
+func draft(t testing.TB, name string) (*ecdsa.PrivateKey, *x509.Certificate) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -106,7 +106,7 @@ func draft(t *testing.T, name string) (*ecdsa.PrivateKey, *x509.Certificate) {
 	}
 }
 
-func write(t *testing.T, file, kind string, der []byte) {
+func write(t testing.TB, file, kind string, der []byte) {
 	t.Helper()
 	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
 		t.Fatal(err)

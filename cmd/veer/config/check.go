@@ -247,7 +247,7 @@ func (l *loader) monitors() {
 			l.bad(path+".port", "the key port is missing", "the port to connect to: tcp has no usual one", "")
 		}
 		if m.Watch && (m.Kind == KindDNS || m.Kind == KindExec) {
-			l.bad(path+".watch", "kind "+m.Kind+" has no connection to watch", "watch with http, https or tcp only", "")
+			l.bad(path+".watch", "kind "+m.Kind+" has no connection to watch", "watch with http, https, tcp or tls only", "")
 		}
 		if m.Exec != nil {
 			for key := range m.Exec.Env {

@@ -173,7 +173,7 @@ func inlineSecret(key string) bool {
 // whose text often looks like a number or a boolean.
 var (
 	secretPath = regexp.MustCompile(`(?i)(token|password|passwd|passphrase|secret|api[-_]?key|private_?key|authorization|cookie|bearer|basic)(\[[0-9]+\])?$`)
-	loosePath  = regexp.MustCompile(`(^|\.)(need|status\[[0-9]+\]|equals|version)$`)
+	loosePath  = regexp.MustCompile(`(^|\.)(need|status\[[0-9]+\]|equals|version|min_version)$`)
 )
 
 // secretWord reports whether the last key of a path speaks of a secret.

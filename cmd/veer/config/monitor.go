@@ -9,6 +9,7 @@ import (
 	"github.com/veerdns/veer/checks/execcheck"
 	"github.com/veerdns/veer/checks/httpcheck"
 	"github.com/veerdns/veer/checks/tcpcheck"
+	"github.com/veerdns/veer/checks/tlscheck"
 	"github.com/veerdns/veer/regions/prober"
 )
 
@@ -18,6 +19,7 @@ type Monitor struct {
 	prober.MonitorConfig
 	HTTP *httpcheck.Config // kinds http and https
 	TCP  *tcpcheck.Config
+	TLS  *tlscheck.Config
 	DNS  *dnscheck.Config
 	Exec *execcheck.Config
 }
@@ -27,11 +29,14 @@ const (
 	KindHTTP  = "http"
 	KindHTTPS = "https"
 	KindTCP   = "tcp"
+	KindTLS   = "tls"
 	KindDNS   = "dns"
 	KindExec  = "exec"
 )
 
-func monitorKinds() []string { return []string{KindHTTP, KindHTTPS, KindTCP, KindDNS, KindExec} }
+func monitorKinds() []string {
+	return []string{KindHTTP, KindHTTPS, KindTCP, KindTLS, KindDNS, KindExec}
+}
 
 // choose makes the Config of the monitor's kind and returns it, or nil for an
 // unknown kind.
@@ -43,6 +48,9 @@ func (m *Monitor) choose() any {
 	case KindTCP:
 		m.TCP = &tcpcheck.Config{}
 		return m.TCP
+	case KindTLS:
+		m.TLS = &tlscheck.Config{}
+		return m.TLS
 	case KindDNS:
 		m.DNS = &dnscheck.Config{}
 		return m.DNS
@@ -62,6 +70,8 @@ func (m Monitor) own() interface {
 		return *m.HTTP
 	case m.TCP != nil:
 		return *m.TCP
+	case m.TLS != nil:
+		return *m.TLS
 	case m.DNS != nil:
 		return *m.DNS
 	case m.Exec != nil:

@@ -11,6 +11,7 @@ import (
 	"github.com/veerdns/veer/checks/execcheck"
 	"github.com/veerdns/veer/checks/httpcheck"
 	"github.com/veerdns/veer/checks/tcpcheck"
+	"github.com/veerdns/veer/checks/tlscheck"
 	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/regions/cluster"
 	"github.com/veerdns/veer/regions/prober"
@@ -202,6 +203,8 @@ func checkerOf(m config.Monitor) (checks.Prober, error) {
 		return httpcheck.New(*m.HTTP)
 	case m.TCP != nil:
 		return tcpcheck.New(*m.TCP)
+	case m.TLS != nil:
+		return tlscheck.New(*m.TLS)
 	case m.DNS != nil:
 		return dnscheck.New(*m.DNS)
 	case m.Exec != nil:
