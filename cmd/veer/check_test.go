@@ -17,9 +17,16 @@ providers:
   here: {kind: authority, listen: ["127.0.0.1:5300"], zones: [{name: example.test, file: example.test.zone}]}
 monitors:
   web: {kind: tcp, port: PORT}
+  plain: {kind: tcp, port: PORT}
+  both: {kind: composite, monitors: [web, plain]}
 services:
   - name: app.example.test
     monitor: web
+    pools:
+      - {region: eu-west, endpoints: [127.0.0.1]}
+      - {region: us-east, endpoints: [127.0.0.2]}
+  - name: both.example.test
+    monitor: both
     pools:
       - {region: eu-west, endpoints: [127.0.0.1]}
       - {region: us-east, endpoints: [127.0.0.2]}
@@ -64,7 +71,9 @@ func TestCheck(t *testing.T) {
 	}{
 		{"app.example.test", exitDegraded, []checks.Health{checks.Up, checks.Down}},
 		{"web@127.0.0.1", exitDone, []checks.Health{checks.Up}},
-		{"127.0.0.1", exitDone, []checks.Health{checks.Up}},
+		{"127.0.0.1", exitDone, []checks.Health{checks.Up, checks.Up}},
+		{"both@127.0.0.1", exitDone, []checks.Health{checks.Up}},
+		{"both@127.0.0.2", exitDegraded, []checks.Health{checks.Down}},
 		{"web@127.0.0.2", exitDegraded, []checks.Health{checks.Down}},
 		{"app.example.tst", exitUsage, nil},
 	} {

@@ -246,7 +246,7 @@ func (l *loader) monitors() {
 		if m.Kind == KindTCP && m.Port == 0 && !l.has(path+".port") {
 			l.bad(path+".port", "the key port is missing", "the port to connect to: tcp has no usual one", "")
 		}
-		if m.Watch && (m.Kind == KindDNS || m.Kind == KindExec) {
+		if m.Watch && (m.Kind == KindDNS || m.Kind == KindExec || m.Kind == KindComposite) {
 			l.bad(path+".watch", "kind "+m.Kind+" has no connection to watch", "watch with http, https, tcp or tls only", "")
 		}
 		if m.Exec != nil {
@@ -258,6 +258,7 @@ func (l *loader) monitors() {
 		}
 		l.c.Monitors[name] = m
 	}
+	l.composites()
 }
 
 // positive refuses a written 0 where 0 would silently mean the default.

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/veerdns/veer/checks/compositecheck"
 	"github.com/veerdns/veer/checks/dnscheck"
 	"github.com/veerdns/veer/checks/execcheck"
 	"github.com/veerdns/veer/checks/httpcheck"
@@ -22,6 +23,16 @@ type Monitor struct {
 	TLS  *tlscheck.Config
 	DNS  *dnscheck.Config
 	Exec *execcheck.Config
+
+	Composite *compositecheck.Config
+	// Parts are the monitors that Composite names, in its order.
+	Parts []Part
+}
+
+// Part is a monitor as a part of another.
+type Part struct {
+	Name    string
+	Monitor Monitor
 }
 
 // The kinds of monitors.
@@ -32,10 +43,12 @@ const (
 	KindTLS   = "tls"
 	KindDNS   = "dns"
 	KindExec  = "exec"
+
+	KindComposite = "composite"
 )
 
 func monitorKinds() []string {
-	return []string{KindHTTP, KindHTTPS, KindTCP, KindTLS, KindDNS, KindExec}
+	return []string{KindHTTP, KindHTTPS, KindTCP, KindTLS, KindDNS, KindExec, KindComposite}
 }
 
 // choose makes the Config of the monitor's kind and returns it, or nil for an
@@ -57,6 +70,9 @@ func (m *Monitor) choose() any {
 	case KindExec:
 		m.Exec = &execcheck.Config{}
 		return m.Exec
+	case KindComposite:
+		m.Composite = &compositecheck.Config{}
+		return m.Composite
 	}
 	return nil
 }
@@ -76,6 +92,8 @@ func (m Monitor) own() interface {
 		return *m.DNS
 	case m.Exec != nil:
 		return *m.Exec
+	case m.Composite != nil:
+		return *m.Composite
 	}
 	return nil
 }

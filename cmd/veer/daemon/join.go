@@ -209,6 +209,8 @@ func checkerOf(m config.Monitor) (checks.Prober, error) {
 		return dnscheck.New(*m.DNS)
 	case m.Exec != nil:
 		return execcheck.New(*m.Exec)
+	case m.Composite != nil:
+		return compositeOf(m)
 	}
 	return nil, errors.New("it has no kind")
 }
