@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/veerdns/veer/checks/internal/dial"
+	"github.com/veerdns/veer/checks/internal/secret"
 )
 
 // DefaultMaxBody is how much of a body is read when max_body is not set.
@@ -76,20 +77,11 @@ type TLS struct {
 	Verify *bool `yaml:"verify,omitempty"`
 }
 
-// Secret is a value that stands in a file or an environment variable. A file
-// is read anew for each probe, so that a rotated secret needs no restart; one
-// trailing line end is dropped.
-type Secret struct {
-	File string `yaml:"token_file,omitempty"`
-	Env  string `yaml:"token_env,omitempty"`
-}
+// Secret is a bearer token that stands in a file or an environment variable.
+type Secret = secret.Bearer
 
 // Basic is HTTP's Basic authentication (RFC 7617).
-type Basic struct {
-	User         string `yaml:"user,omitempty"`
-	PasswordFile string `yaml:"password_file,omitempty"`
-	PasswordEnv  string `yaml:"password_env,omitempty"`
-}
+type Basic = secret.Basic
 
 // Body is what is expected of the first MaxBody bytes of a body.
 type Body struct {
@@ -119,7 +111,7 @@ type problem = func(field, format string, args ...any)
 func (c Config) Check(bad func(field, format string, args ...any)) {
 	c.checkRequest(bad)
 	c.checkHeaders(bad)
-	c.checkAuth(bad)
+	secret.CheckHTTP(c.Bearer, c.Basic, bad)
 	c.checkExpected(bad)
 	c.checkTLS(bad)
 }
@@ -178,27 +170,6 @@ func (c Config) checkHeaders(bad problem) {
 	}
 }
 
-func (c Config) checkAuth(bad problem) {
-	if c.Bearer.File != "" && c.Bearer.Env != "" {
-		bad("bearer", "token_file and token_env are both set; expected one of them")
-	}
-	if c.Basic.PasswordFile != "" && c.Basic.PasswordEnv != "" {
-		bad("basic", "password_file and password_env are both set; expected one of them")
-	}
-	if strings.ContainsFunc(c.Basic.User, func(r rune) bool { return r == ':' || isControl(r) }) {
-		bad("basic.user", "%q holds a colon or a control character, which Basic authentication cannot carry (RFC 7617 section 2)", c.Basic.User)
-	}
-	if c.Basic.place().Set() && c.Basic.User == "" {
-		bad("basic.user", "a password without a user; expected the user's name")
-	}
-	if c.Basic.User != "" && !c.Basic.place().Set() {
-		bad("basic", "a user without a password; expected password_file or password_env")
-	}
-	if c.Bearer.place().Set() && (c.Basic.User != "" || c.Basic.place().Set()) {
-		bad("basic", "bearer and basic are both set; a request carries one Authorization header")
-	}
-}
-
 func (c Config) checkExpected(bad problem) {
 	for i, text := range c.Status {
 		if _, err := parseStatus(text); err != nil {
@@ -235,3 +206,7 @@ func (c Config) checkTLS(bad problem) {
 		bad("tls.ca_file", "set while tls.verify is false, so it would never be used; remove one of them")
 	}
 }
+
+func (t TLS) verify() bool { return t.Verify == nil || *t.Verify }
+
+func (b Body) any() bool { return b.Contains != "" || b.Matches != "" || b.JSON != nil }

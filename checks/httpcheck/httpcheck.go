@@ -22,6 +22,7 @@ import (
 	"github.com/veerdns/veer/checks"
 	"github.com/veerdns/veer/checks/internal/attempt"
 	"github.com/veerdns/veer/checks/internal/dial"
+	"github.com/veerdns/veer/checks/internal/secret"
 )
 
 // Prober is a checks.Prober and a checks.Watcher, safe for concurrent use.
@@ -63,7 +64,7 @@ func New(c Config) (*Prober, error) {
 	if p.roots, err = dial.Roots(c.TLS.CAFile); err != nil {
 		return nil, fmt.Errorf("%s check: tls.ca_file: %w", c.Scheme, err)
 	}
-	if _, _, err = c.authorization(); err != nil {
+	if _, _, err = secret.Authorization(c.Bearer, c.Basic); err != nil {
 		return nil, fmt.Errorf("%s check: %w", c.Scheme, err)
 	}
 	return p, nil
@@ -108,7 +109,7 @@ func (p *Prober) Probe(ctx context.Context, t checks.Target) checks.Result {
 	if ctx.Err() != nil {
 		return a.Ended(ctx)
 	}
-	authorization, secrets, err := p.c.authorization()
+	authorization, secrets, err := secret.Authorization(p.c.Bearer, p.c.Basic)
 	if err != nil {
 		return a.End(checks.Unknown, "could not be tried: %v", err)
 	}

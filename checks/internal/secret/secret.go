@@ -39,7 +39,7 @@ func (p Place) Read() (string, error) {
 		return "", fmt.Errorf("the secret of %s is empty or not set", place)
 	case len(value) > Max:
 		return "", fmt.Errorf("the secret of %s is longer than %d bytes", place, Max)
-	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
+	case strings.ContainsFunc(value, isControl):
 		return "", errors.New("the secret of " + place + " holds a control character; expected one line of text")
 	}
 	return value, nil
