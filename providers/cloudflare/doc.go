@@ -1,0 +1,2 @@
+// Package cloudflare writes zones at Cloudflare by its v4 API.
+package cloudflare
