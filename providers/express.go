@@ -4,9 +4,13 @@ import "fmt"
 
 // Express returns the sets of one name as a provider with these capabilities
 // holds them, so that what it holds can be compared with what is wanted:
-// weights are scaled down to MaxWeight, none above 0 to 0. What cannot be
-// expressed is an error that says so.
+// weights are scaled down to MaxWeight, none above 0 to 0, and a CNAME to one
+// of Aliases has its TTL. What cannot be expressed is an error that says so.
 func (c Caps) Express(sets []RRSet) ([]RRSet, error) {
+	sets, err := c.alias(sets)
+	if err != nil {
+		return nil, err
+	}
 	var largest uint32
 	for _, s := range sets {
 		switch {
@@ -26,6 +30,30 @@ func (c Caps) Express(sets []RRSet) ([]RRSet, error) {
 			s.Weight = max(uint32(uint64(s.Weight)*uint64(c.MaxWeight)/uint64(largest)), 1)
 		}
 		out[i] = s
+	}
+	return out, nil
+}
+
+// alias gives a CNAME to one of Aliases its TTL. An alias record is an A or
+// AAAA record to the API, which refuses a CNAME beside it.
+func (c Caps) alias(sets []RRSet) ([]RRSet, error) {
+	if len(c.Aliases) == 0 {
+		return sets, nil
+	}
+	out := make([]RRSet, len(sets))
+	aliased, plain := "", ""
+	for i, s := range sets {
+		if s.Type == "CNAME" && len(s.Data) == 1 {
+			if ttl, ok := c.Aliases[CanonicalName(s.Data[0])]; ok {
+				s.TTL, aliased = ttl, s.Data[0]
+			} else {
+				plain = s.Data[0]
+			}
+		}
+		out[i] = s
+	}
+	if aliased != "" && plain != "" {
+		return nil, fmt.Errorf("%s leads to %s, an alias, and to %s, which is none: the provider takes all as aliases or none", sets[0].Name, aliased, plain)
 	}
 	return out, nil
 }

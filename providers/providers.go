@@ -52,6 +52,10 @@ type Change struct {
 // Caps is what a provider's records can express.
 type Caps struct {
 	Weights, Geo, Latency, Alias bool
+	// Aliases are the hosts that a CNAME to is held as an alias record, in
+	// canonical form, with the TTL of what it leads to, in seconds: such a
+	// record has no TTL of its own. It may stand at a zone's apex.
+	Aliases map[string]uint32
 	// MaxWeight is the largest weight of one set; 0 is no bound.
 	MaxWeight uint32
 	// MinTTL and MaxTTL bound the TTLs it takes, in seconds.
