@@ -106,10 +106,10 @@ type Provider interface {
 	Read(ctx context.Context, zone string) (Snapshot, error)
 	// Apply makes the changes and swaps from.Fence for next, all or none. What
 	// one request cannot carry goes in several, each all or none with a fence
-	// of its own: the write numbers from next.Write on, at most one for each
-	// change. The changes of one name are never parted. No write number may be
-	// given twice: that the zone has next is what tells, after a lost reply,
-	// that the write happened.
+	// of its own: the write numbers from next.Write on, at most WritesOf the
+	// changes. The changes of one name are never parted. No write number may
+	// be given twice: that the zone has next is what tells, after a lost
+	// reply, that the write happened.
 	//
 	// It returns ErrFenced when the zone's fence is not from.Fence and belongs
 	// to a newer term, or to another holder of the same term; ErrConflict
@@ -119,6 +119,11 @@ type Provider interface {
 	// never by writing again.
 	Apply(ctx context.Context, from Snapshot, next Fence, changes []Change) (Receipt, error)
 }
+
+// WritesOf is how many write numbers an Apply of so many changes may use up,
+// from the one it was given on: a claim and a write for each name, and one for
+// what is given back.
+func WritesOf(changes int) uint64 { return 2*uint64(max(changes, 0)) + 1 }
 
 // Errors that every provider returns, wrapped with zone and what was found.
 var (

@@ -41,6 +41,13 @@ type API interface {
 	Quota(calls int) string
 }
 
+// Claimer is an API whose requests cannot insist that a name has no records. A
+// name is then claimed, by its owner's record, in a request of its own, and
+// looked at again before anything is written there: what stood there before
+// the claim is foreign and stays, what comes after it is an edit of a name that
+// Veer owns.
+type Claimer interface{ ClaimsFirst() bool }
+
 // Record is a set as the API has it.
 type Record struct {
 	providers.RRSet

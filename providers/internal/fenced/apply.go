@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/veerdns/veer/providers"
 )
@@ -50,29 +51,118 @@ func (p *Provider) writeAll(ctx context.Context, from providers.Snapshot, next p
 	if err != nil {
 		return providers.Receipt{}, err
 	}
-	requests, err := p.pack(from.Zone, groups)
-	if err != nil {
-		return providers.Receipt{}, err
+	r := run{p: p, zone: from.Zone, was: h.fence, now: from.Fence, next: next}
+	claims, groups := p.claims(groups)
+	stages := [][]group{claims, groups}
+	if len(claims) == 0 {
+		stages = stages[1:]
+	}
+	requests := make([][][]Step, len(stages))
+	for i, stage := range stages {
+		if requests[i], err = p.pack(from.Zone, stage); err != nil {
+			return providers.Receipt{}, err
+		}
 	}
 	if err := p.proveOnce(ctx, z, from.Zone); err != nil {
 		return providers.Receipt{}, err
 	}
-	var receipt providers.Receipt
-	was, now := h.fence, from.Fence
-	for i, steps := range requests {
-		if i > 0 {
-			next = next.Next()
+	for i := range stages {
+		if err := r.send(ctx, requests[i]); err != nil {
+			return r.receipt, err
 		}
-		r := Request{Fence: Step{Before: was, After: p.mark(providers.FenceName(p.owner, from.Zone), next.String())}, Steps: steps}
-		reply, err := p.swap(ctx, from.Zone, r, now, next)
-		receipt.Calls += reply.Calls
-		if err != nil {
-			return receipt, err
+		if i < len(stages)-1 {
+			if err := r.look(ctx, claims); err != nil {
+				return r.receipt, err
+			}
 		}
-		receipt.Fence, receipt.Change = next, reply.Change
-		was, now = &reply.Fence, next
 	}
-	return receipt, nil
+	return r.receipt, nil
+}
+
+// run is the sending of one write's requests, each with the next fence.
+type run struct {
+	p       *Provider
+	zone    string
+	was     *Record // the fence that stands there
+	now     providers.Fence
+	next    providers.Fence
+	receipt providers.Receipt
+}
+
+func (r *run) send(ctx context.Context, requests [][]Step) error {
+	for _, steps := range requests {
+		req := Request{Fence: Step{Before: r.was, After: r.p.mark(providers.FenceName(r.p.owner, r.zone), r.next.String())}, Steps: steps}
+		reply, err := r.p.swap(ctx, r.zone, req, r.now, r.next)
+		r.receipt.Calls += reply.Calls
+		if err != nil {
+			return err
+		}
+		r.receipt.Fence, r.receipt.Change = r.next, reply.Change
+		r.was, r.now, r.next = &reply.Fence, r.next, r.next.Next()
+	}
+	return nil
+}
+
+// claims parts the marks of names that get their first record from the rest,
+// where the API needs that.
+func (p *Provider) claims(groups []group) (claims, rest []group) {
+	if c, ok := p.api.(Claimer); !ok || !c.ClaimsFirst() {
+		return nil, groups
+	}
+	for _, g := range groups {
+		var mark, others []Step
+		for _, s := range g.steps {
+			if s.Before == nil && s.After.Type == "TXT" {
+				mark = append(mark, s)
+			} else {
+				others = append(others, s)
+			}
+		}
+		if len(mark) == 0 || len(others) == 0 { // a name that is only taken keeps its records
+			rest = append(rest, g)
+			continue
+		}
+		claims, rest = append(claims, group{g.name, mark}), append(rest, group{g.name, others})
+	}
+	return claims, rest
+}
+
+// look makes sure that the names that were claimed had no records, and gives
+// back those that had.
+func (r *run) look(ctx context.Context, claims []group) error {
+	records, err := r.p.api.List(ctx, r.zone)
+	if err != nil {
+		return fmt.Errorf("looking at the names that were claimed: %w", err)
+	}
+	marks, taken := map[string]*Record{}, map[string]bool{}
+	for _, rec := range records {
+		if owned, ok := providers.OwnedName(rec.Name); ok && rec.Type == "TXT" {
+			marks[owned] = &rec
+		}
+		if providers.Steered(rec.Type) {
+			taken[rec.Name] = true
+		}
+	}
+	var back []group
+	var names []string
+	for _, g := range claims {
+		if taken[g.name] && marks[g.name] != nil {
+			back = append(back, group{g.name, []Step{{Before: marks[g.name]}}})
+			names = append(names, g.name)
+		}
+	}
+	if len(back) == 0 {
+		return nil
+	}
+	conflict := fmt.Errorf("%w: somebody made records at %s meanwhile; they were left as they are, and the name is not owned by %s", providers.ErrConflict, strings.Join(names, ", "), r.p.owner)
+	requests, err := r.p.pack(r.zone, back)
+	if err == nil {
+		err = r.send(ctx, requests)
+	}
+	if err != nil {
+		return fmt.Errorf("%w; giving the name back: %w", conflict, err)
+	}
+	return conflict
 }
 
 // swap sends one request. Whatever became of its reply, that the zone has next

@@ -168,9 +168,17 @@ func (p *Provider) Estimate(from providers.Snapshot, changes []providers.Change)
 	if err != nil {
 		return providers.Estimate{}, fmt.Errorf("zone %s: %w", from.Zone, err)
 	}
-	requests, err := p.pack(from.Zone, groups)
-	if err != nil {
-		return providers.Estimate{}, fmt.Errorf("zone %s: %w", from.Zone, err)
+	claims, groups := p.claims(groups)
+	calls := 0
+	for _, stage := range [][]group{claims, groups} {
+		if len(stage) == 0 {
+			continue
+		}
+		requests, err := p.pack(from.Zone, stage)
+		if err != nil {
+			return providers.Estimate{}, fmt.Errorf("zone %s: %w", from.Zone, err)
+		}
+		calls += len(requests)
 	}
-	return providers.Estimate{Calls: len(requests), Quota: p.api.Quota(len(requests))}, nil
+	return providers.Estimate{Calls: calls, Quota: p.api.Quota(calls)}, nil
 }
