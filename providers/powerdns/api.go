@@ -91,7 +91,7 @@ func (a *api) Swap(ctx context.Context, zone string, r fenced.Request) (fenced.R
 	}
 	sets := swap(r.Fence)
 	for _, s := range r.Steps {
-		sets = append(sets, change(s))
+		sets = append(append(sets, latch(s)...), change(s))
 	}
 	err := a.patch(ctx, "/zones/"+url.PathEscape(zone), patch{sets})
 	reply := fenced.Reply{Calls: 1}
@@ -143,6 +143,26 @@ func change(s fenced.Step) rrset {
 	return out
 }
 
+// latch makes sure that of two owners only one marks a name: a request could
+// not insist otherwise that the mark is not there.
+func latch(s fenced.Step) []rrset {
+	set := s.After
+	if set == nil {
+		set = s.Before
+	}
+	if _, mark := providers.OwnedName(set.Name); !mark || set.Type != "TXT" {
+		return nil
+	}
+	l := lock{name: set.Name}
+	switch {
+	case s.Before == nil:
+		return []rrset{l.bit(0, 0), l.clear(0, 0), l.bit(0, 1)}
+	case s.After == nil:
+		return []rrset{l.bit(0, 1), l.clear(0, 1)}
+	}
+	return nil
+}
+
 // maxRequest is what a PATCH may have in bytes: webserver-max-bodysize is 2 MB
 // unless it is set (https://doc.powerdns.com/authoritative/settings.html).
 const maxRequest = 1_900_000
@@ -165,6 +185,9 @@ func (a *api) Size(s fenced.Step) fenced.Size {
 	}
 	if fence := s.After; fence != nil && fence.Type == "TXT" && strings.HasPrefix(fence.Name, "_veer-fence.") {
 		size += 3 * bits * (set + one + len(fence.Name))
+	}
+	for _, l := range latch(s) {
+		size += set + one + len(l.Name)
 	}
 	return fenced.Size{Characters: size}
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/providers/internal/fenced"
 )
 
@@ -66,7 +67,8 @@ func ofLock(name string) bool {
 	first, rest, _ := strings.Cut(name, ".")
 	digits, ok := strings.CutPrefix(first, "b")
 	n, err := strconv.ParseUint(digits, 10, 8)
-	return ok && err == nil && n < bits && (strings.HasPrefix(rest, "_veer-fence.") || strings.HasPrefix(rest, "_veer-scratch."))
+	_, mark := providers.OwnedName(rest)
+	return ok && err == nil && n < bits && (mark || strings.HasPrefix(rest, "_veer-fence.") || strings.HasPrefix(rest, "_veer-scratch."))
 }
 
 const lockTTL = 60

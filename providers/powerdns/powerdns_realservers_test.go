@@ -5,6 +5,7 @@ package powerdns_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -174,7 +175,7 @@ func (a admin) all() []providers.RRSet {
 	}
 	var out []providers.RRSet
 	for _, s := range z.RRsets {
-		lock := s.Type == "CNAME" && strings.Contains(s.Name, "._veer-")
+		lock := s.Type == "CNAME" && strings.Contains(s.Name, "._veer")
 		if !providers.Steered(s.Type) || lock {
 			continue
 		}
@@ -273,6 +274,39 @@ func TestOneWins(t *testing.T) {
 		if winners > 1 || winners == 0 && now.Fence != from.Fence {
 			t.Fatalf("round %d: %d of %d were told that they wrote: %v", round, winners, rivals, errs)
 		}
+	}
+}
+
+// TestOneOwner: of two Veers that want one new name, one gets it.
+func TestOneOwner(t *testing.T) {
+	url := startPowerDNS(t, "gsqlite3")
+	a := admin{t, url}
+	a.empty()
+	shop, blog := newProvider(t, url, "shop", nil), newProvider(t, url, "blog", nil)
+	name := "app." + zone
+	var snaps [2]providers.Snapshot
+	for i, p := range []*powerdns.Provider{shop, blog} { // both read before either writes
+		var err error
+		if snaps[i], err = p.Read(t.Context(), zone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(p *powerdns.Provider, owner, address string, from providers.Snapshot) error {
+		set := providers.RRSet{Name: name, Type: "A", TTL: 60, Data: []string{address}}
+		_, err := p.Apply(t.Context(), from, providers.Fence{Owner: owner, Term: 1, Holder: "h", Write: from.Fence.Write + 1}, []providers.Change{{After: &set}})
+		return err
+	}
+	if err := write(shop, "shop", "192.0.2.1", snaps[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(blog, "blog", "192.0.2.2", snaps[1]); !errors.Is(err, providers.ErrConflict) {
+		t.Errorf("the second owner got %v, want a conflict", err)
+	}
+	if all := a.all(); len(all) != 1 || all[0].Data[0] != "192.0.2.1" {
+		t.Errorf("the zone has %v, want the first owner's record alone", all)
+	}
+	if now, err := shop.Read(t.Context(), zone); err != nil || len(now.Records) != 1 {
+		t.Errorf("the first owner reads %+v, %v: want its record as its own", now, err)
 	}
 }
 

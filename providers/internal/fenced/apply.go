@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/veerdns/veer/providers"
@@ -127,17 +128,17 @@ func (p *Provider) claims(groups []group) (claims, rest []group) {
 	return claims, rest
 }
 
-// look makes sure that the names that were claimed had no records, and gives
-// back those that had.
+// look makes sure that the names that were claimed had no records and are
+// nobody else's, and gives back those that are.
 func (r *run) look(ctx context.Context, claims []group) error {
 	records, err := r.p.api.List(ctx, r.zone)
 	if err != nil {
 		return fmt.Errorf("looking at the names that were claimed: %w", err)
 	}
-	marks, taken := map[string]*Record{}, map[string]bool{}
+	marks, taken := map[string]Record{}, map[string]bool{}
 	for _, rec := range records {
 		if owned, ok := providers.OwnedName(rec.Name); ok && rec.Type == "TXT" {
-			marks[owned] = &rec
+			marks[owned] = rec
 		}
 		if providers.Steered(rec.Type) {
 			taken[rec.Name] = true
@@ -146,15 +147,22 @@ func (r *run) look(ctx context.Context, claims []group) error {
 	var back []group
 	var names []string
 	for _, g := range claims {
-		if taken[g.name] && marks[g.name] != nil {
-			back = append(back, group{g.name, []Step{{Before: marks[g.name]}}})
-			names = append(names, g.name)
+		mark := marks[g.name]
+		if !taken[g.name] && ownerOf(mark) == r.p.owner {
+			continue
+		}
+		names = append(names, g.name)
+		if step, ours := r.p.unmark(mark); ours {
+			back = append(back, group{g.name, []Step{step}})
 		}
 	}
-	if len(back) == 0 {
+	if len(names) == 0 {
 		return nil
 	}
-	conflict := fmt.Errorf("%w: somebody made records at %s meanwhile; they were left as they are, and the name is not owned by %s", providers.ErrConflict, strings.Join(names, ", "), r.p.owner)
+	conflict := fmt.Errorf("%w: somebody made records at %s meanwhile, or owns it; nothing was written there", providers.ErrConflict, strings.Join(names, ", "))
+	if len(back) == 0 {
+		return conflict
+	}
 	requests, err := r.p.pack(r.zone, back)
 	if err == nil {
 		err = r.send(ctx, requests)
@@ -163,6 +171,22 @@ func (r *run) look(ctx context.Context, claims []group) error {
 		return fmt.Errorf("%w; giving the name back: %w", conflict, err)
 	}
 	return conflict
+}
+
+// unmark takes this owner's text, and no other's, out of a mark.
+func (p *Provider) unmark(mark Record) (Step, bool) {
+	rest := mark.RRSet
+	rest.Data = slices.DeleteFunc(slices.Clone(mark.Data), func(d string) bool {
+		text, err := Text(d)
+		return err == nil && text == providers.OwnerText(p.owner)
+	})
+	switch len(rest.Data) {
+	case len(mark.Data):
+		return Step{}, false
+	case 0:
+		return Step{Before: &mark}, true
+	}
+	return Step{Before: &mark, After: &Record{RRSet: rest}}, true
 }
 
 // swap sends one request. Whatever became of its reply, that the zone has next
