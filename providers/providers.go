@@ -131,6 +131,10 @@ var (
 	ErrFenced = errors.New("fenced: another controller has written with a newer fence")
 	// ErrConflict means that the zone changed since it was read: read again.
 	ErrConflict = errors.New("conflict: the zone changed since it was read")
+	// ErrRejected means that the provider takes the request for wrong, or this
+	// client for not permitted to make it: surely nothing was written, and the
+	// same request would fare no better until somebody changes something.
+	ErrRejected = errors.New("rejected: nothing was written")
 	// ErrUnproven means that the zone was seen not to keep a stale write out:
 	// it stays read-only.
 	ErrUnproven = errors.New("the zone does not refuse a stale write, so it is only read")

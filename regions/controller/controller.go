@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -88,7 +89,9 @@ type Written struct {
 // Controller is one candidate: it campaigns, leads while it is elected, and
 // campaigns again.
 type Controller struct {
-	o Options
+	o        Options
+	reigning atomic.Pointer[reign] // while its writers run
+	measured measured
 }
 
 // New makes a controller. It does nothing until Run.
@@ -155,7 +158,7 @@ func (c *Controller) lead(ctx context.Context, lead Lead) error {
 		case <-stop:
 		}
 	}()
-	err := newReign(&c.o, lead, end).run(during)
+	err := newReign(c, lead, end).run(during)
 	close(stop)
 	<-watched
 	if cause := context.Cause(during); cause != nil && ctx.Err() == nil {

@@ -120,7 +120,7 @@ func (r *reign) committed(sh *shard, shard steering.Shard, at Revision, began ti
 	r.o.AfterCommit(shard)
 	now := r.now()
 	sh.at, sh.kept, sh.committed = at, shard, began
-	sh.pause, sh.failing, sh.wrote, sh.save, sh.lost = 0, false, nil, 0, false
+	sh.pause, sh.failing, sh.wrote, sh.save, sh.lost, sh.pruned = 0, false, nil, 0, false, false
 	sh.news = true
 	for _, e := range moves {
 		e.Committed = now - began

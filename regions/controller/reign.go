@@ -16,13 +16,19 @@ import (
 // reign is one term of leadership. Its loop owns every field; while shards are
 // decided in parallel, each goroutine writes only its own shard.
 type reign struct {
+	c    *Controller
 	o    *Options
 	lead Lead
 	// depose ends the reign, with why.
-	depose   context.CancelCauseFunc
-	shards   [steering.Shards]*shard
-	floor    *floor
-	writers  []*writer
+	depose  context.CancelCauseFunc
+	shards  [steering.Shards]*shard
+	floor   *floor
+	writers []*writer
+	// published: the writers have had all answers once.
+	published bool
+	// prunes are orders for the loop; over is closed when it has ended.
+	prunes   chan *pruning
+	over     chan struct{}
 	orders   map[string]Order // in force
 	calendar steering.Calendar
 	// calendarChange is the Now at which the calendar changes; calendarAt and
@@ -49,6 +55,8 @@ type shard struct {
 	pause time.Duration
 	// failing: the last commit failed; wake is the next try.
 	failing bool
+	// pruned: services that the config does not list are to be forgotten.
+	pruned bool
 	// lost: the ledger has not what is served, and must get it back.
 	lost bool
 	// wrote is what the last commit without a reply tried to write.
@@ -65,8 +73,12 @@ type attempt struct {
 	began  time.Duration
 }
 
-func newReign(o *Options, lead Lead, depose context.CancelCauseFunc) *reign {
-	r := &reign{o: o, lead: lead, depose: depose, removeAt: map[string]time.Duration{}}
+func newReign(c *Controller, lead Lead, depose context.CancelCauseFunc) *reign {
+	o := &c.o
+	r := &reign{
+		c: c, o: o, lead: lead, depose: depose, removeAt: map[string]time.Duration{},
+		prunes: make(chan *pruning), over: make(chan struct{}),
+	}
 	for id := range r.shards {
 		r.shards[id] = &shard{id: id, kept: steering.Shard{ID: id}}
 	}
@@ -114,16 +126,20 @@ func (r *reign) run(ctx context.Context) error {
 	inner, stop := context.WithCancel(ctx)
 	defer stop()
 	for _, w := range r.o.Providers {
-		wr := newWriter(r.o, w, r.lead, r.depose)
+		wr := newWriter(r.o, w, r.lead, r.depose, &r.c.measured)
 		r.writers = append(r.writers, wr)
 		writing.Go(func() error { wr.run(inner); return nil })
 	}
+	defer close(r.over)
+	r.c.reigning.Store(r)
+	defer r.c.reigning.Store(nil)
 	return r.loop(ctx)
 }
 
 func (r *reign) loop(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var asked *pruning
 	for {
 		changed := r.o.World.Changed()
 		view := r.o.World.View()
@@ -134,12 +150,21 @@ func (r *reign) loop(ctx context.Context) error {
 		}
 		r.removeExpired(ctx, view)
 		r.publish()
+		if asked != nil {
+			asked.done <- r.pruneDone()
+			asked = nil
+		}
 		timer.Reset(max(r.next()-r.now(), 0))
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-changed:
 		case <-timer.C:
+		case asked = <-r.prunes:
+			if err := r.prune(asked); err != nil {
+				asked.done <- err
+				asked = nil
+			}
 		}
 	}
 }
@@ -363,6 +388,10 @@ func (r *reign) removeExpired(ctx context.Context, view View) {
 // input gathers what the shard's decision depends on.
 func (r *reign) input(sh *shard, now time.Duration) steering.Input {
 	verdicts, suspects := r.floor.of(sh.id)
+	prev := sh.kept.State
+	if sh.pruned {
+		prev.Services = sh.listed()
+	}
 	return steering.Input{
 		Now:       now,
 		Policy:    steering.Policy{Services: sh.services},
@@ -370,7 +399,7 @@ func (r *reign) input(sh *shard, now time.Duration) steering.Input {
 		Suspects:  suspects,
 		Overrides: r.overrides(sh),
 		Calendar:  r.calendarOf(sh, now),
-		Prev:      sh.kept.State,
+		Prev:      prev,
 	}
 }
 

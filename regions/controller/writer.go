@@ -4,39 +4,101 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions/steering"
 )
 
-// writeTimeout bounds one read or write of a zone.
-const writeTimeout = time.Minute
+const (
+	// readTimeout bounds one read of a zone.
+	readTimeout = time.Minute
+	// writeTimeout bounds one write, and writeEach is what each change adds:
+	// many take several requests.
+	writeTimeout = time.Minute
+	writeEach    = 20 * time.Millisecond
+)
 
 // writer keeps one zone of a provider as the ledger says, for one reign. It is
 // level-triggered: it always works towards the newest answers it was given.
 type writer struct {
-	o      *Options
-	w      Written
-	lead   Lead
-	depose context.CancelCauseFunc
-	due    chan struct{} // holds one token: something may differ
+	o        *Options
+	w        Written
+	lead     Lead
+	depose   context.CancelCauseFunc
+	log      zerolog.Logger
+	measured *measured
+
+	due  chan struct{} // holds one token: something may differ
+	asks chan *ask
+	done chan struct{} // closed when run ends
+	// following are the goroutines that follow changes to the name servers.
+	following sync.WaitGroup
+	followers chan struct{} // one token for each that may run
+
+	// These are run's own.
+	claimed bool
+	// given is the highest write number that may have been used: none is ever
+	// given twice, since that the zone has it is what tells, after a lost
+	// reply, that the write happened.
+	given   uint64
+	backoff time.Duration
+	// rejected are the names that the provider does not take.
+	rejected map[string]rejection
 
 	mu      sync.Mutex
 	answers map[int][]steering.Answer // by shard
+	gen     uint64                    // of answers
+	stands  standing
 }
 
-func newWriter(o *Options, w Written, lead Lead, depose context.CancelCauseFunc) *writer {
-	return &writer{o: o, w: w, lead: lead, depose: depose, due: make(chan struct{}, 1), answers: map[int][]steering.Answer{}}
+func newWriter(o *Options, w Written, lead Lead, depose context.CancelCauseFunc, m *measured) *writer {
+	return &writer{
+		o: o, w: w, lead: lead, depose: depose, measured: m,
+		log: o.Log.With().Str("provider", w.Name).Str("zone", w.Zone).Logger(),
+		due: make(chan struct{}, 1), asks: make(chan *ask), done: make(chan struct{}),
+		followers: make(chan struct{}, followAtOnce), rejected: map[string]rejection{},
+		answers: map[int][]steering.Answer{}, stands: standing{since: time.Now(), pending: map[string]pending{}},
+	}
 }
 
-// give hands over a shard's committed answers.
+// give hands over a shard's committed answers. Those that say nothing new of
+// this zone make no work: the time for which they hold is not written.
 func (w *writer) give(shard int, answers []steering.Answer) {
+	own := slices.DeleteFunc(slices.Clone(answers), func(a steering.Answer) bool { return !w.w.takes(a.Name) })
 	w.mu.Lock()
-	w.answers[shard] = answers
+	was, is := byAnswer(w.answers[shard]), byAnswer(own)
+	w.answers[shard] = own
+	w.gen++
+	news := false
+	for name, sets := range is {
+		if slices.EqualFunc(was[name], sets, providers.RRSet.Equal) {
+			continue
+		}
+		news = true
+		p, waits := w.stands.pending[name]
+		if !waits {
+			p.since = time.Now()
+		}
+		p.gen = w.gen
+		w.stands.pending[name] = p
+	}
 	w.mu.Unlock()
-	w.kick()
+	if news {
+		w.kick()
+	}
+}
+
+func byAnswer(answers []steering.Answer) map[string][]providers.RRSet {
+	sets := make([]providers.RRSet, 0, len(answers))
+	for _, a := range answers {
+		sets = append(sets, a.RRSet)
+	}
+	return byName(sets)
 }
 
 // kick makes the writer look again.
@@ -50,105 +112,218 @@ func (w *writer) kick() {
 // run writes until ctx ends. A failure is tried again after a pause; being
 // fenced ends the reign.
 func (w *writer) run(ctx context.Context) {
-	log := w.o.Log.With().Str("provider", w.w.Name).Str("zone", w.w.Zone).Logger()
-	pause, claimed := retryFirst, false
+	defer w.following.Wait()
+	defer close(w.done)
+	var wait pause
 	for {
-		select {
-		case <-ctx.Done():
+		asked, ok := w.await(ctx, wait)
+		if !ok {
 			return
-		case <-w.due:
 		}
-		err := w.once(ctx, &claimed)
-		switch {
-		case err == nil:
-			pause = retryFirst
-			continue
-		case ctx.Err() != nil:
+		var may *Request
+		if asked != nil {
+			may = &asked.Request
+		}
+		done, err := w.once(ctx, may)
+		if ctx.Err() != nil {
 			return
-		case errors.Is(err, providers.ErrFenced):
-			log.Error().Err(err).Msg("another controller writes this zone, stepping down")
+		}
+		if errors.Is(err, providers.ErrFenced) {
+			w.log.Error().Err(err).Msg("another controller writes this zone, stepping down")
 			w.depose(fmt.Errorf("provider %s, zone %s: %w", w.w.Name, w.w.Zone, err))
 			return
 		}
-		log.Warn().Err(err).Dur("again_in", pause).Msg("cannot write the zone, trying again")
-		sleep(ctx, pause)
-		pause = min(2*pause, retryMost)
-		w.kick()
+		var state ZoneStatus
+		state, wait = w.outcome(err)
+		w.note(state, done, err, wait.atLeast)
+		if asked != nil {
+			asked.done <- done.of(w.w, err)
+		}
 	}
+}
+
+// await waits until there is something to do: after a failure, until its pause
+// is over or something worth a try at once happens. It returns false when ctx
+// ended.
+func (w *writer) await(ctx context.Context, p pause) (*ask, bool) {
+	due, asks := w.due, w.asks
+	var over <-chan time.Time
+	if p.atLeast > 0 {
+		timer := time.NewTimer(p.atLeast)
+		defer timer.Stop()
+		over = timer.C
+		if !p.news {
+			due = nil
+		}
+		if !p.asks {
+			asks = nil
+		}
+	}
+	select {
+	case <-ctx.Done():
+		return nil, false
+	case <-due:
+	case <-over:
+	case a := <-asks:
+		return a, true
+	}
+	return nil, true
 }
 
 // once claims the zone if this reign has not yet, reads it, and writes the
-// difference (DESIGN, "Fence").
-func (w *writer) once(ctx context.Context, claimed *bool) error {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
-	have, err := w.w.Provider.Read(ctx, w.w.Zone)
+// difference (DESIGN, "Fence"), as far as the
+// request, or without one the guard, permits.
+func (w *writer) once(ctx context.Context, asked *Request) (ZoneOutcome, error) {
+	done, may := ZoneOutcome{Changes: []providers.Change{}}, Request{}
+	if asked != nil {
+		may = *asked
+	}
+	have, err := w.read(ctx)
 	if err != nil {
-		return fmt.Errorf("reading the zone: %w", err)
+		return done, fmt.Errorf("reading the zone: %w", err)
 	}
 	// A fence that is not this reign's means that the zone was not claimed
 	// yet, or was restored from an older copy: claim it (again).
-	if !*claimed || have.Fence.Term != uint64(w.lead.Term()) || have.Fence.Holder != w.lead.Holder() {
-		next, err := w.next(have)
-		if err != nil {
-			return err
+	if !w.claimed || have.Fence.Term != uint64(w.lead.Term()) || have.Fence.Holder != w.lead.Holder() {
+		if _, err := w.apply(ctx, have, nil, &done); err != nil {
+			return done, fmt.Errorf("claiming the zone: %w", err)
 		}
-		if _, err := w.w.Provider.Apply(ctx, have, next, nil); err != nil {
-			return fmt.Errorf("claiming the zone: %w", err)
-		}
-		*claimed = true
-		if have, err = w.w.Provider.Read(ctx, w.w.Zone); err != nil {
-			return fmt.Errorf("reading the zone after the claim: %w", err)
+		w.claimed = true
+		if have, err = w.read(ctx); err != nil {
+			return done, fmt.Errorf("reading the zone after the claim: %w", err)
 		}
 	}
-	changes := w.changes(have.Records)
-	if len(changes) == 0 {
-		return nil
+	if have, err = w.keep(ctx, have, may, &done); err != nil {
+		return done, err
 	}
-	next, err := w.next(have)
-	if err != nil {
-		return err
+	answers, gen := w.newest()
+	plan := PlanZone(w.w, have, answers, w.o.Policy)
+	changes := plan.permitted(may, &done)
+	done.Refused, done.Held = append(done.Refused, plan.Refused...), plan.Held
+	err = w.writeAll(ctx, have, changes, asked != nil, &done)
+	w.sayDrift(done)
+	if err == nil {
+		w.current(gen, done, plan)
 	}
-	got, err := w.w.Provider.Apply(ctx, have, next, changes)
-	if err != nil {
-		return fmt.Errorf("writing %d changes: %w", len(changes), err)
-	}
-	w.o.Log.Info().Str("provider", w.w.Name).Str("zone", w.w.Zone).Int("changes", len(changes)).
-		Int("calls", got.Calls).Msg("zone written")
-	return nil
+	return done, err
 }
 
-// next is the fence of the next write over what the zone has.
-func (w *writer) next(have providers.Snapshot) (providers.Fence, error) {
-	next := providers.Fence{
-		Owner: w.o.Owner, Term: uint64(w.lead.Term()), Holder: w.lead.Holder(), Write: have.Fence.Write + 1,
+// permitted are the changes that may be made without a further word, or with
+// the one that was given.
+func (p ZonePlan) permitted(may Request, done *ZoneOutcome) []providers.Change {
+	changes, guard := p.Changes, p.Guard
+	if may.Prune {
+		changes, guard = p.Pruned()
 	}
-	return next, have.Fence.Admits(next)
-}
-
-// changes turns the zone's records into the answers. Records of names that
-// have no answer are left alone: unknown is not empty.
-func (w *writer) changes(have []providers.RRSet) []providers.Change {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var want []providers.RRSet
-	named := map[string]bool{}
-	for _, answers := range w.answers {
-		for _, a := range answers {
-			if !providers.InZone(a.Name, w.w.Zone) || w.w.Takes != nil && !w.w.Takes(a.Name) {
-				continue
-			}
-			want = append(want, a.RRSet)
-			named[providers.CanonicalName(a.Name)] = true
-		}
-	}
-	var changes []providers.Change
-	for _, c := range providers.Diff(have, want) {
-		if c.After != nil || named[providers.CanonicalName(c.Before.Name)] {
-			changes = append(changes, c)
-		}
+	if guard != "" && !may.AllowMany {
+		done.Guard = guard
+		return p.Safe()
 	}
 	return changes
+}
+
+func (w *writer) read(ctx context.Context) (providers.Snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return w.w.Provider.Read(ctx, w.w.Zone)
+}
+
+// apply makes the changes with the next fence, and follows them. It reports
+// whether the fence moved, even where not all was done.
+func (w *writer) apply(ctx context.Context, have providers.Snapshot, changes []providers.Change, done *ZoneOutcome) (moved bool, err error) {
+	next, err := w.next(have, len(changes))
+	if err != nil {
+		return false, err
+	}
+	bounded, cancel := context.WithTimeout(ctx, writeTimeout+time.Duration(len(changes))*writeEach)
+	defer cancel()
+	began := time.Now()
+	got, err := w.w.Provider.Apply(bounded, have, next, changes)
+	done.Calls += got.Calls
+	if err != nil {
+		return got.Fence != (providers.Fence{}), err
+	}
+	done.Changes = append(done.Changes, changes...)
+	if len(changes) > 0 {
+		w.log.Info().Int("changes", len(changes)).Int("calls", got.Calls).Dur("took_ms", time.Since(began)).
+			Uint64("write", got.Fence.Write).Msg("zone written")
+		w.follow(ctx, got)
+	}
+	return true, nil
+}
+
+// next is the fence of the next write over what the zone has, for one that
+// may take as many requests as it has changes.
+func (w *writer) next(have providers.Snapshot, changes int) (providers.Fence, error) {
+	next := providers.Fence{
+		Owner: w.o.Owner, Term: uint64(w.lead.Term()), Holder: w.lead.Holder(), Write: max(have.Fence.Write, w.given) + 1,
+	}
+	if err := have.Fence.Admits(next); err != nil {
+		return next, err
+	}
+	w.given = next.Write + uint64(max(changes, 1)) - 1
+	return next, nil
+}
+
+// newest are the answers as they are now.
+func (w *writer) newest() ([]steering.Answer, uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []steering.Answer
+	for _, answers := range w.answers {
+		out = append(out, answers...)
+	}
+	return out, w.gen
+}
+
+// current takes down that the answers up to gen are in the zone, but for
+// those that were refused or held back.
+func (w *writer) current(gen uint64, done ZoneOutcome, plan ZonePlan) {
+	out, made := map[string]bool{}, map[string]bool{}
+	for _, r := range done.Refused {
+		out[r.Name] = true
+	}
+	for _, c := range done.Changes {
+		made[setOf(c).Name] = true
+	}
+	for _, c := range plan.Changes {
+		if name := setOf(c).Name; !made[name] {
+			out[name] = true
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for name, p := range w.stands.pending {
+		if p.gen <= gen && !out[name] {
+			delete(w.stands.pending, name)
+		}
+	}
+}
+
+// sayDrift logs what was changed at the provider by somebody else: what this
+// reign had brought up to date, and no new answer explains.
+func (w *writer) sayDrift(done ZoneOutcome) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, c := range done.Changes {
+		name := setOf(c).Name
+		if _, waits := w.stands.pending[name]; waits || slices.Contains(done.Held, name) {
+			continue
+		}
+		if n++; n <= named {
+			found, back := []providers.RRSet{}, []providers.RRSet{}
+			if c.Before != nil {
+				found = append(found, *c.Before)
+			}
+			if c.After != nil {
+				back = append(back, *c.After)
+			}
+			w.log.Warn().Str("name", name).Str("type", setOf(c).Type).Str("found", data(found)).Str("back_to", data(back)).
+				Msg("a record was changed by somebody else, it is put back")
+		}
+	}
+	more(&w.log, n, "records were changed by somebody else")
 }
 
 // publish hands newly committed shards to the writers.
@@ -160,6 +335,12 @@ func (r *reign) publish() {
 		sh.news = false
 		for _, w := range r.writers {
 			w.give(sh.id, sh.kept.Answers)
+		}
+	}
+	if !r.published { // every zone is claimed, whether it has answers or not
+		r.published = true
+		for _, w := range r.writers {
+			w.kick()
 		}
 	}
 }

@@ -26,7 +26,7 @@ type zone struct {
 	hang    chan struct{}
 }
 
-func (z *zone) Caps() providers.Caps { return providers.Caps{Weights: true} }
+func (z *zone) Caps() providers.Caps { return providers.Caps{Weights: true, MaxTTL: 86400} }
 
 func (z *zone) Read(ctx context.Context, name string) (providers.Snapshot, error) {
 	z.mu.Lock()

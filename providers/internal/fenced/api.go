@@ -96,6 +96,7 @@ var (
 	// ErrRefused means that the zone was not as the request expected.
 	ErrRefused = errors.New("the zone is not as it was read")
 	// ErrNothing means that surely nothing was written, and that the same
-	// request would fare no better: it is invalid, or not permitted.
-	ErrNothing = errors.New("nothing was written")
+	// request would fare no better: it is invalid, or not permitted. The
+	// controller sees it as what it is.
+	ErrNothing = providers.ErrRejected
 )

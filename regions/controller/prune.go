@@ -1,0 +1,73 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/veerdns/veer/regions/steering"
+)
+
+// pruning is an order to forget the services that the config does not list.
+type pruning struct {
+	Request
+	done chan error // holds one
+}
+
+// askPrune has the reign's loop forget what the config does not list, and
+// waits until the ledger agreed.
+func (r *reign) askPrune(ctx context.Context, req Request) error {
+	p := &pruning{Request: req, done: make(chan error, 1)}
+	select {
+	case r.prunes <- p:
+	case <-r.over:
+		return ErrNotLeader
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-p.done:
+		return err
+	case <-r.over:
+		return ErrNotLeader
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// prune marks the shards that hold such services, so that their next decision
+// is made without them.
+func (r *reign) prune(p *pruning) error {
+	gone, all := 0, 0
+	for _, sh := range r.shards {
+		gone += len(sh.kept.State.Services) - len(sh.listed())
+		all += len(sh.kept.State.Services)
+	}
+	if guard := guardText(gone, all); guard != "" && !p.AllowMany {
+		return fmt.Errorf("%w: the ledger holds %d services, and %d of them are not in this config", ErrGuarded, all, gone)
+	}
+	for _, sh := range r.shards {
+		if len(sh.listed()) < len(sh.kept.State.Services) {
+			sh.pruned, sh.dirty = true, true
+			sh.causes.add(fmt.Sprintf("pruned by %s: %s", p.By, p.Why))
+		}
+	}
+	return nil
+}
+
+// pruneDone reports what is not agreed yet.
+func (r *reign) pruneDone() error {
+	for _, sh := range r.shards {
+		if sh.pruned {
+			return fmt.Errorf("the ledger has not agreed to forget services of shard %d yet: try again", sh.id)
+		}
+	}
+	return nil
+}
+
+// listed are the states of services that the policy lists.
+func (sh *shard) listed() []steering.ServiceState {
+	return slices.DeleteFunc(slices.Clone(sh.kept.State.Services), func(s steering.ServiceState) bool {
+		return !slices.ContainsFunc(sh.services, func(p steering.Service) bool { return p.Name == s.Name })
+	})
+}
