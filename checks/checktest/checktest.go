@@ -29,6 +29,9 @@ type Kit struct {
 	// Serve starts a server, as an endpoint that is up, on a free port of host
 	// until the test ends.
 	Serve func(t *testing.T, host string) checks.Target
+	// Indirect is set where the server is not the endpoint itself but one that
+	// is asked about it, whose failure leaves the endpoint unknown.
+	Indirect bool
 	// Drip is how an answer starts that comes a byte at a time, without end.
 	Drip string
 	// Flood is how an endless answer of the protocol starts.
@@ -61,6 +64,14 @@ func Run(t *testing.T, k Kit) {
 	if _, ok := k.New(t).(checks.Watcher); ok {
 		t.Run("watch", k.watch)
 	}
+}
+
+// failed is what the failure of the server makes of the endpoint.
+func (k Kit) failed() checks.Health {
+	if k.Indirect {
+		return checks.Unknown
+	}
+	return checks.Down
 }
 
 // Probe probes once with the time-out and requires of the result what every
@@ -119,26 +130,26 @@ func (k Kit) up(host string) func(*testing.T) {
 
 func (k Kit) refused(host string) func(*testing.T) {
 	return func(t *testing.T) {
-		Expect(t, Probe(t, k.New(t), Refused(t, k.Network, host), ample), checks.Down, "connection refused")
+		Expect(t, Probe(t, k.New(t), Refused(t, k.Network, host), ample), k.failed(), "connection refused")
 	}
 }
 
 func (k Kit) timesOut(t *testing.T, s *Server) {
 	r := Probe(t, k.New(t), s.Target, short)
-	Expect(t, r, checks.Down, "timed out")
+	Expect(t, r, k.failed(), "timed out")
 	if k.Network == "tcp" {
 		s.AwaitGone(t)
 	}
 }
 
 func (k Kit) fails(t *testing.T, s *Server) {
-	Expect(t, Probe(t, k.New(t), s.Target, ample), checks.Down, "while")
+	Expect(t, Probe(t, k.New(t), s.Target, ample), k.failed(), "while")
 }
 
 func (k Kit) flood(t *testing.T) {
 	s := Flood(t, k.Network, k.Flood)
 	r := Probe(t, k.New(t), s.Target, ample)
-	if r.Health == checks.Unknown {
+	if r.Health == checks.Unknown && !k.Indirect {
 		t.Errorf("unknown after a flood: %s", r.Reason)
 	}
 	if k.Network == "tcp" {
@@ -173,7 +184,7 @@ func (k Kit) concurrent(t *testing.T) {
 	for i := range 24 {
 		wg.Go(func() {
 			if i%4 == 0 {
-				Expect(t, Probe(t, p, hung.Target, short), checks.Down)
+				Expect(t, Probe(t, p, hung.Target, short), k.failed())
 				return
 			}
 			Expect(t, Probe(t, p, good, ample), checks.Up)
@@ -202,14 +213,14 @@ func (k Kit) name(t *testing.T) {
 		{"found", func(context.Context) ([]netip.Addr, error) {
 			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
 		}, ample, checks.Up, "endpoint.test"},
-		{"none", func(context.Context) ([]netip.Addr, error) { return nil, nil }, ample, checks.Down, "no address"},
+		{"none", func(context.Context) ([]netip.Addr, error) { return nil, nil }, ample, k.failed(), "no address"},
 		{"error", func(context.Context) ([]netip.Addr, error) {
 			return nil, errors.New("no such host")
-		}, ample, checks.Down, "no such host"},
+		}, ample, k.failed(), "no such host"},
 		{"hung", func(ctx context.Context) ([]netip.Addr, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
-		}, short, checks.Down, "resolving"},
+		}, short, k.failed(), "resolving"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := k.New(t)

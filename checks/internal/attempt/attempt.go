@@ -138,6 +138,9 @@ func Cause(err error) string {
 // Quote shows the start of what an endpoint sent, at most limit bytes, without
 // secrets.
 func (a *Attempt) Quote(sent []byte, limit int) string {
-	sent = sent[:min(len(sent), 64<<10)]
-	return strconv.Quote(Clip(a.redact(string(sent)), limit))
+	return strconv.Quote(a.Show(string(sent[:min(len(sent), 64<<10)]), limit))
 }
+
+// Show is the start of a text that may hold what an endpoint sent, at most
+// limit bytes, printable and without secrets.
+func (a *Attempt) Show(text string, limit int) string { return Clip(a.redact(text), limit) }

@@ -101,6 +101,8 @@ func (d decoder) value(n *node, path string, v reflect.Value) {
 		d.text(n, path, v)
 	case reflect.Bool:
 		d.boolean(n, path, v)
+	case reflect.Float64:
+		d.decimal(n, path, v)
 	default:
 		d.number(n, path, v)
 	}
@@ -285,6 +287,22 @@ func (d decoder) number(n *node, path string, v reflect.Value) {
 	}
 }
 
+// plainDecimal matches a number with or without a fraction.
+var plainDecimal = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?$`)
+
+func (d decoder) decimal(n *node, path string, v reflect.Value) {
+	got, err := strconv.ParseFloat(n.text, 64)
+	if n.shape != scalar || n.quoted || !plainDecimal.MatchString(n.text) || err != nil {
+		hint := ""
+		if n.shape == scalar && n.quoted {
+			hint = "write it without quotes"
+		}
+		d.mismatch(n, path, "a number in plain decimal digits, such as 3 or 0.95", hint)
+		return
+	}
+	v.SetFloat(got)
+}
+
 // bounds are the least and the largest value of an integer type.
 func bounds(t reflect.Type) (low, high string) {
 	bits := t.Bits()
@@ -309,6 +327,8 @@ func expectation(t reflect.Type) string {
 		return "true or false"
 	case t.Kind() == reflect.String:
 		return "a text"
+	case t.Kind() == reflect.Float64:
+		return "a number"
 	}
 	return "a whole number"
 }

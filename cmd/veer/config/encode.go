@@ -83,6 +83,8 @@ func (e encoder) value(v reflect.Value) *node {
 		return out
 	case reflect.String:
 		return textNode(v.String())
+	case reflect.Float64:
+		return &node{text: strconv.FormatFloat(v.Float(), 'f', -1, 64)}
 	}
 	return &node{text: fmt.Sprint(v.Interface())}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/veerdns/veer/checks/dnscheck"
 	"github.com/veerdns/veer/checks/execcheck"
 	"github.com/veerdns/veer/checks/httpcheck"
+	"github.com/veerdns/veer/checks/promcheck"
 	"github.com/veerdns/veer/checks/tcpcheck"
 	"github.com/veerdns/veer/checks/tlscheck"
 	"github.com/veerdns/veer/regions/prober"
@@ -24,6 +25,7 @@ type Monitor struct {
 	DNS  *dnscheck.Config
 	Exec *execcheck.Config
 
+	Prom      *promcheck.Config
 	Composite *compositecheck.Config
 	// Parts are the monitors that Composite names, in its order.
 	Parts []Part
@@ -44,11 +46,12 @@ const (
 	KindDNS   = "dns"
 	KindExec  = "exec"
 
+	KindProm      = "prom"
 	KindComposite = "composite"
 )
 
 func monitorKinds() []string {
-	return []string{KindHTTP, KindHTTPS, KindTCP, KindTLS, KindDNS, KindExec, KindComposite}
+	return []string{KindHTTP, KindHTTPS, KindTCP, KindTLS, KindDNS, KindExec, KindProm, KindComposite}
 }
 
 // choose makes the Config of the monitor's kind and returns it, or nil for an
@@ -70,6 +73,9 @@ func (m *Monitor) choose() any {
 	case KindExec:
 		m.Exec = &execcheck.Config{}
 		return m.Exec
+	case KindProm:
+		m.Prom = &promcheck.Config{}
+		return m.Prom
 	case KindComposite:
 		m.Composite = &compositecheck.Config{}
 		return m.Composite
@@ -92,6 +98,8 @@ func (m Monitor) own() interface {
 		return *m.DNS
 	case m.Exec != nil:
 		return *m.Exec
+	case m.Prom != nil:
+		return *m.Prom
 	case m.Composite != nil:
 		return *m.Composite
 	}

@@ -29,13 +29,16 @@ func (s *source) bad(line, column int, e Error) {
 // secretKey matches a key whose value would be a secret, with the value.
 var secretKey = regexp.MustCompile(`(?i)((?:^|[\s,{])["']?[a-z0-9_.-]*(?:token|password|passwd|passphrase|secret|api_?key|private_?key|authorization|cookie)["']?\s*:)(\s*)(\S.*)?$`)
 
+// urlUser matches the user and the password of a URL.
+var urlUser = regexp.MustCompile(`://[^/\s"'@]*@`)
+
 // masked returns a line with what may be a secret replaced: everything after
-// a secret's key, and every line of its block.
+// a secret's key, every line of its block, and the user of a URL.
 func (s *source) masked(line int) string {
 	if line > len(s.lines) {
 		return ""
 	}
-	text := strings.TrimSuffix(s.lines[line-1], "\r")
+	text := urlUser.ReplaceAllString(strings.TrimSuffix(s.lines[line-1], "\r"), "://***@")
 	if masked := secretKey.ReplaceAllString(text, "$1 ***"); masked != text {
 		return masked
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/veerdns/veer/checks/dnscheck"
 	"github.com/veerdns/veer/checks/execcheck"
 	"github.com/veerdns/veer/checks/httpcheck"
+	"github.com/veerdns/veer/checks/promcheck"
 	"github.com/veerdns/veer/checks/tcpcheck"
 	"github.com/veerdns/veer/checks/tlscheck"
 	"github.com/veerdns/veer/cmd/veer/config"
@@ -209,6 +210,8 @@ func checkerOf(m config.Monitor) (checks.Prober, error) {
 		return dnscheck.New(*m.DNS)
 	case m.Exec != nil:
 		return execcheck.New(*m.Exec)
+	case m.Prom != nil:
+		return promcheck.New(*m.Prom)
 	case m.Composite != nil:
 		return compositeOf(m)
 	}
