@@ -19,7 +19,7 @@ type Basic struct {
 	PasswordEnv  string `yaml:"password_env,omitempty"`
 }
 
-func (b Bearer) place() Place { return Place{File: b.File, Env: b.Env} }
+func (b Bearer) place() Place { return Place(b) }
 
 func (b Basic) place() Place { return Place{File: b.PasswordFile, Env: b.PasswordEnv} }
 
