@@ -73,13 +73,17 @@ func (p *Provider) Apply(ctx context.Context, from providers.Snapshot, next prov
 	if err := p.check(from, next, changes); err != nil {
 		return providers.Receipt{}, fmt.Errorf("authority: write zone %s: %w", from.Zone, err)
 	}
+	if err := from.Fence.Admits(next); err != nil {
+		return providers.Receipt{}, fmt.Errorf("authority: write zone %s: %w", from.Zone, err)
+	}
 	held := Held{Fence: from.Fence, Records: from.Records, Token: from.Token}
 	err := p.ledger.SwapAnswers(ctx, from.Zone, held, next, changes)
 	if err == nil {
 		return providers.Receipt{Fence: next, Calls: 1}, nil
 	}
-	if !errors.Is(err, providers.ErrFenced) && !errors.Is(err, providers.ErrConflict) {
-		// The reply may be what was lost: the fence tells.
+	if !errors.Is(err, providers.ErrFenced) {
+		// The reply may be what was lost, or what was refused the second of two
+		// that arrived: the fence tells.
 		now, readErr := p.ledger.ReadAnswers(ctx, from.Zone)
 		if readErr == nil && now.Fence == next {
 			return providers.Receipt{Fence: next, Calls: 2}, nil
@@ -93,21 +97,10 @@ func (p *Provider) check(from providers.Snapshot, next providers.Fence, changes 
 	if !p.zones[from.Zone] {
 		return errors.New("it is not in the config")
 	}
-	if next.Owner != p.owner {
-		return fmt.Errorf("fence %s is another owner's; expected %s", next, p.owner)
+	if err := providers.CheckWrite(p.Caps(), p.owner, from, next, changes); err != nil {
+		return err
 	}
 	for _, c := range changes {
-		if c.Before == nil && c.After == nil {
-			return errors.New("a change of nothing to nothing")
-		}
-		if c.Before != nil && c.After != nil && c.Before.Canonical().Key() != c.After.Canonical().Key() {
-			return fmt.Errorf("a change of %s %s to %s %s; expected one key", c.Before.Name, c.Before.Type, c.After.Name, c.After.Type)
-		}
-		for _, set := range []*providers.RRSet{c.Before, c.After} {
-			if set != nil && !providers.InZone(set.Name, from.Zone) {
-				return fmt.Errorf("%s %s is not in the zone", set.Name, set.Type)
-			}
-		}
 		if c.After == nil {
 			continue
 		}

@@ -2,6 +2,7 @@ package authority_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/veerdns/veer/providers"
@@ -17,10 +18,7 @@ type ledger struct {
 }
 
 func (l ledger) ReadAnswers(ctx context.Context, zone string) (authority.Held, error) {
-	if err := ctx.Err(); err != nil {
-		return authority.Held{}, err
-	}
-	s, err := l.store.Read(l.owner, zone)
+	s, err := l.store.Provider(l.owner).Read(ctx, zone)
 	return authority.Held{Fence: s.Fence, Records: s.Records, Token: s.Token}, err
 }
 
@@ -35,16 +33,26 @@ func (l ledger) SwapAnswers(ctx context.Context, zone string, from authority.Hel
 func TestProviderContract(t *testing.T) {
 	const zone = "example.test."
 	providertest.Run(t, func(*testing.T) providertest.World {
-		store := memory.NewStore(zone)
+		store, line := memory.NewStore(zone), &providertest.Line{}
+		net := store.Over(providertest.Carry(line))
 		config := authority.Config{Zones: []authority.Zone{{Name: zone}}}
 		return providertest.World{
-			Zone: zone, Owner: "shop", Provider: authority.NewProvider(config, "shop", ledger{store, "shop"}),
-			Put:         func(owner string, set providers.RRSet) error { return store.Put(zone, owner, set) },
-			All:         func() ([]providers.RRSet, error) { return store.All(zone) },
-			LoseRequest: func() { store.Inject(memory.LoseRequest) },
-			LoseReply:   func() { store.Inject(memory.LoseReply) },
-			Duplicate:   func() { store.Inject(memory.Duplicate) },
-			Hold:        store.Hold, Deliver: store.Deliver,
+			Zone: zone, Owner: "shop", Provider: authority.NewProvider(config, "shop", ledger{net, "shop"}),
+			Line:     line,
+			Throttle: func() { line.Fail(&providers.BusyError{Err: errors.New("too many requests")}) },
+			Put:      func(owner string, set providers.RRSet) error { return store.Put(zone, owner, set) },
+			Remove:   func(key providers.Key) error { return store.Delete(zone, key) },
+			All:      func() ([]providers.RRSet, error) { return store.All(zone) },
+			Lacks: map[string]string{
+				"Other":     "a ledger is one Veer's",
+				"Types":     "the ledger has answers alone; other types are in the zone's file",
+				"Attribute": "an answer has nothing that Veer does not set",
+				"Page":      "the ledger is read in one transaction",
+				"Keeper":    "every answer of the ledger is Veer's",
+				"Parts":     "one transaction carries any change",
+				"Estimator": "one transaction carries any change",
+				"Prover":    "etcd's transactions are its own to prove",
+			},
 		}
 	})
 }

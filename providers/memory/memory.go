@@ -2,14 +2,13 @@
 // providers.Provider does, and the double for tests of what uses one.
 //
 // A Store is what a vendor would run: zones with records and fences. Each
-// Provider is one owner's client of it. Faults strike between the two, as they
-// would on a network: replies are lost, requests are held up or arrive twice.
-// Both are safe for concurrent use.
+// Provider is one owner's client of it. Requests between the two go through a
+// Carry, by which tests lose, repeat and hold them up as a network does. Both
+// are safe for concurrent use.
 package memory
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -17,33 +16,38 @@ import (
 	"github.com/veerdns/veer/providers"
 )
 
-// Fault is what befalls one write.
-type Fault int
+// Carry brings one request to the store: it lets send happen as often as it
+// likes, and returns one of the replies, or an error of its own where none
+// returned. It stands for the network.
+type Carry func(ctx context.Context, write bool, send func(context.Context) (any, error)) (any, error)
 
-// The faults.
+// Rule is something that a store holds to.
+type Rule int
+
+// The rules. A store without one of them is a planted fault, to show that a
+// test finds it.
 const (
-	// None: the write arrives once, and so does its reply.
-	None Fault = iota
-	// LoseRequest: the write never arrives.
-	LoseRequest
-	// LoseReply: the write arrives; its reply does not.
-	LoseReply
-	// Duplicate: the write arrives twice; the first one's reply counts.
-	Duplicate
-	// delay: see Hold.
-	delay
+	// Guarded: a write whose fence is not next is refused.
+	Guarded Rule = iota
+	// Atomic: a write that is refused changes nothing.
+	Atomic
+	// Ownership: a name that is not the owner's is not written.
+	Ownership
+	// Exact: a set that is not as it was read is not written.
+	Exact
 )
 
-// errLost is what a client sees of a lost request or reply.
-var errLost = errors.New("the connection was lost")
-
-// Store holds zones.
+// Store is the way of a client to zones.
 type Store struct {
+	*shared
+	carry Carry
+}
+
+// shared is what all clients of the same zones see.
+type shared struct {
 	mu     sync.Mutex
 	zones  map[string]*zone
-	faults []Fault
-	late   []func() error
-	held   []chan struct{} // one for each delay in faults, in order
+	broken map[Rule]bool
 }
 
 // zone is one zone: its records, who owns which name, and each owner's fence.
@@ -52,47 +56,32 @@ type zone struct {
 	owners  map[string]string // a name that is not there is nobody's
 	fences  map[string]providers.Fence
 	serial  uint64 // of its changes
+	broken  map[Rule]bool
 }
 
-// NewStore returns a store with empty zones.
+// NewStore returns a store with empty zones, to which requests go without
+// fail.
 func NewStore(zones ...string) *Store {
-	s := &Store{zones: make(map[string]*zone)}
+	s := &shared{zones: make(map[string]*zone), broken: make(map[Rule]bool)}
 	for _, z := range zones {
-		s.zones[providers.CanonicalName(z)] = &zone{records: make(map[providers.Key]providers.RRSet), owners: make(map[string]string), fences: make(map[string]providers.Fence)}
+		s.zones[providers.CanonicalName(z)] = &zone{records: make(map[providers.Key]providers.RRSet), owners: make(map[string]string), fences: make(map[string]providers.Fence), broken: s.broken}
+	}
+	return &Store{s, func(ctx context.Context, _ bool, send func(context.Context) (any, error)) (any, error) {
+		return send(ctx)
+	}}
+}
+
+// Over returns the same zones, with another way to them.
+func (s *Store) Over(carry Carry) *Store { return &Store{s.shared, carry} }
+
+// Without makes the store break the rules, and returns it.
+func (s *Store) Without(rules ...Rule) *Store {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range rules {
+		s.broken[r] = true
 	}
 	return s
-}
-
-// Inject makes the faults befall the next writes, one each, in order.
-func (s *Store) Inject(faults ...Fault) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults = append(s.faults, faults...)
-}
-
-// Hold makes the next write (after those that have a fault already) be under
-// way until Deliver is called; its reply never arrives, and its caller waits
-// until its context ends. The channel is closed when the write is under way.
-func (s *Store) Hold() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	held := make(chan struct{})
-	s.faults, s.held = append(s.faults, delay), append(s.held, held)
-	return held
-}
-
-// Deliver lets every write that is held arrive, in order, and returns what became
-// of each.
-func (s *Store) Deliver() []error {
-	s.mu.Lock()
-	late := s.late
-	s.late = nil
-	s.mu.Unlock()
-	results := make([]error, 0, len(late))
-	for _, write := range late {
-		results = append(results, write())
-	}
-	return results
 }
 
 // Put writes a record past every fence, as somebody else at the vendor's
@@ -130,18 +119,24 @@ func (s *Store) change(zoneName string, do func(*zone)) error {
 	return nil
 }
 
-// All returns every record of the zone, whoever owns it, sorted by key.
+// All returns every set of the zone, of every type, whoever owns it, sorted by
+// key.
 func (s *Store) All(zoneName string) ([]providers.RRSet, error) {
+	return s.Sets(zoneName, func(string) bool { return true })
+}
+
+// Sets is All of certain types.
+func (s *Store) Sets(zoneName string, typ func(string) bool) ([]providers.RRSet, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	z, err := s.zone(zoneName)
 	if err != nil {
 		return nil, err
 	}
-	return z.list(func(providers.RRSet) bool { return true }), nil
+	return z.list(func(set providers.RRSet) bool { return typ(set.Type) }), nil
 }
 
-func (s *Store) zone(name string) (*zone, error) {
+func (s *shared) zone(name string) (*zone, error) {
 	z, ok := s.zones[providers.CanonicalName(name)]
 	if !ok {
 		return nil, fmt.Errorf("zone %s does not exist here", providers.CanonicalName(name))
@@ -161,7 +156,7 @@ func (z *zone) list(want func(providers.RRSet) bool) []providers.RRSet {
 	return out
 }
 
-// Read returns the owner's view of a zone.
+// Read returns the owner's view of a zone, by no network.
 func (s *Store) Read(owner, zoneName string) (providers.Snapshot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,38 +187,14 @@ func (s *Store) Read(owner, zoneName string) (providers.Snapshot, error) {
 	return snap, nil
 }
 
-// Swap carries one write to the store, with whatever fault is due. Unlike
-// Provider.Apply it does not settle a lost reply: any error but ErrFenced and
-// ErrConflict leaves open whether the write happened.
+// Swap carries one write to the store. Unlike Provider.Apply it does not settle
+// a lost reply: any error but ErrFenced and ErrConflict leaves open whether the
+// write happened.
 func (s *Store) Swap(ctx context.Context, from providers.Snapshot, next providers.Fence, changes []providers.Change) error {
 	return s.send(ctx, write{from: from, next: next, changes: changes})
 }
 
 func (s *Store) send(ctx context.Context, w write) error {
-	s.mu.Lock()
-	fault := None
-	if len(s.faults) > 0 {
-		fault, s.faults = s.faults[0], s.faults[1:]
-	}
-	if fault == delay {
-		s.late = append(s.late, func() error { return s.apply(w) })
-		close(s.held[0])
-		s.held = s.held[1:]
-	}
-	s.mu.Unlock()
-	switch fault {
-	case LoseRequest:
-		return errLost
-	case LoseReply:
-		s.apply(w) //nolint:errcheck // the reply is what is lost
-		return errLost
-	case Duplicate:
-		first := s.apply(w)
-		s.apply(w) //nolint:errcheck // nobody waits for the second reply
-		return first
-	case delay:
-		<-ctx.Done()
-		return fmt.Errorf("%w: %w", errLost, ctx.Err())
-	}
-	return s.apply(w)
+	_, err := s.carry(ctx, true, func(context.Context) (any, error) { return nil, s.apply(w) })
+	return err
 }

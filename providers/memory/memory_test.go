@@ -1,6 +1,7 @@
 package memory_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/veerdns/veer/providers"
@@ -9,23 +10,34 @@ import (
 )
 
 func TestContract(t *testing.T) {
-	providertest.Run(t, func(*testing.T) providertest.World {
-		store := memory.NewStore("example.test")
-		return World(store, store.Provider("shop"))
-	})
+	providertest.Run(t, func(*testing.T) providertest.World { return World(memory.NewStore(zone)) })
 }
 
-// World puts a store behind a provider of the owner "shop".
-func World(store *memory.Store, p providers.Provider) providertest.World {
-	const zone = "example.test."
+const zone = "example.test."
+
+// World puts a network before a store, and behind it a provider of the owner
+// "shop".
+func World(store *memory.Store) providertest.World {
+	line := &providertest.Line{}
+	net := store.Over(providertest.Carry(line))
 	return providertest.World{
-		Zone: zone, Owner: "shop", Provider: p,
-		Put:         func(owner string, set providers.RRSet) error { return store.Put(zone, owner, set) },
-		All:         func() ([]providers.RRSet, error) { return store.All(zone) },
-		LoseRequest: func() { store.Inject(memory.LoseRequest) },
-		LoseReply:   func() { store.Inject(memory.LoseReply) },
-		Duplicate:   func() { store.Inject(memory.Duplicate) },
-		Hold:        store.Hold, Deliver: store.Deliver,
+		Zone: zone, Owner: "shop", Provider: net.Provider("shop"),
+		Line:     line,
+		Throttle: func() { line.Fail(&providers.BusyError{Err: errors.New("one too many")}) },
+		Put:      func(owner string, set providers.RRSet) error { return store.Put(zone, owner, set) },
+		Remove:   func(key providers.Key) error { return store.Delete(zone, key) },
+		All:      func() ([]providers.RRSet, error) { return store.Sets(zone, providers.Steered) },
+		Types: func() ([]providers.RRSet, error) {
+			return store.Sets(zone, func(typ string) bool { return !providers.Steered(typ) })
+		},
+		Other: func(owner string) providers.Provider { return net.Provider(owner) },
+		Lacks: map[string]string{
+			"Attribute": "sets in memory have nothing that Veer does not set",
+			"Page":      "memory lists all in one reply",
+			"Parts":     "memory takes any number of changes in one request",
+			"Estimator": "memory takes any number of changes in one request",
+			"Prover":    "the store is the reference for the swap, of one process",
+		},
 	}
 }
 

@@ -38,11 +38,11 @@ func (p *Provider) Read(ctx context.Context, zone string) (providers.Snapshot, e
 	if err := ctx.Err(); err != nil {
 		return providers.Snapshot{}, fmt.Errorf("read zone %s: %w", zone, err)
 	}
-	snap, err := p.store.Read(p.owner, zone)
+	snap, err := p.store.carry(ctx, false, func(context.Context) (any, error) { return p.store.Read(p.owner, zone) })
 	if err != nil {
 		return providers.Snapshot{}, fmt.Errorf("read zone %s: %w", zone, err)
 	}
-	return snap, nil
+	return snap.(providers.Snapshot), nil
 }
 
 // Apply implements providers.Provider.
@@ -62,10 +62,15 @@ func (p *Provider) send(ctx context.Context, w write) (providers.Receipt, error)
 	if err := providers.CheckWrite(p.Caps(), p.owner, w.from, w.next, w.changes); err != nil {
 		return providers.Receipt{}, fmt.Errorf("write zone %s: %w", w.from.Zone, err)
 	}
+	if err := w.from.Fence.Admits(w.next); err != nil {
+		return providers.Receipt{}, fmt.Errorf("write zone %s: %w", w.from.Zone, err)
+	}
 	err := p.store.send(ctx, w)
-	if errors.Is(err, errLost) && ctx.Err() == nil {
-		// Whether it arrived is told by the fence, and by nothing else.
-		now, readErr := p.store.Read(p.owner, w.from.Zone)
+	var busy *providers.BusyError
+	if err != nil && !errors.As(err, &busy) && ctx.Err() == nil {
+		// Whether it arrived is told by the fence, and by nothing else: what
+		// was refused may be the second of two that arrived.
+		now, readErr := p.Read(ctx, w.from.Zone)
 		if readErr == nil && now.Fence == w.next {
 			return providers.Receipt{Fence: w.next, Calls: 2}, nil
 		}
@@ -85,23 +90,37 @@ type write struct {
 }
 
 // apply does the write as the vendor would: all of it or nothing.
-func (s *Store) apply(w write) error {
+func (s *shared) apply(w write) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	z, err := s.zone(w.from.Zone)
 	if err != nil {
 		return err
 	}
-	if err := providers.Guard(z.fences[w.next.Owner], w.from.Fence, w.next); err != nil {
+	if err := providers.Guard(z.fences[w.next.Owner], w.from.Fence, w.next); err != nil && !z.broken[Guarded] {
 		return err
 	}
 	if err := z.admits(w); err != nil {
+		if z.broken[Atomic] {
+			z.changeSome(w)
+		}
 		return err
 	}
 	z.change(w)
 	z.fences[w.next.Owner] = w.next
 	z.serial++
 	return nil
+}
+
+// changeSome makes the changes up to the first that is refused.
+func (z *zone) changeSome(w write) {
+	for i, c := range w.changes {
+		if z.admit(w.next.Owner, c) != nil {
+			w.changes = w.changes[:i]
+			break
+		}
+	}
+	z.change(w)
 }
 
 func (z *zone) change(w write) {
@@ -163,8 +182,10 @@ func (z *zone) admit(owner string, c providers.Change) error {
 	held, ok := z.records[key]
 	who := z.owners[key.Name]
 	switch {
-	case who != owner && (who != "" || c.Before != nil || z.steered(key.Name)):
+	case who != owner && !z.broken[Ownership] && (who != "" || c.Before != nil || z.steered(key.Name)):
 		return fmt.Errorf("%w: %s is not owned by %s; import it or remove it", providers.ErrConflict, key.Name, owner)
+	case z.broken[Exact] || z.broken[Ownership] && who != owner:
+		return nil
 	case ok && c.Before == nil:
 		return fmt.Errorf("%w: %s %s exists already", providers.ErrConflict, key.Name, key.Type)
 	case !ok && c.Before != nil:

@@ -162,21 +162,47 @@ func (a admin) put(set providers.RRSet) {
 		set.Name, set.Type, set.TTL, strings.Join(records, ",")))
 }
 
-func (a admin) all() []providers.RRSet {
-	var z struct {
-		RRsets []struct {
-			Name, Type string
-			TTL        uint32
-			Records    []struct{ Content string }
-		}
-	}
+func (a admin) remove(key providers.Key) {
+	a.must("PATCH", "/zones/"+zone, fmt.Sprintf(`{"rrsets":[{"name":%q,"type":%q,"changetype":"DELETE"}]}`, key.Name, key.Type))
+}
+
+// rrset is a set as the API has it.
+type rrset struct {
+	Name, Type string
+	TTL        uint32
+	Records    []struct{ Content string }
+	Comments   []struct{ Content string }
+}
+
+func (a admin) list() []rrset {
+	var z struct{ RRsets []rrset }
 	if err := json.Unmarshal(a.must("GET", "/zones/"+zone, ""), &z); err != nil {
 		a.t.Fatal(err)
 	}
+	return z.RRsets
+}
+
+func (a admin) setComment(key providers.Key, text string) {
+	a.must("PATCH", "/zones/"+zone, fmt.Sprintf(`{"rrsets":[{"name":%q,"type":%q,"changetype":"REPLACE","comments":[{"content":%q,"account":"web"}]}]}`, key.Name, key.Type, text))
+}
+
+func (a admin) comment(key providers.Key) string {
+	for _, s := range a.list() {
+		if s.Name == key.Name && s.Type == key.Type && len(s.Comments) == 1 {
+			return s.Comments[0].Content
+		}
+	}
+	return ""
+}
+
+func (a admin) all() []providers.RRSet { return a.sets(providers.Steered) }
+
+// sets returns those of certain types, without Veer's own.
+func (a admin) sets(typ func(string) bool) []providers.RRSet {
 	var out []providers.RRSet
-	for _, s := range z.RRsets {
+	for _, s := range a.list() {
 		lock := s.Type == "CNAME" && strings.Contains(s.Name, "._veer")
-		if !providers.Steered(s.Type) || lock {
+		if !typ(s.Type) || lock {
 			continue
 		}
 		set := providers.RRSet{Name: s.Name, Type: s.Type, TTL: s.TTL}
@@ -218,9 +244,20 @@ func TestContract(t *testing.T) {
 				a.put(set.Canonical())
 				return nil
 			},
-			All:         func() ([]providers.RRSet, error) { return a.all(), nil },
-			LoseRequest: wire.LoseRequest, LoseReply: wire.LoseReply, Duplicate: wire.Duplicate,
-			Hold: wire.Hold, Deliver: wire.Deliver,
+			Remove: func(key providers.Key) error { a.remove(key); return nil },
+			All:    func() ([]providers.RRSet, error) { return a.all(), nil },
+			Types: func() ([]providers.RRSet, error) {
+				return a.sets(func(typ string) bool { return !providers.Steered(typ) }), nil
+			},
+			Attribute:    func(key providers.Key) (string, error) { return a.comment(key), nil },
+			SetAttribute: func(key providers.Key) error { a.setComment(key, "ask the web team"); return nil },
+			Other:        func(owner string) providers.Provider { return newProvider(t, url, owner, wire) },
+			Line:         wire.Line,
+			Throttle:     func() { wire.Answer(http.StatusTooManyRequests, nil, "one too many") },
+			Lacks: map[string]string{
+				"Page":  "the API lists a zone in one reply",
+				"Parts": "a request carries megabytes",
+			},
 		}
 	})
 }

@@ -9,8 +9,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
+	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/providers/internal/fenced"
 )
 
@@ -68,8 +71,9 @@ func (a *api) patch(ctx context.Context, path string, p patch) error {
 	}
 	_, err = a.do(ctx, http.MethodPatch, path, b)
 	var said *errServer
-	if !errors.As(err, &said) || said.status >= http.StatusInternalServerError {
-		return err // done, or not known
+	var busy *providers.BusyError
+	if !errors.As(err, &said) || errors.As(err, &busy) || said.status >= http.StatusInternalServerError {
+		return err // done, not done, or not known
 	}
 	if said.status == http.StatusUnprocessableEntity && strings.Contains(said.text, "Conflicts with pre-existing RRset") {
 		return fmt.Errorf("%w: %w", fenced.ErrRefused, err)
@@ -96,8 +100,13 @@ func (a *api) do(ctx context.Context, method, path string, body []byte) ([]byte,
 	if len(b) > maxReply {
 		return nil, fmt.Errorf("PowerDNS's reply to %s %s is larger than %d bytes", method, path, maxReply)
 	}
-	if resp.StatusCode/100 != 2 {
-		return nil, &errServer{resp.StatusCode, errorText(b)}
+	switch said := (&errServer{resp.StatusCode, errorText(b)}); {
+	case resp.StatusCode == http.StatusTooManyRequests:
+		// PowerDNS has no such limit; a gateway before it may (RFC 6585, section 4).
+		seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16)
+		return nil, &providers.BusyError{After: time.Duration(seconds) * time.Second, Err: said}
+	case resp.StatusCode/100 != 2:
+		return nil, said
 	}
 	return b, nil
 }
