@@ -55,7 +55,7 @@ bench-failover: toolchain ## time from kill to changed answer, beside gdnsd and 
 	@exec bin/benchfailover --repeats $(REPEATS)
 
 mutants: toolchain ## show that each property's test catches a broken twin, with the counter-example
-	CGO_ENABLED=0 $(GO) test -buildvcs=false -count=1 -v -run 'Mutant' ./checks ./regions/...
+	CGO_ENABLED=0 $(GO) test -buildvcs=false -count=1 -v -run 'Mutant' ./checks ./regions/... ./providers/...
 
 fuzz: toolchain ## every fuzz target for FUZZTIME each
 	@.ci/fuzz $(GO)
