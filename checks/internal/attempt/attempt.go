@@ -16,6 +16,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -40,7 +41,11 @@ func Begin(what string) *Attempt { return &Attempt{what: what, start: time.Now()
 
 // Hide keeps secrets out of the reason and the evidence, even when the
 // endpoint sends them back.
-func (a *Attempt) Hide(secrets ...string) { a.secrets = append(a.secrets, secrets...) }
+func (a *Attempt) Hide(secrets ...string) {
+	a.secrets = append(a.secrets, secrets...)
+	// A secret may be a part of another one, which then goes first.
+	slices.SortFunc(a.secrets, func(x, y string) int { return len(y) - len(x) })
+}
 
 // Elapsed is the time since Begin, in words.
 func (a *Attempt) Elapsed() string { return Duration(time.Since(a.start)) }

@@ -74,9 +74,12 @@ func TestDuration(t *testing.T) {
 
 func TestQuoteHidesSecrets(t *testing.T) {
 	a := attempt.Begin("x")
-	a.Hide("", "token")
+	a.Hide("", "token", "token-more")
 	if got := a.Quote([]byte("a token, and more"), 12); got != `"a [secret..."` {
 		t.Errorf("%s", got)
+	}
+	if got := a.Quote([]byte("token-more"), 12); got != `"[secret]"` {
+		t.Errorf("%s, expected nothing left of the longer secret", got)
 	}
 }
 

@@ -23,7 +23,7 @@ const maxUnasked = 64 << 10
 // and holds the connection open: it returns when the connection is lost or
 // could not be had, with a sentence why, and nil when ctx ended.
 func (d Dialer) Watch(ctx context.Context, t checks.Target, port uint16, secure *tls.Config) error {
-	conn, err := d.toHold(ctx, t, port, secure)
+	conn, err := d.DialToHold(ctx, t, port, secure)
 	switch {
 	case ctx.Err() != nil && conn != nil:
 		_ = conn.Close() // Nobody waits for it any more.
@@ -33,11 +33,13 @@ func (d Dialer) Watch(ctx context.Context, t checks.Target, port uint16, secure 
 	case err != nil:
 		return fmt.Errorf("no connection to watch %s could be had: %w", t.Name, err)
 	}
-	return Hold(ctx, conn)
+	return hold(ctx, conn)
 }
 
-// toHold makes a connection that lives on after its own short time-out.
-func (d Dialer) toHold(ctx context.Context, t checks.Target, port uint16, secure *tls.Config) (net.Conn, error) {
+// DialToHold makes a connection as Watch does, within HoldDialTimeout, that
+// then lives on until it is closed. TCP keep-alives find a peer whose host is
+// gone, in about five seconds.
+func (d Dialer) DialToHold(ctx context.Context, t checks.Target, port uint16, secure *tls.Config) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, HoldDialTimeout)
 	defer cancel()
 	var evidence checks.Evidence
@@ -45,36 +47,30 @@ func (d Dialer) toHold(ctx context.Context, t checks.Target, port uint16, secure
 	if err != nil {
 		return nil, err
 	}
-	if secure == nil {
-		return conn, freed(conn)
+	if secure != nil {
+		if conn, err = TLS(ctx, conn, secure, &evidence); err != nil {
+			return nil, err
+		}
 	}
-	handshaken, err := TLS(ctx, conn, secure, &evidence)
-	if err != nil {
+	if err := keepAlive(conn); err != nil {
+		_ = conn.Close() // Nothing was written that could be lost.
 		return nil, err
 	}
-	return handshaken, freed(handshaken)
-}
-
-func freed(conn net.Conn) error {
 	if !Release(conn) {
 		_ = conn.Close() // Its deadline has passed; it is of no use.
-		return context.DeadlineExceeded
+		return nil, context.DeadlineExceeded
 	}
-	return nil
+	return conn, nil
 }
 
-// Hold keeps conn open without sending a byte until it is lost, and says how;
-// it returns nil when ctx ended. TCP keep-alives find a peer whose host is
-// gone, in about five seconds. It closes conn.
-func Hold(ctx context.Context, conn net.Conn) error {
+// hold keeps conn open without sending a byte until it is lost, and says how;
+// it returns nil when ctx ended. It closes conn.
+func hold(ctx context.Context, conn net.Conn) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer func() {
 		stop()
 		_ = conn.Close() // Nothing was written that could be lost.
 	}()
-	if err := keepAlive(conn); err != nil {
-		return fmt.Errorf("watching %s: %w", conn.RemoteAddr(), err)
-	}
 	buffer, unasked := make([]byte, 512), 0
 	for {
 		n, err := conn.Read(buffer)

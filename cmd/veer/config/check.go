@@ -243,11 +243,11 @@ func (l *loader) monitors() {
 		m.MonitorConfig.Check(l.under(path))
 		m.MonitorConfig = m.MonitorConfig.Defaults()
 		own.Check(l.under(path))
-		if m.Kind == KindTCP && m.Port == 0 && !l.has(path+".port") {
-			l.bad(path+".port", "the key port is missing", "the port to connect to: tcp has no usual one", "")
+		if (m.Kind == KindTCP || m.Kind == KindGRPC) && m.Port == 0 && !l.has(path+".port") {
+			l.bad(path+".port", "the key port is missing", "the port to connect to: "+m.Kind+" has no usual one", "")
 		}
-		if m.Watch && !slices.Contains([]string{KindHTTP, KindHTTPS, KindTCP, KindTLS}, m.Kind) {
-			l.bad(path+".watch", "kind "+m.Kind+" has no connection to watch", "watch with http, https, tcp or tls only", "")
+		if m.Watch && !slices.Contains([]string{KindHTTP, KindHTTPS, KindTCP, KindTLS, KindGRPC, KindGRPCS}, m.Kind) {
+			l.bad(path+".watch", "kind "+m.Kind+" has no connection to watch", "watch with http, https, tcp, tls, grpc or grpcs only", "")
 		}
 		if m.Prom != nil && m.Port == 0 && m.Prom.UsesPort() && l.clean(path) {
 			l.bad(path+".query", "the query holds the endpoint's port, and the monitor has none", "the key port, or a query with {{host}} alone", "")

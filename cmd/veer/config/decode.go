@@ -180,7 +180,7 @@ var (
 
 // secretWord reports whether the last key of a path speaks of a secret.
 func secretWord(path string) bool {
-	return secretPath.MatchString(path)
+	return secretPath.MatchString(strings.TrimSuffix(path, ".value"))
 }
 
 func (d decoder) mapping(n *node, path string, v reflect.Value) {

@@ -10,6 +10,7 @@ import (
 	"github.com/veerdns/veer/checks/compositecheck"
 	"github.com/veerdns/veer/checks/dnscheck"
 	"github.com/veerdns/veer/checks/execcheck"
+	"github.com/veerdns/veer/checks/grpccheck"
 	"github.com/veerdns/veer/checks/httpcheck"
 	"github.com/veerdns/veer/checks/promcheck"
 	"github.com/veerdns/veer/checks/tcpcheck"
@@ -27,7 +28,7 @@ func keys(t reflect.Type, path string) []string {
 		var out []string
 		for _, part := range []reflect.Type{
 			reflect.TypeFor[prober.MonitorConfig](), reflect.TypeFor[httpcheck.Config](), reflect.TypeFor[tcpcheck.Config](),
-			reflect.TypeFor[dnscheck.Config](), reflect.TypeFor[execcheck.Config](), reflect.TypeFor[tlscheck.Config](),
+			reflect.TypeFor[dnscheck.Config](), reflect.TypeFor[execcheck.Config](), reflect.TypeFor[tlscheck.Config](), reflect.TypeFor[grpccheck.Config](),
 			reflect.TypeFor[promcheck.Config](), reflect.TypeFor[compositecheck.Config](),
 		} {
 			out = append(out, keys(part, path)...)

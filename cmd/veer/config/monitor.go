@@ -8,6 +8,7 @@ import (
 	"github.com/veerdns/veer/checks/compositecheck"
 	"github.com/veerdns/veer/checks/dnscheck"
 	"github.com/veerdns/veer/checks/execcheck"
+	"github.com/veerdns/veer/checks/grpccheck"
 	"github.com/veerdns/veer/checks/httpcheck"
 	"github.com/veerdns/veer/checks/promcheck"
 	"github.com/veerdns/veer/checks/tcpcheck"
@@ -22,6 +23,7 @@ type Monitor struct {
 	HTTP *httpcheck.Config // kinds http and https
 	TCP  *tcpcheck.Config
 	TLS  *tlscheck.Config
+	GRPC *grpccheck.Config // kinds grpc and grpcs
 	DNS  *dnscheck.Config
 	Exec *execcheck.Config
 
@@ -43,6 +45,8 @@ const (
 	KindHTTPS = "https"
 	KindTCP   = "tcp"
 	KindTLS   = "tls"
+	KindGRPC  = "grpc"
+	KindGRPCS = "grpcs"
 	KindDNS   = "dns"
 	KindExec  = "exec"
 
@@ -51,7 +55,7 @@ const (
 )
 
 func monitorKinds() []string {
-	return []string{KindHTTP, KindHTTPS, KindTCP, KindTLS, KindDNS, KindExec, KindProm, KindComposite}
+	return []string{KindHTTP, KindHTTPS, KindTCP, KindTLS, KindGRPC, KindGRPCS, KindDNS, KindExec, KindProm, KindComposite}
 }
 
 // choose makes the Config of the monitor's kind and returns it, or nil for an
@@ -67,6 +71,9 @@ func (m *Monitor) choose() any {
 	case KindTLS:
 		m.TLS = &tlscheck.Config{}
 		return m.TLS
+	case KindGRPC, KindGRPCS:
+		m.GRPC = &grpccheck.Config{Secure: m.Kind == KindGRPCS}
+		return m.GRPC
 	case KindDNS:
 		m.DNS = &dnscheck.Config{}
 		return m.DNS
@@ -94,6 +101,8 @@ func (m Monitor) own() interface {
 		return *m.TCP
 	case m.TLS != nil:
 		return *m.TLS
+	case m.GRPC != nil:
+		return *m.GRPC
 	case m.DNS != nil:
 		return *m.DNS
 	case m.Exec != nil:

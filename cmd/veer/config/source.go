@@ -27,7 +27,7 @@ func (s *source) bad(line, column int, e Error) {
 }
 
 // secretKey matches a key whose value would be a secret, with the value.
-var secretKey = regexp.MustCompile(`(?i)((?:^|[\s,{])["']?[a-z0-9_.-]*(?:token|password|passwd|passphrase|secret|api_?key|private_?key|authorization|cookie)["']?\s*:)(\s*)(\S.*)?$`)
+var secretKey = regexp.MustCompile(`(?i)((?:^|[\s,{])["']?[a-z0-9_.-]*(?:token|password|passwd|passphrase|secret|api[-_]?key|private_?key|authorization|cookie)["']?\s*:)(\s*)(\S.*)?$`)
 
 // urlUser matches the user and the password of a URL.
 var urlUser = regexp.MustCompile(`://[^/\s"'@]*@`)

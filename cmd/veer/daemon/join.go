@@ -9,6 +9,7 @@ import (
 	"github.com/veerdns/veer/checks"
 	"github.com/veerdns/veer/checks/dnscheck"
 	"github.com/veerdns/veer/checks/execcheck"
+	"github.com/veerdns/veer/checks/grpccheck"
 	"github.com/veerdns/veer/checks/httpcheck"
 	"github.com/veerdns/veer/checks/promcheck"
 	"github.com/veerdns/veer/checks/tcpcheck"
@@ -206,6 +207,8 @@ func checkerOf(m config.Monitor) (checks.Prober, error) {
 		return tcpcheck.New(*m.TCP)
 	case m.TLS != nil:
 		return tlscheck.New(*m.TLS)
+	case m.GRPC != nil:
+		return grpccheck.New(*m.GRPC)
 	case m.DNS != nil:
 		return dnscheck.New(*m.DNS)
 	case m.Exec != nil:
