@@ -16,6 +16,10 @@ type Config struct {
 	Region string `yaml:"region"`
 	// Profile is a profile of the shared config and credentials files.
 	Profile string `yaml:"profile"`
+	// CredentialsFile is a shared credentials file in place of the SDK's own
+	// place for it, ~/.aws/credentials. A relative path is relative to the
+	// working folder; see Rebase.
+	CredentialsFile string `yaml:"credentials_file"`
 	// RoleARN is a role to assume with the credentials that the SDK's chain or
 	// WebIdentityTokenFile gives, ExternalID what its trust policy asks for.
 	RoleARN    string `yaml:"role_arn"`
@@ -139,8 +143,10 @@ func (c Config) Defaults() Config {
 // Rebase returns the config with relative files below dir, the folder of the
 // file that names them.
 func (c Config) Rebase(dir string) Config {
-	if f := c.WebIdentityTokenFile; f != "" && !filepath.IsAbs(f) {
-		c.WebIdentityTokenFile = filepath.Join(dir, f)
+	for _, f := range []*string{&c.WebIdentityTokenFile, &c.CredentialsFile} {
+		if *f != "" && !filepath.IsAbs(*f) {
+			*f = filepath.Join(dir, *f)
+		}
 	}
 	return c
 }

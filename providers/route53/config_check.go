@@ -63,8 +63,10 @@ func (c Config) checkCredentials(bad bad) {
 	if c.WebIdentityTokenFile != "" && c.ExternalID != "" {
 		bad("external_id", "is given beside web_identity_token_file: STS takes none with a token")
 	}
-	if c.WebIdentityTokenFile != "" && c.Profile != "" {
-		bad("profile", "is given beside web_identity_token_file: the token is the only credential used")
+	for field, text := range map[string]string{"profile": c.Profile, "credentials_file": c.CredentialsFile} {
+		if c.WebIdentityTokenFile != "" && text != "" {
+			bad(field, "is given beside web_identity_token_file: the token is the only credential used")
+		}
 	}
 	for field, text := range map[string]string{"endpoint": c.Endpoint, "sts_endpoint": c.STSEndpoint} {
 		if text == "" {

@@ -54,6 +54,9 @@ type Record struct {
 	// Handle is the adapter's own: ids, and the attributes that a change keeps.
 	// fenced carries it from a List or Find to a Step's Before.
 	Handle any
+	// Foreign says whose the set is where Veer could not write it as it is,
+	// such as "whoever made its latency record": nothing at its name is touched.
+	Foreign string
 }
 
 // Step is one step of a request: a nil Before creates what must not exist, a

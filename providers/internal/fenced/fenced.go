@@ -154,6 +154,11 @@ func (p *Provider) snapshot(name string, fence *Record, f providers.Fence, recor
 		}
 		h.marks[owned], h.owner[owned] = r, ownerOf(r)
 	}
+	for _, r := range records {
+		if r.Foreign != "" && providers.Steered(r.Type) {
+			h.owner[providers.CanonicalName(r.Name)] = r.Foreign
+		}
+	}
 	snap := providers.Snapshot{Zone: name, Fence: f, Token: h, Owners: map[string]string{}}
 	for owned, who := range h.owner {
 		if who == p.owner {
