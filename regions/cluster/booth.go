@@ -46,39 +46,63 @@ func (c *Cluster) Join(ctx context.Context, vantage regions.Name) (prober.Seat, 
 }
 
 // sit tries once to take the seat. Without a seat and an error it returns the
-// revision at which the seat was seen taken.
+// revision at which the seat was seen taken. A pass that sat there is over, or
+// gives way.
 func (c *Cluster) sit(ctx context.Context, vantage regions.Name) (*seat, int64, error) {
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
+	s, was, err := c.take(ctx, vantage, c.conf.VoteLease)
+	if s != nil && was.lease != 0 {
+		c.revoke(was.lease)
+	}
+	return s, was.seen, err
+}
+
+// before is who sat on a seat.
+type before struct {
+	seen  int64 // the revision at which this was read
+	lease clientv3.LeaseID
+	claim claim
+}
+
+// take takes the seat if nobody has it, or a pass. Without a seat and an error
+// it is taken.
+func (c *Cluster) take(ctx context.Context, vantage regions.Name, ttl time.Duration) (*seat, before, error) {
 	key := c.keys.seat(vantage)
 	now, err := c.etcd.Get(ctx, key)
 	if err != nil {
-		return nil, 0, fmt.Errorf("read the seat: %w", err)
+		return nil, before{}, fmt.Errorf("read the seat: %w", err)
 	}
+	was, at := before{seen: now.Header.Revision}, int64(0)
 	if len(now.Kvs) > 0 {
-		return nil, now.Header.Revision, nil
+		kv := now.Kvs[0]
+		if was.claim, err = unpack[claim](kv.Value); err != nil || !was.claim.Pass {
+			return nil, was, nil
+		}
+		was.lease, at = clientv3.LeaseID(kv.Lease), kv.ModRevision
 	}
-	value, err := pack(claim{Name: c.opts.Name, Holder: newHolder(), Home: c.home})
+	value, err := pack(claim{Name: c.opts.Name, Holder: newHolder(), Home: c.home, Pass: c.opts.Pass > 0})
 	if err != nil {
-		return nil, 0, err
+		return nil, was, err
 	}
-	lease, err := c.etcd.Grant(ctx, seconds(c.conf.VoteLease))
+	lease, err := c.etcd.Grant(ctx, seconds(ttl))
 	if err != nil {
-		return nil, 0, fmt.Errorf("get a lease for the seat: %w", err)
+		return nil, was, fmt.Errorf("get a lease for the seat: %w", err)
 	}
 	resp, err := c.etcd.Txn(ctx).
-		If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
+		If(clientv3.Compare(clientv3.ModRevision(key), "=", at)).
 		Then(clientv3.OpPut(key, string(value), clientv3.WithLease(lease.ID))).
 		Commit()
 	if err != nil || !resp.Succeeded {
 		// Also after a lost reply: the seat, if it was taken, goes with the lease.
 		c.revoke(lease.ID)
 		if err != nil {
-			return nil, 0, fmt.Errorf("take the seat: %w", err)
+			return nil, was, fmt.Errorf("take the seat: %w", err)
 		}
-		return nil, resp.Header.Revision, nil
+		was.seen = resp.Header.Revision
+		return nil, was, nil
 	}
-	return newSeat(c, vantage, lease.ID, resp.Header.Revision), 0, nil
+	return newSeat(c, vantage, lease.ID, resp.Header.Revision), was, nil
 }
 
 // Suspicions implements prober.Booth.

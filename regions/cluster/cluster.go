@@ -34,6 +34,7 @@ type Cluster struct {
 	home    string  // identifies the locked data folder; empty without one
 	world   *world
 	timeout time.Duration // of one request
+	boot    func() (id string, at time.Duration, ok bool)
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -68,7 +69,7 @@ func Start(ctx context.Context, c Config, o Options) (*Cluster, error) {
 		return nil, err
 	}
 	c = c.Defaults()
-	cl := &Cluster{conf: c, opts: o, keys: newKeys(o.Owner), timeout: 3*time.Second + 2*c.Election()}
+	cl := &Cluster{conf: c, opts: o, keys: newKeys(o.Owner), timeout: 3*time.Second + 2*c.Election(), boot: sinceBoot}
 	cl.ctx, cl.cancel = context.WithCancel(context.Background())
 	cl.world = newWorld(cl.keys, c.VoteLease, o.Log)
 	if err := cl.connect(ctx); err != nil {
@@ -166,7 +167,10 @@ func (c *Cluster) bury(ctx context.Context) error {
 	}
 	for _, r := range resp.Responses {
 		for _, kv := range r.GetResponseRange().Kvs {
-			if who, err := unpack[claim](kv.Value); err == nil && who.Home == home && kv.Lease != 0 {
+			who, err := unpack[claim](kv.Value)
+			// The seat of a pass outlives it on purpose.
+			seat := who.Pass && strings.HasPrefix(string(kv.Key), c.keys.seats())
+			if err == nil && who.Home == home && kv.Lease != 0 && !seat {
 				c.revoke(clientv3.LeaseID(kv.Lease))
 			}
 		}

@@ -28,6 +28,7 @@ type lead struct {
 	rev     int64 // the create revision of key
 	termRev int64 // the revision that raised the term
 	journal *journal
+	mark    clientv3.LeaseID // of the interlude before, once resumed
 }
 
 func (l *lead) Term() regions.Term    { return l.term }
@@ -96,7 +97,7 @@ func (c *Cluster) campaign(ctx context.Context, name string) (*lead, error) {
 
 // stand puts the key by which this process is a candidate.
 func (l *lead) stand(ctx context.Context, name string) error {
-	value, err := pack(claim{Name: name, Holder: l.holder, Home: l.c.home})
+	value, err := pack(claim{Name: name, Holder: l.holder, Home: l.c.home, Pass: l.c.opts.Pass > 0})
 	if err != nil {
 		return err
 	}
@@ -213,6 +214,21 @@ func (l *lead) watchKey() {
 // Leader returns the name and term of who leads; without a leader the name is
 // empty and the term is the last one, 0 if there was none.
 func (c *Cluster) Leader(ctx context.Context) (string, regions.Term, error) {
+	who, term, err := c.leader(ctx)
+	return who.Name, term, err
+}
+
+// Daemon returns the name of the daemon that leads; empty: none does, a pass
+// may.
+func (c *Cluster) Daemon(ctx context.Context) (string, error) {
+	who, _, err := c.leader(ctx)
+	if err != nil || who.Pass {
+		return "", err
+	}
+	return who.Name, nil
+}
+
+func (c *Cluster) leader(ctx context.Context) (claim, regions.Term, error) {
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
 	resp, err := c.etcd.Txn(ctx).Then(
@@ -220,27 +236,27 @@ func (c *Cluster) Leader(ctx context.Context) (string, regions.Term, error) {
 		clientv3.OpGet(c.keys.leader(), clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend), clientv3.WithLimit(1)),
 	).Commit()
 	if err != nil {
-		return "", 0, fmt.Errorf("read the leader: %w", err)
+		return claim{}, 0, fmt.Errorf("read the leader: %w", err)
 	}
 	terms, first := resp.Responses[0].GetResponseRange().Kvs, resp.Responses[1].GetResponseRange().Kvs
 	if len(terms) == 0 {
-		return "", 0, nil
+		return claim{}, 0, nil
 	}
 	t, err := unpack[termRecord](terms[0].Value)
 	if err != nil {
-		return "", 0, &ValueError{Key: c.keys.term(), Err: err}
+		return claim{}, 0, &ValueError{Key: c.keys.term(), Err: err}
 	}
 	if len(first) == 0 {
-		return "", t.Term, nil
+		return claim{}, t.Term, nil
 	}
 	who, err := unpack[claim](first[0].Value)
 	if err != nil {
-		return "", t.Term, &ValueError{Key: string(first[0].Key), Err: err}
+		return claim{}, t.Term, &ValueError{Key: string(first[0].Key), Err: err}
 	}
 	if who.Holder != t.Holder {
-		return "", t.Term, nil // won, but the term is not raised yet
+		return claim{}, t.Term, nil // won, but the term is not raised yet
 	}
-	return who.Name, t.Term, nil
+	return who, t.Term, nil
 }
 
 // newHolder returns 128 random bits in hex.

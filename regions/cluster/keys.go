@@ -21,6 +21,12 @@ import (
 //	shard/<id>
 //	journal/<term>/<number>/<shard>-<bytes>
 //	note/<id>                         what operators did
+//	memory/<vantage>/<chunk>          what a vantage's last pass counted
+//	clock/<vantage>                   when that was, where etcd is embedded
+//	interlude                         what the time since a pass is told by (lease)
+//	writing/<provider>/<zone>         a leader's write may be under way
+//
+// What is not said to be under a lease stays until it is replaced.
 //
 // All of world/ is watched as one, so that votes and the suspicions that they
 // settle change together.
@@ -38,7 +44,16 @@ func (k keys) seats() string   { return string(k) + "seat/" }
 func (k keys) note(id string) string {
 	return k.notes() + id
 }
-func (k keys) order(id string) string { return k.world() + "order/" + id }
+func (k keys) interlude() string { return string(k) + "interlude" }
+func (k keys) writing() string   { return string(k) + "writing/" }
+func (k keys) memories(v regions.Name) string {
+	return string(k) + "memory/" + string(v) + "/"
+}
+func (k keys) memory(v regions.Name, i int) string {
+	return fmt.Sprintf("%s%05d", k.memories(v), i)
+}
+func (k keys) clock(v regions.Name) string { return string(k) + "clock/" + string(v) }
+func (k keys) order(id string) string      { return k.world() + "order/" + id }
 func (k keys) seat(v regions.Name) string {
 	return k.seats() + string(v)
 }

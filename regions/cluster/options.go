@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -27,7 +28,11 @@ type Options struct {
 	// what was served before: a rebuilt or restored ledger starts above it.
 	// nil: none is known. It must be safe for concurrent use.
 	Floor func() regions.Term
-	Log   zerolog.Logger
+	// Pass makes this process one pass of a scheduler: its votes live that
+	// long, in whole seconds, and the next pass of its vantage takes its place
+	// whether they still do or not. 0: it is a daemon.
+	Pass time.Duration
+	Log  zerolog.Logger
 }
 
 // TLS names PEM files. With a CA, members and clients must show a certificate

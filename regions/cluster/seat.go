@@ -38,7 +38,7 @@ type seat struct {
 	c       *Cluster
 	vantage regions.Name
 	lease   clientv3.LeaseID
-	rev     int64 // the create revision of the seat's key
+	rev     int64 // the revision of the seat's key, which is put once a holder
 	lost    chan struct{}
 	once    sync.Once
 
@@ -254,7 +254,7 @@ func (s *seat) note(votes []cast, settled map[regions.EndpointID]bool) {
 // write makes the operations in as few transactions as etcd takes, each
 // guarded by the seat.
 func (s *seat) write(ctx context.Context, ops []clientv3.Op) error {
-	guard := clientv3.Compare(clientv3.CreateRevision(s.c.keys.seat(s.vantage)), "=", s.rev)
+	guard := clientv3.Compare(clientv3.ModRevision(s.c.keys.seat(s.vantage)), "=", s.rev)
 	for len(ops) > 0 {
 		n, size := 0, 0
 		for n < len(ops) && n < txnOps && (n == 0 || size+len(ops[n].ValueBytes()) <= txnBytes) {

@@ -83,6 +83,8 @@ type claim struct {
 	Name   string `json:"name"`
 	Holder string `json:"holder"`
 	Home   string `json:"home,omitempty"`
+	// Pass: it is one pass of a scheduler, whose lease outlives it.
+	Pass bool `json:"pass,omitempty"`
 }
 
 func (c claim) check() error {

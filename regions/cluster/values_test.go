@@ -17,6 +17,7 @@ import (
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions"
 	"github.com/veerdns/veer/regions/controller"
+	"github.com/veerdns/veer/regions/prober"
 	"github.com/veerdns/veer/regions/steering"
 )
 
@@ -183,4 +184,18 @@ func TestAnOrderUnderAForeignKey(t *testing.T) {
 	if !strings.Contains(log.String(), `found order \"other\", expected \"one\"`) {
 		t.Errorf("the log says %s", log.String())
 	}
+}
+
+func FuzzMemory(f *testing.F) {
+	seed(f, memory{}, memory{Kept: []prober.Kept{{Endpoint: "web@192.0.2.1", Track: checks.Track{State: checks.Down, Successes: 2}, Round: 7}}})
+	f.Fuzz(func(t *testing.T, raw []byte) { roundTrip[memory](t, raw) })
+}
+
+func FuzzPassMarks(f *testing.F) {
+	seed(f, mark{Term: 3, Votes: time.Minute, Boot: "b", At: time.Hour}, writing{Term: 1, Holder: "h"}, reading{Boot: "b", At: 1})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		roundTrip[mark](t, raw)
+		roundTrip[writing](t, raw)
+		roundTrip[reading](t, raw)
+	})
 }

@@ -163,9 +163,13 @@ func (w *writer) keep(ctx context.Context, have providers.Snapshot, may Request,
 	if err != nil {
 		return have, err
 	}
+	if err := w.mark(ctx); err != nil {
+		return have, err
+	}
 	writing, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	got, err := keeper.Own(writing, have, next, take, release)
+	w.wrote(err)
 	done.Calls += got.Calls
 	if err != nil {
 		return have, fmt.Errorf("taking %v and releasing %v: %w", take, release, err)

@@ -54,6 +54,9 @@ type Options struct {
 	// Where the ledger has none or an older one, it was lost or restored: the
 	// state is made again from the answers, which hold. nil: nothing is known.
 	Served func() []steering.Shard
+	// Marks, where it is set, remembers which zones may have a write under way;
+	// without, a leader claims every zone.
+	Marks Marks
 	// Providers are written to after each commit and at each reconcile.
 	Providers []Written
 	// Reconcile says when everything is looked at again although nothing
@@ -146,6 +149,16 @@ var errDeposed = errors.New("leadership ended")
 // lead runs one reign. It returns nil when leadership was lost in the ordinary
 // way or ctx ended, and else why this process must not go on leading.
 func (c *Controller) lead(ctx context.Context, lead Lead) error {
+	err := c.reign(ctx, lead, (*reign).run)
+	if ctx.Err() != nil || errors.Is(err, errDeposed) || errors.Is(err, ErrNotLeader) {
+		err = nil
+	}
+	return err
+}
+
+// reign does what a leader does while it leads, then resigns. Its error says
+// why it ended, where that was not of its own accord.
+func (c *Controller) reign(ctx context.Context, lead Lead, do func(*reign, context.Context) error) error {
 	during, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	stop := make(chan struct{})
@@ -158,17 +171,11 @@ func (c *Controller) lead(ctx context.Context, lead Lead) error {
 		case <-stop:
 		}
 	}()
-	err := newReign(c, lead, end).run(during)
+	err := do(newReign(c, lead, end), during)
 	close(stop)
 	<-watched
 	if cause := context.Cause(during); cause != nil && ctx.Err() == nil {
 		err = cause
-	}
-	if ctx.Err() != nil {
-		err = nil
-	}
-	if errors.Is(err, errDeposed) || errors.Is(err, ErrNotLeader) {
-		err = nil
 	}
 	c.resign(ctx, lead)
 	return err

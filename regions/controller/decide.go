@@ -86,11 +86,12 @@ func (r *reign) commit(ctx context.Context, sh *shard, shard steering.Shard, ent
 		moves = r.moves(sh, shard, entry, d, began)
 	}
 	tx, cancel := context.WithTimeout(ctx, commitTimeout)
+	r.committed.Store(true)
 	at, err := r.o.Ledger.Commit(tx, r.lead, sh.at, shard, entry)
 	cancel()
 	switch {
 	case err == nil:
-		r.committed(sh, shard, at, began, moves)
+		r.agreed(sh, shard, at, began, moves)
 		sh.settle(shard.State, d.WakeAt)
 		return nil
 	case errors.Is(err, ErrNotLeader):
@@ -115,8 +116,8 @@ func (sh *shard) retry(now time.Duration) {
 	sh.failing = true
 }
 
-// committed notes what is agreed now and tells it.
-func (r *reign) committed(sh *shard, shard steering.Shard, at Revision, began time.Duration, moves []Event) {
+// agreed notes what the ledger has now and tells it.
+func (r *reign) agreed(sh *shard, shard steering.Shard, at Revision, began time.Duration, moves []Event) {
 	r.o.AfterCommit(shard)
 	now := r.now()
 	sh.at, sh.kept, sh.committed = at, shard, began
@@ -164,7 +165,7 @@ func (r *reign) reload(ctx context.Context, sh *shard) bool {
 		v := stored[i]
 		r.adopt(v)
 		if wrote != nil && v.Term == wrote.shard.Term && v.Seq == wrote.shard.Seq {
-			r.committed(sh, v.Shard, v.At, wrote.began, wrote.events)
+			r.agreed(sh, v.Shard, v.At, wrote.began, wrote.events)
 			sh.causes = cause{}
 		}
 	case sh.at != 0:

@@ -87,3 +87,32 @@ var (
 	ErrNotLeader = errors.New("not the leader any more")
 	ErrMoved     = errors.New("the shard was changed by another")
 )
+
+// Interlude measures the time between the passes of a scheduler, in which no
+// process runs the timers.
+type Interlude interface {
+	// Resume returns a time that surely went by since the term before paused
+	// with the timers as the ledger has them, and during which the votes of
+	// then surely lived; 0 where nothing is known of it, or that term did not
+	// pause.
+	Resume(ctx context.Context, lead Lead) (time.Duration, error)
+	// Pause says that the timers in the ledger are as of now. With again they
+	// are as the term before left them: nothing was committed in this one.
+	Pause(ctx context.Context, lead Lead, again bool) error
+}
+
+// ZoneID names a zone of a provider.
+type ZoneID struct {
+	Provider string `json:"provider"`
+	Zone     string `json:"zone"`
+}
+
+// Marks remember beyond a term in which zones a write may be under way: marked
+// before a write, unmarked when its outcome is known. A leader claims a zone
+// that is marked before it reads it (DESIGN, "Fence"); in one that is not,
+// there is nothing that a claim could keep out, since only a leader can mark.
+type Marks interface {
+	Marked(ctx context.Context) ([]ZoneID, error)
+	Mark(ctx context.Context, lead Lead, z ZoneID) error
+	Unmark(ctx context.Context, lead Lead, z ZoneID) error
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -34,6 +35,11 @@ type reign struct {
 	// calendarChange is the Now at which the calendar changes; calendarAt and
 	// expiryAt are when to look at the wall clock again. 0 is never.
 	calendarChange, calendarAt, expiryAt, reconcileAt time.Duration
+	// credit is what the timers of the ledger are given at first: the time
+	// between two passes.
+	credit time.Duration
+	// committed: something was sent to the ledger.
+	committed atomic.Bool
 	// removeAt says when to try again to remove an expired override.
 	removeAt map[string]time.Duration
 }
@@ -100,7 +106,7 @@ func (r *reign) adopt(v Versioned) {
 	sh.at, sh.kept = v.At, v.Shard
 	now := r.now()
 	if v.Term != r.lead.Term() {
-		sh.kept.State.Clock = now
+		sh.kept.State.Clock = now - r.credit
 		sh.committed = now
 	}
 	sh.dirty, sh.news, sh.fresh = true, true, true
@@ -108,6 +114,29 @@ func (r *reign) adopt(v Versioned) {
 
 // run leads until ctx ends.
 func (r *reign) run(ctx context.Context) error {
+	if err := r.begin(ctx); err != nil {
+		return err
+	}
+	var writing errgroup.Group
+	defer func() {
+		_ = writing.Wait()
+		r.unmark(ctx)
+	}()
+	inner, stop := context.WithCancel(ctx)
+	defer stop()
+	for _, w := range r.o.Providers {
+		wr := newWriter(r.o, w, r.lead, r.depose, &r.c.measured)
+		r.writers = append(r.writers, wr)
+		writing.Go(func() error { wr.run(inner); return nil })
+	}
+	defer close(r.over)
+	r.c.reigning.Store(r)
+	defer r.c.reigning.Store(nil)
+	return r.loop(ctx)
+}
+
+// begin reads the ledger and makes everything due.
+func (r *reign) begin(ctx context.Context) error {
 	if err := r.load(ctx); err != nil {
 		return err
 	}
@@ -121,19 +150,7 @@ func (r *reign) run(ctx context.Context) error {
 		}
 	}
 	r.plan()
-	var writing errgroup.Group
-	defer func() { _ = writing.Wait() }()
-	inner, stop := context.WithCancel(ctx)
-	defer stop()
-	for _, w := range r.o.Providers {
-		wr := newWriter(r.o, w, r.lead, r.depose, &r.c.measured)
-		r.writers = append(r.writers, wr)
-		writing.Go(func() error { wr.run(inner); return nil })
-	}
-	defer close(r.over)
-	r.c.reigning.Store(r)
-	defer r.c.reigning.Store(nil)
-	return r.loop(ctx)
+	return nil
 }
 
 func (r *reign) loop(ctx context.Context) error {

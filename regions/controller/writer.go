@@ -42,6 +42,12 @@ type writer struct {
 
 	// These are run's own.
 	claimed bool
+	// quiet: nobody's write can be under way in the zone, so that there is
+	// nothing that a claim could keep out before the first write of this reign.
+	quiet bool
+	// marked: Options.Marks says that a write may be under way; unsure: it may,
+	// since the last one's outcome is not known.
+	marked, unsure bool
 	// given is the highest write number that may have been used: none is ever
 	// given twice, since that the zone has it is what tells, after a lost
 	// reply, that the write happened.
@@ -184,7 +190,7 @@ func (w *writer) once(ctx context.Context, asked *Request) (ZoneOutcome, error) 
 	}
 	// A fence that is not this reign's means that the zone was not claimed
 	// yet, or was restored from an older copy: claim it (again).
-	if !w.claimed || have.Fence.Term != uint64(w.lead.Term()) || have.Fence.Holder != w.lead.Holder() {
+	if !w.quiet && (!w.claimed || have.Fence.Term != uint64(w.lead.Term()) || have.Fence.Holder != w.lead.Holder()) {
 		if _, err := w.apply(ctx, have, nil, &done); err != nil {
 			return done, fmt.Errorf("claiming the zone: %w", err)
 		}
@@ -235,10 +241,14 @@ func (w *writer) apply(ctx context.Context, have providers.Snapshot, changes []p
 	if err != nil {
 		return false, err
 	}
+	if err := w.mark(ctx); err != nil {
+		return false, err
+	}
 	bounded, cancel := context.WithTimeout(ctx, writeTimeout+time.Duration(len(changes))*writeEach)
 	defer cancel()
 	began := time.Now()
 	got, err := w.w.Provider.Apply(bounded, have, next, changes)
+	w.wrote(err)
 	done.Calls += got.Calls
 	if err != nil {
 		return got.Fence != (providers.Fence{}), err

@@ -12,6 +12,7 @@ package prober
 import (
 	"context"
 
+	"github.com/veerdns/veer/checks"
 	"github.com/veerdns/veer/regions"
 )
 
@@ -41,4 +42,27 @@ type Seat interface {
 	Lost() <-chan struct{}
 	// Leave gives the seat and its votes up.
 	Leave(ctx context.Context) error
+}
+
+// PassSeat is a vantage's place for one pass of a scheduler. It and its votes
+// outlive the process.
+type PassSeat interface {
+	// Recall returns what the vantage's last pass gave to Cast.
+	Recall(ctx context.Context) (Memory, error)
+	// Cast publishes the whole ballot and keeps the memory.
+	Cast(ctx context.Context, b regions.Ballot, m Memory) error
+}
+
+// Memory is what a vantage remembers from pass to pass.
+type Memory struct {
+	Kept []Kept
+	// Fresh: the votes that were cast with it have not run out since.
+	Fresh bool
+}
+
+// Kept is what is remembered of an endpoint or a reference.
+type Kept struct {
+	Endpoint regions.EndpointID `json:"endpoint"`
+	Track    checks.Track       `json:"track"`
+	Round    uint64             `json:"round"`
 }
