@@ -176,7 +176,10 @@ func (c *client) overUDP(ctx context.Context, conn net.Conn, server string, p pa
 	for {
 		n, err := conn.Read(buf)
 		if err != nil {
-			return reply{}, errors.Join(c.cut(ctx, "udp", err), last)
+			if last != nil && ctx.Err() == nil {
+				return reply{}, fmt.Errorf("%w; %w", c.cut(ctx, "udp", err), last)
+			}
+			return reply{}, c.cut(ctx, "udp", err)
 		}
 		m, err := parse(buf[:n])
 		if err == nil {

@@ -1,0 +1,62 @@
+//go:build realservers
+
+package rfc2136_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/veerdns/veer/providers/rfc2136/rfc2136test"
+)
+
+// bindZone is the policy of docs/providers/rfc2136.md, beside an admin's.
+func bindZone(z zone) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "zone %q {\n\ttype primary;\n\tfile \"%szone\";\n\tnotify no;\n\tcheck-names ignore;\n\tallow-transfer { key veer.; key admin.; };\n\tupdate-policy {\n", z.name, z.name)
+	for _, name := range z.steered() {
+		fmt.Fprintf(&b, "\t\tgrant veer. name %s A AAAA CNAME;\n", name+"."+z.name)
+	}
+	for _, name := range z.marks() {
+		fmt.Fprintf(&b, "\t\tgrant veer. name %s TXT;\n", name+"."+z.name)
+	}
+	b.WriteString("\t\tgrant admin. zonesub ANY;\n\t};\n};\n")
+	return b.String()
+}
+
+func bindKey(k rfc2136test.Key) string {
+	return fmt.Sprintf("key %q { algorithm %s; secret %q; };\n", k.Name, strings.TrimSuffix(k.Algorithm, "."), k.Secret)
+}
+
+// startBIND runs Debian's named.
+func startBIND(t *testing.T) *primary {
+	t.Helper()
+	zones, port := zonesFor(3), freePort(t)
+	files := map[string]string{}
+	var b strings.Builder
+	fmt.Fprintf(&b, `options {
+	directory ".";
+	pid-file none;
+	session-keyfile "session.key";
+	listen-on port %d { 127.0.0.1; };
+	listen-on-v6 { none; };
+	recursion no;
+	dnssec-validation no;
+	allow-query { any; };
+};
+controls { };
+`, port)
+	for _, k := range []rfc2136test.Key{veerKey, adminKey, otherKey} {
+		b.WriteString(bindKey(k))
+	}
+	for _, z := range zones {
+		files[z.name+"zone"] = z.master()
+		b.WriteString(bindZone(z))
+	}
+	dir := folder(t, files)
+	config := strings.Replace(b.String(), `directory "."`, fmt.Sprintf("directory %q", dir), 1)
+	path := filepath.Join(folder(t, map[string]string{"named.conf": config}), "named.conf")
+	log := start(t, "all zones loaded", "named", "-g", "-4", "-n", "1", "-c", path)
+	return &primary{local(port), log, zones}
+}
