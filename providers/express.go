@@ -16,6 +16,8 @@ func (c Caps) Express(sets []RRSet) ([]RRSet, error) {
 		switch {
 		case s.SetID != "" && !c.Weights:
 			return nil, fmt.Errorf("%s %s has weights, which the provider's records do not", s.Name, s.Type)
+		case c.Plain && !plainName(s.Name):
+			return nil, fmt.Errorf("%s has characters that the provider's names do not; it takes letters, digits, hyphens and underscores, and a * as the first label", s.Name)
 		case s.TTL < c.MinTTL || s.TTL > c.MaxTTL:
 			return nil, fmt.Errorf("%s %s has TTL %d; the provider takes %d to %d", s.Name, s.Type, s.TTL, c.MinTTL, c.MaxTTL)
 		}

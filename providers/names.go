@@ -47,6 +47,13 @@ func plain(name string) bool {
 	return true
 }
 
+// plainName reports whether the name needs no escape, nor has a * that is not
+// the first label.
+func plainName(name string) bool {
+	name = CanonicalName(name)
+	return plain(name) && !strings.Contains(strings.TrimPrefix(name, "*."), "*")
+}
+
 // unescape reads the byte that text begins with, how long it is written, and
 // whether by an escape.
 func unescape(text string) (c byte, size int, escaped bool) {

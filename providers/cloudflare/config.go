@@ -134,7 +134,7 @@ func (c Config) ZoneNames() []string {
 // records' ids, so that what others did to an owned set is overwritten.
 func (c Config) Caps() providers.Caps {
 	c = c.withDefaults()
-	return providers.Caps{MinTTL: c.MinTTL, MaxTTL: maxTTL, BatchRecords: c.Batch}
+	return providers.Caps{MinTTL: c.MinTTL, MaxTTL: maxTTL, BatchRecords: c.Batch, Plain: true}
 }
 
 // Worst returns Queue and Propagation.

@@ -3,6 +3,8 @@ package cloudflare
 import (
 	"fmt"
 	"strings"
+
+	"github.com/veerdns/veer/providers"
 )
 
 const (
@@ -39,4 +41,23 @@ func checkHost(name string) string {
 
 func plain(r rune) bool {
 	return 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '-' || r == '_'
+}
+
+// toAPI writes a canonical name as the API does: without the final dot.
+func toAPI(name string) (string, error) {
+	if why := checkHost(name); why != "" {
+		return "", fmt.Errorf("%s: %s", name, why)
+	}
+	return strings.TrimSuffix(name, "."), nil
+}
+
+// fromAPI reads a name as the API has it: without the final dot, in Punycode
+// (https://developers.cloudflare.com/api/resources/dns/subresources/records/methods/create/).
+// A foreign record may have a name of any kind, so that only what cannot be a
+// name at all is refused.
+func fromAPI(name string) (string, error) {
+	if name == "" || len(name) > 4*maxName || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }) {
+		return "", fmt.Errorf("%.100q is not a name", name)
+	}
+	return providers.CanonicalName(name), nil
 }

@@ -117,7 +117,8 @@ func (p *Provider) read(ctx context.Context, name string) (providers.Snapshot, e
 	return providers.Snapshot{}, fmt.Errorf("%w: its fence moved during each of %d reads", providers.ErrConflict, readTries)
 }
 
-// fence reads the zone's fence. More than one stops all writes.
+// fence reads the zone's fence. More than one stops all writes. A first fence
+// alone is no fence yet, but the record that the next swap replaces.
 func (p *Provider) fence(ctx context.Context, name string) (*Record, providers.Fence, error) {
 	at := providers.FenceName(p.owner, name)
 	found, err := p.api.Find(ctx, name, at, "TXT")
@@ -140,6 +141,9 @@ func (p *Provider) fence(ctx context.Context, name string) (*Record, providers.F
 	}
 	if f.Owner != p.owner {
 		return nil, providers.Fence{}, fmt.Errorf("the fence %s names the owner %s; expected %s", at, f.Owner, p.owner)
+	}
+	if f == providers.FirstFence(p.owner) {
+		f = providers.Fence{} // it stands for none
 	}
 	return &found[0], f, nil
 }
