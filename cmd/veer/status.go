@@ -31,7 +31,7 @@ vantages vote, what each service answers, which orders are in force.
 
 It exits with 0 when all is well and with 4 when there is any warning. -o json
 prints {version, owner, region, roles, uptime, config, leader, vantages,
-services, orders, warnings}; with --watch, one such object a line.`,
+services, orders, zones, warnings}; with --watch, one such object a line.`,
 		Example: "  veer status\n  veer status --watch\n  veer status -o json | jq -r '.services[].name'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -119,6 +119,10 @@ func writeStatus(w io.Writer, st api.Status, now time.Time, p paint) {
 	if len(st.Serves) > 0 {
 		fmt.Fprintln(w)
 		services(w, st.Serves, p)
+	}
+	if len(st.Zones) > 0 {
+		fmt.Fprintln(w)
+		zones(w, st.Zones, p)
 	}
 	if len(st.Orders) > 0 {
 		fmt.Fprintln(w)
@@ -240,6 +244,39 @@ func poolsText(pools []api.Pool) string {
 		parts[i] = strings.ReplaceAll(parts[i], " ", nbsp)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// zones writes a row for each zone of a written provider.
+func zones(w io.Writer, list []controller.ZoneState, p paint) {
+	t := table{limits: []int{34, 16, 10, 8, 0}}
+	t.add("ZONE", "PROVIDER", "STATE", "SINCE", "WRITTEN")
+	t.mark = func(row, column int, cell string) string {
+		switch {
+		case row == 0:
+			return p.bold(cell)
+		case column == 2 && list[row-1].State == controller.ZoneOK:
+			return p.good(cell)
+		case column == 2:
+			return p.bad(cell)
+		}
+		return cell
+	}
+	for _, z := range list {
+		t.add(shown(z.Zone), z.Provider, string(z.State), short(z.Since), writtenText(z))
+	}
+	t.write(w, "")
+}
+
+// writtenText says when a zone was written, and how fast its changes spread.
+func writtenText(z controller.ZoneState) string {
+	if z.Written == 0 {
+		return "not in this term"
+	}
+	text := fmt.Sprintf("%s ago, %s", short(z.Written), count(z.Calls, "call"))
+	if z.Propagation > 0 {
+		text += ", spread in " + short(z.Propagation)
+	}
+	return text
 }
 
 func orders(w io.Writer, list []controller.Order, now time.Time) {

@@ -51,7 +51,10 @@ func NewProvider(c Config, owner string, l Ledger) *Provider {
 }
 
 // Caps implements providers.Provider.
-func (p *Provider) Caps() providers.Caps {
+func (p *Provider) Caps() providers.Caps { return Caps() }
+
+// Caps is what an authority's records can express.
+func Caps() providers.Caps {
 	return providers.Caps{Weights: true, MinTTL: 0, MaxTTL: maxTTL, Exact: true}
 }
 

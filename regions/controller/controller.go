@@ -59,6 +59,10 @@ type Options struct {
 	Marks Marks
 	// Providers are written to after each commit and at each reconcile.
 	Providers []Written
+	// Fence is called with every fence that is read from a zone, from several
+	// goroutines, so that the next term can start above what was seen: the
+	// ledger may have been lost. nil: nobody wants to know.
+	Fence func(providers.Fence)
 	// Reconcile says when everything is looked at again although nothing
 	// changed; nil: never.
 	Reconcile Schedule
@@ -107,6 +111,9 @@ func New(o Options) *Controller {
 	}
 	if o.Events == nil {
 		o.Events = func(Event) {}
+	}
+	if o.Fence == nil {
+		o.Fence = func(providers.Fence) {}
 	}
 	if o.AfterCommit == nil {
 		o.AfterCommit = func(steering.Shard) {}

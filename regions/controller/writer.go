@@ -231,7 +231,11 @@ func (p ZonePlan) permitted(may Request, done *ZoneOutcome) []providers.Change {
 func (w *writer) read(ctx context.Context) (providers.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	return w.w.Provider.Read(ctx, w.w.Zone)
+	have, err := w.w.Provider.Read(ctx, w.w.Zone)
+	if err == nil {
+		w.o.Fence(have.Fence)
+	}
+	return have, err
 }
 
 // apply makes the changes with the next fence, and follows them. It reports
@@ -262,8 +266,8 @@ func (w *writer) apply(ctx context.Context, have providers.Snapshot, changes []p
 	return true, nil
 }
 
-// next is the fence of the next write over what the zone has, for one that
-// may take as many requests as it has changes.
+// next is the fence of the next write over what the zone has, for one of so
+// many changes.
 func (w *writer) next(have providers.Snapshot, changes int) (providers.Fence, error) {
 	next := providers.Fence{
 		Owner: w.o.Owner, Term: uint64(w.lead.Term()), Holder: w.lead.Holder(), Write: max(have.Fence.Write, w.given) + 1,
@@ -271,7 +275,7 @@ func (w *writer) next(have providers.Snapshot, changes int) (providers.Fence, er
 	if err := have.Fence.Admits(next); err != nil {
 		return next, err
 	}
-	w.given = next.Write + uint64(max(changes, 1)) - 1
+	w.given = next.Write + providers.WritesOf(changes) - 1
 	return next, nil
 }
 

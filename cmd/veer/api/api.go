@@ -46,6 +46,9 @@ type Status struct {
 	Voters  []Vantage          `json:"vantages"`
 	Serves  []Service          `json:"services"`
 	Orders  []controller.Order `json:"orders"`
+	// Zones are the written providers' zones as the leader keeps them; empty
+	// where this daemon does not lead.
+	Zones []controller.ZoneState `json:"zones"`
 	// Warnings are sentences, worst first; any makes `status` exit 4.
 	Warnings []string `json:"warnings"`
 }

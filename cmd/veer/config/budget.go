@@ -12,12 +12,11 @@ import (
 // besides the round trip between the members.
 const agreedWrite = 100 * time.Millisecond
 
-// timings are the times that a service's worst case is made of. The authority
-// has no API queue, and hears of a commit within a round trip, since it
-// watches the ledger.
+// timings are the times that a service's worst case is made of, with those of
+// its slowest provider.
 func (c *Config) timings(s Service) steering.Timings {
 	m := c.Monitors[s.Monitor].MonitorConfig.Defaults()
-	return steering.Timings{
+	t := steering.Timings{
 		Interval: m.WorstInterval(),
 		Timeout:  m.Timeout,
 		Recheck:  m.Recheck,
@@ -25,9 +24,53 @@ func (c *Config) timings(s Service) steering.Timings {
 		RTT:      c.shared.RTT,
 		Write:    agreedWrite,
 		Leader:   c.shared.LeaderLoss(),
-
-		Propagation: c.shared.RTT,
 	}
+	for i, slow := range c.ProviderTimes(s) {
+		if i == 0 || slow.Queue+slow.Propagation > t.Queue+t.Propagation {
+			t.Queue, t.Propagation = slow.Queue, slow.Propagation
+		}
+	}
+	return t
+}
+
+// ProviderTime is the declared worst case of one provider: how long a write
+// waits for its API, and how long until all of its name servers have it.
+type ProviderTime struct {
+	Provider    string        `json:"provider"`
+	Queue       time.Duration `json:"queue"`
+	Propagation time.Duration `json:"propagation"`
+}
+
+// ProviderTimes are those of the service's providers, in its order. The
+// authority has no API queue, and hears of a commit within a round trip, since
+// it watches the ledger.
+func (c *Config) ProviderTimes(s Service) []ProviderTime {
+	out := make([]ProviderTime, 0, len(s.Providers))
+	for _, name := range s.Providers {
+		p, ok := c.Providers.find(name)
+		if !ok {
+			continue
+		}
+		one := ProviderTime{Provider: name, Propagation: c.shared.RTT}
+		if w := p.Written(); w != nil {
+			one.Queue, one.Propagation = w.Worst()
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
+// outstanding is the largest TTL that answers of the service have: an alias
+// record has that of what it leads to.
+func (c *Config) outstanding(s Service, steady uint32) uint32 {
+	for _, name := range s.Providers {
+		p, _ := c.Providers.find(name)
+		aliases, _ := p.aliased(&s)
+		for _, host := range aliases {
+			steady = max(steady, p.Caps().Aliases[host])
+		}
+	}
+	return steady
 }
 
 // Budgets are the worst cases by canonical service name, with the steady TTL.
@@ -52,7 +95,7 @@ func (c *Config) Recovery() map[string]controller.Recovery {
 func (c *Config) budget(s Service) steering.Budget {
 	t := c.timings(s)
 	ttl, _ := t.SteadyTTL(seconds(s.TTL.Min), seconds(s.TTL.Max), s.RTO)
-	return t.WithTTL(ttl, s.RTO)
+	return t.WithTTL(c.outstanding(s, ttl), s.RTO)
 }
 
 // budget refuses a service that cannot keep its rto even with its least TTL.

@@ -184,13 +184,17 @@ func (l *loader) names(path string, names []regions.Name, most int) {
 }
 
 func (l *loader) providers() {
-	if l.require("", "providers", "where the answers go, at least one of kind: authority") && len(l.c.Providers) == 0 {
-		l.bad("providers", "found no provider", "at least one, of kind: authority", "")
+	kinds := "of a kind like authority, route53 or cloudflare"
+	if l.require("", "providers", "where the answers go, at least one "+kinds) && len(l.c.Providers) == 0 {
+		l.bad("providers", "found no provider", "at least one, "+kinds, "")
 	}
 	for _, p := range l.c.Providers {
 		path := "providers." + p.Name
 		if !isLabel(p.Name) {
 			l.bad(path, "found the name "+quote(p.Name), labelRule, "")
+		}
+		if p.Written() != nil {
+			l.written(p, path)
 		}
 		if p.Authority == nil {
 			continue
@@ -200,6 +204,7 @@ func (l *loader) providers() {
 			l.zone(&p.Authority.Zones[i], fmt.Sprintf("%s.zones[%d]", path, i))
 		}
 	}
+	l.sharedZones()
 }
 
 // zone makes a zone's name canonical and reads its file.

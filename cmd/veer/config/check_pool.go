@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions"
 	"github.com/veerdns/veer/regions/steering"
 )
@@ -108,10 +109,36 @@ func (l *loader) recordType(s *Service, path string, types map[string]string) {
 		l.bad(path+".policy", "multivalue answers with several records, and a name has one CNAME (RFC 2181, section 10.1)", "failover or weighted, or IP addresses", "")
 	}
 	for _, name := range s.Providers {
-		if p, _ := l.c.Providers.find(name); s.Name != "" && slices.Contains(p.Zones(), s.Name) {
+		p, _ := l.c.Providers.find(name)
+		aliases, plain := p.aliased(s)
+		switch {
+		case s.Name != "" && slices.Contains(p.Zones(), s.Name) && len(plain) > 0:
 			l.bad(at, s.Name+" is the top of its zone, where no CNAME can stand (RFC 1034, section 3.6.2)", "IP addresses", "")
+		case s.Policy == steering.Weighted && len(aliases) > 0 && len(plain) > 0:
+			l.bad(at, fmt.Sprintf("%s is an alias at the provider %s and %s is not, which cannot share a name", aliases[0], name, plain[0]), "all host names of a weighted service among providers."+name+".aliases, or none", "")
 		}
 	}
+}
+
+// aliased parts the service's host names into those that the provider answers
+// with alias records and those that take a CNAME.
+func (p Provider) aliased(s *Service) (aliases, plain []string) {
+	known := p.Caps().Aliases
+	for _, pool := range s.Pools {
+		for _, host := range pool.Endpoints {
+			if _, ok := known[host]; ok {
+				aliases = append(aliases, host)
+			} else {
+				plain = append(plain, host)
+			}
+		}
+	}
+	for _, host := range s.Fallback {
+		if _, ok := known[providers.CanonicalName(host)]; !ok && s.AllDown == steering.Fallback {
+			plain = append(plain, host)
+		}
+	}
+	return aliases, plain
 }
 
 // fallback checks the addresses for all_down: fallback.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions"
 	"github.com/veerdns/veer/regions/steering"
 )
@@ -32,6 +33,7 @@ func (l *loader) services() {
 		}
 		l.servedBy(s, path)
 		l.words(s, path)
+		l.expressible(s, path)
 		l.pools(s, path)
 		l.quorum(s, path)
 		l.times(s, path)
@@ -144,10 +146,12 @@ func (l *loader) times(s *Service, path string) {
 	}
 }
 
-// ttl checks the bounds. One that is left out gives way to the other.
+// ttl checks the bounds. One that is left out gives way to the other, and to
+// what the providers take.
 func (l *loader) ttl(s *Service, path string) {
+	least, by := l.leastTTL(s)
 	if !l.has(path + ".min") {
-		s.TTL.Min = min(s.TTL.Min, s.TTL.Max)
+		s.TTL.Min = max(min(s.TTL.Min, s.TTL.Max), least)
 	}
 	if !l.has(path + ".max") {
 		s.TTL.Max = max(s.TTL.Min, s.TTL.Max)
@@ -155,6 +159,13 @@ func (l *loader) ttl(s *Service, path string) {
 	for key, d := range map[string]time.Duration{".min": s.TTL.Min, ".max": s.TTL.Max} {
 		if l.between(path+key, d, time.Second, maxTTL); d%time.Second != 0 && l.clean(path+key) {
 			l.bad(path+key, "found "+showDuration(d), "whole seconds: DNS has no finer TTL (RFC 2181, section 8)", "")
+		}
+		if d < least && l.has(path+key) && l.clean(path+key) {
+			low, expected := uint32(d/time.Second), "at least "+showDuration(least)
+			if able := l.able(s, func(c providers.Caps) bool { return c.MinTTL <= low }); able != "" {
+				expected += ", or only providers that take less; of yours " + able
+			}
+			l.bad(path+key, fmt.Sprintf("found %s, and the provider %s takes no TTL below %s", showDuration(d), by, showDuration(least)), expected, "")
 		}
 	}
 	if l.clean(path) && s.TTL.Min > s.TTL.Max {

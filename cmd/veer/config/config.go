@@ -19,7 +19,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/providers/authority"
+	"github.com/veerdns/veer/providers/cloudflare"
+	"github.com/veerdns/veer/providers/powerdns"
+	"github.com/veerdns/veer/providers/rfc2136"
+	"github.com/veerdns/veer/providers/route53"
 	"github.com/veerdns/veer/regions"
 	"github.com/veerdns/veer/regions/cluster"
 )
@@ -66,16 +71,58 @@ type TLS struct {
 // Providers are in the file's order.
 type Providers []Provider
 
-// Provider is one place where answers go.
+// Provider is one place where answers go. The Config of its kind is set, and no
+// other.
 type Provider struct {
-	Name string
-	Kind string
-	// Authority is set for kind authority.
-	Authority *authority.Config
+	Name       string
+	Kind       string
+	Authority  *authority.Config
+	Route53    *route53.Config
+	Cloudflare *cloudflare.Config
+	RFC2136    *rfc2136.Config
+	PowerDNS   *powerdns.Config
+}
+
+// Written is what is known of a provider whose zones others serve, before it is
+// asked anything.
+type Written interface {
+	Check(bad func(field, format string, args ...any))
+	ZoneNames() []string
+	Caps() providers.Caps
+	// Worst are the declared bounds of the wait for its API and of the time
+	// until all name servers have a change.
+	Worst() (queue, propagation time.Duration)
+}
+
+// Written returns the Config of a provider that is written to, or nil for the
+// authority.
+func (p Provider) Written() Written {
+	switch {
+	case p.Route53 != nil:
+		return *p.Route53
+	case p.Cloudflare != nil:
+		return *p.Cloudflare
+	case p.RFC2136 != nil:
+		return *p.RFC2136
+	case p.PowerDNS != nil:
+		return *p.PowerDNS
+	}
+	return nil
+}
+
+// Caps is what the provider's records can express.
+func (p Provider) Caps() providers.Caps {
+	if w := p.Written(); w != nil {
+		return w.Caps()
+	}
+	return authority.Caps()
 }
 
 // Zones returns the canonical names of the provider's zones.
 func (p Provider) Zones() []string {
+	if w := p.Written(); w != nil {
+		return w.ZoneNames()
+	}
 	if p.Authority == nil {
 		return nil
 	}

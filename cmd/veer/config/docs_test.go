@@ -16,6 +16,10 @@ import (
 	"github.com/veerdns/veer/checks/tcpcheck"
 	"github.com/veerdns/veer/checks/tlscheck"
 	"github.com/veerdns/veer/providers/authority"
+	"github.com/veerdns/veer/providers/cloudflare"
+	"github.com/veerdns/veer/providers/powerdns"
+	"github.com/veerdns/veer/providers/rfc2136"
+	"github.com/veerdns/veer/providers/route53"
 	"github.com/veerdns/veer/regions/prober"
 )
 
@@ -35,7 +39,14 @@ func keys(t reflect.Type, path string) []string {
 		}
 		return out
 	case t == reflect.TypeFor[Providers]():
-		return append(keys(reflect.TypeFor[authority.Config](), path+".NAME"), path+".NAME.kind")
+		out := []string{path + ".NAME.kind"}
+		for _, part := range []reflect.Type{
+			reflect.TypeFor[authority.Config](), reflect.TypeFor[route53.Config](), reflect.TypeFor[cloudflare.Config](),
+			reflect.TypeFor[rfc2136.Config](), reflect.TypeFor[powerdns.Config](),
+		} {
+			out = append(out, keys(part, path+".NAME")...)
+		}
+		return out
 	case t == reflect.TypeFor[Reconcile]():
 		return []string{path}
 	case t.Kind() == reflect.Pointer:

@@ -6,13 +6,83 @@ import (
 	"strings"
 
 	"github.com/veerdns/veer/providers/authority"
+	"github.com/veerdns/veer/providers/cloudflare"
+	"github.com/veerdns/veer/providers/powerdns"
+	"github.com/veerdns/veer/providers/rfc2136"
+	"github.com/veerdns/veer/providers/route53"
 )
 
-// KindAuthority is the embedded authoritative server.
-const KindAuthority = "authority"
+// The kinds of providers.
+const (
+	// KindAuthority is the embedded authoritative server.
+	KindAuthority  = "authority"
+	KindRoute53    = "route53"
+	KindCloudflare = "cloudflare"
+	KindRFC2136    = "rfc2136"
+	KindPowerDNS   = "powerdns"
+)
 
-// laterKinds are words that the design knows and this version cannot write to.
-func laterKinds() []string { return []string{"route53", "cloudflare", "rfc2136"} }
+func providerKinds() []string {
+	return []string{KindAuthority, KindRoute53, KindCloudflare, KindRFC2136, KindPowerDNS}
+}
+
+// choose makes the Config of the provider's kind and returns it, or nil for an
+// unknown kind.
+func (p *Provider) choose() any {
+	switch p.Kind {
+	case KindAuthority:
+		p.Authority = &authority.Config{}
+		return p.Authority
+	case KindRoute53:
+		p.Route53 = &route53.Config{}
+		return p.Route53
+	case KindCloudflare:
+		p.Cloudflare = &cloudflare.Config{}
+		return p.Cloudflare
+	case KindRFC2136:
+		p.RFC2136 = &rfc2136.Config{}
+		return p.RFC2136
+	case KindPowerDNS:
+		p.PowerDNS = &powerdns.Config{}
+		return p.PowerDNS
+	}
+	return nil
+}
+
+// own returns the kind's Config, or nil.
+func (p Provider) own() any {
+	if w := p.Written(); w != nil {
+		return w
+	}
+	if p.Authority != nil {
+		return *p.Authority
+	}
+	return nil
+}
+
+// zoneNames are where the names of a written provider's zones stand.
+func (p Provider) zoneNames() []*string {
+	var out []*string
+	switch {
+	case p.Route53 != nil:
+		for i := range p.Route53.Zones {
+			out = append(out, &p.Route53.Zones[i].Name)
+		}
+	case p.Cloudflare != nil:
+		for i := range p.Cloudflare.Zones {
+			out = append(out, &p.Cloudflare.Zones[i].Name)
+		}
+	case p.RFC2136 != nil:
+		for i := range p.RFC2136.Zones {
+			out = append(out, &p.RFC2136.Zones[i].Name)
+		}
+	case p.PowerDNS != nil:
+		for i := range p.PowerDNS.Zones {
+			out = append(out, &p.PowerDNS.Zones[i].Name)
+		}
+	}
+	return out
+}
 
 func (ps *Providers) fromNode(d decoder, n *node, path string) {
 	if n.shape != mapping {
@@ -34,26 +104,20 @@ func (p *Provider) read(d decoder, at pair, path string) {
 	}
 	kind := n.get("kind")
 	if kind == nil {
-		d.bad(at.key, path, Error{Problem: "the key kind is missing", Expected: "kind: " + KindAuthority})
+		d.bad(at.key, path, Error{Problem: "the key kind is missing", Expected: "one of " + strings.Join(providerKinds(), ", ")})
+		d.secretsBelow(n, path)
 		return
 	}
 	d.value(kind, join(path, "kind"), addressable(&p.Kind))
-	switch {
-	case p.Kind == KindAuthority:
-		p.Authority = &authority.Config{}
-		d.structs(n, path, addressable(&struct {
-			Kind string `yaml:"kind"`
-		}{}), addressable(p.Authority))
-	case slices.Contains(laterKinds(), p.Kind):
-		d.bad(kind, join(path, "kind"), Error{
-			Problem:  "this version of Veer cannot write to " + p.Kind + " yet",
-			Expected: KindAuthority + ", Veer's own authoritative server",
-		})
+	own := p.choose()
+	if own == nil {
+		d.unknownWord(kind, join(path, "kind"), providerKinds())
 		d.secretsBelow(n, path)
-	default:
-		d.unknownWord(kind, join(path, "kind"), append([]string{KindAuthority}, laterKinds()...))
-		d.secretsBelow(n, path)
+		return
 	}
+	d.structs(n, path, addressable(&struct {
+		Kind string `yaml:"kind"`
+	}{}), reflect.ValueOf(own).Elem())
 }
 
 // secretsBelow reports inline secrets under keys that are not read further.
@@ -75,8 +139,8 @@ func (ps Providers) toNode(e encoder) *node {
 	for _, p := range ps {
 		one := &node{shape: mapping}
 		one.add("kind", textNode(p.Kind))
-		if p.Authority != nil {
-			one.pairs = append(one.pairs, e.value(reflect.ValueOf(*p.Authority)).pairs...)
+		if own := p.own(); own != nil {
+			one.pairs = append(one.pairs, e.value(reflect.ValueOf(own)).pairs...)
 		}
 		out.add(p.Name, one)
 	}

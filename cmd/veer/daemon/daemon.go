@@ -23,6 +23,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/veerdns/veer/cmd/veer/config"
+	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/providers/authority"
 	"github.com/veerdns/veer/regions/cluster"
 	"github.com/veerdns/veer/regions/controller"
@@ -65,6 +66,8 @@ type Options struct {
 	Roles   []string
 	Version string
 	Log     zerolog.Logger
+	// Open makes the clients of providers; nil is the function Open.
+	Open Opener
 	// Hooks are for tests.
 	Hooks Hooks
 }
@@ -96,6 +99,9 @@ type daemon struct {
 	scene   *scene
 	joined  *cluster.Cluster                // for the parts that start after it
 	cluster atomic.Pointer[cluster.Cluster] // nil until it is up, and when etcd gave up
+	fences  fences
+
+	controller atomic.Pointer[controller.Controller] // nil without the role, and before it starts
 }
 
 // server is one authority with the services that it answers for.
@@ -251,15 +257,29 @@ func (d *daemon) startController(context.Context) error {
 	if !d.roles[RoleController] {
 		return nil
 	}
+	open := d.o.Open
+	if open == nil {
+		open = Open
+	}
+	log := d.o.Log.With().Str("part", "controller").Logger()
+	written, err := Written(d.c, open, log)
+	if err != nil {
+		return err
+	}
 	cl := d.joined
 	c := controller.New(controller.Options{
 		Name: string(d.c.Host.Region), Owner: d.c.Owner,
 		Policy: d.c.Policy(), Quorums: d.c.Quorums(), Vantages: d.c.Vantages, Calendar: d.c.Calendar,
 		Recovery: d.c.Recovery(),
 		World:    cl, Elector: cl, Ledger: cl, Served: d.served, Reconcile: d.c.Reconcile.Schedule(),
+		Providers: written, Fence: func(f providers.Fence) { d.fences.saw(f.Term) },
 		ConfigHash: d.c.Hash(), Version: d.o.Version,
-		Log: d.o.Log.With().Str("part", "controller").Logger(), AfterCommit: d.o.Hooks.AfterCommit,
+		Log: log, AfterCommit: d.o.Hooks.AfterCommit,
 	})
-	d.parts.start("controller", c.Run)
+	d.controller.Store(c)
+	d.parts.start("controller", func(ctx context.Context) error {
+		d.readFences(ctx, written)
+		return c.Run(ctx)
+	})
 	return nil
 }

@@ -60,7 +60,7 @@ func (d *daemon) join(ctx context.Context) (*cluster.Cluster, error) {
 	patient := d.roles[RoleAuthority] || len(d.c.Cluster.Endpoints) > 0
 	o := cluster.Options{
 		Owner: d.c.Owner, Name: string(d.c.Host.Region), DataDir: d.c.Host.DataDir,
-		Floor: d.servedTerm,
+		Floor: d.termFloor,
 		TLS:   cluster.TLS{CAFile: d.c.Host.TLS.CAFile, CertFile: d.c.Host.TLS.CertFile, KeyFile: d.c.Host.TLS.KeyFile},
 		Log:   d.o.Log.With().Str("part", "cluster").Logger(),
 	}

@@ -70,6 +70,7 @@ type lab struct {
 	port     int
 	backends map[string]*backend
 	pulse    chan struct{}
+	open     daemon.Opener // of written providers; nil: the real ones
 
 	mu       sync.Mutex
 	daemons  map[string]*running
@@ -210,7 +211,7 @@ func (l *lab) start(region string, roles ...string) *running {
 	r := &running{region: region, stop: stop, done: make(chan error, 1), started: make(chan struct{}), dataDir: c.Host.DataDir}
 	var once sync.Once
 	log := zerolog.New(zerolog.NewTestWriter(l.t)).Level(zerolog.InfoLevel).With().Str("host", region).Logger()
-	o := daemon.Options{Config: c, ConfigPath: "veer.yaml", Roles: roles, Version: "test", Log: log, Hooks: daemon.Hooks{
+	o := daemon.Options{Config: c, ConfigPath: "veer.yaml", Roles: roles, Version: "test", Log: log, Open: l.open, Hooks: daemon.Hooks{
 		Started: func(stage string) {
 			if stage == daemon.StageController {
 				once.Do(func() { close(r.started) })

@@ -28,7 +28,10 @@ func (d *daemon) status(ctx context.Context) api.Status {
 	st := api.Status{
 		Version: d.o.Version, Owner: d.c.Owner, Region: d.c.Host.Region, Roles: d.roleNames(),
 		Uptime: p.now.Sub(d.began), Config: d.c.Hash(),
-		Orders: []controller.Order{}, Warnings: []string{}, Serves: []api.Service{},
+		Orders: []controller.Order{}, Warnings: []string{}, Serves: []api.Service{}, Zones: []controller.ZoneState{},
+	}
+	if c := d.controller.Load(); c != nil {
+		st.Zones = append(st.Zones, c.Zones()...)
 	}
 	var leaderless string
 	st.Leader, leaderless = d.leader(ctx, p)
@@ -213,6 +216,9 @@ func warnings(p *picture, st api.Status, leaderless string) []string {
 		if moved := apart(s); moved != "" {
 			out = append(out, moved)
 		}
+	}
+	for _, z := range st.Zones {
+		out = append(out, zoneWarnings(p.c, z)...)
 	}
 	out = append(out, held(p)...)
 	return append(out, differing(p, st.Config)...)

@@ -1,0 +1,133 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/veerdns/veer/cmd/veer/config"
+	"github.com/veerdns/veer/providers"
+	"github.com/veerdns/veer/providers/powerdns"
+	"github.com/veerdns/veer/regions"
+	"github.com/veerdns/veer/regions/controller"
+)
+
+// Opener makes the client of a provider that is written to.
+type Opener func(c *config.Config, p config.Provider, log zerolog.Logger) (providers.Provider, error)
+
+// Open is the Opener of the real providers. It sends nothing yet.
+func Open(c *config.Config, p config.Provider, log zerolog.Logger) (providers.Provider, error) {
+	switch {
+	case p.PowerDNS != nil:
+		return powerdns.New(*p.PowerDNS, powerdns.Options{Owner: c.Owner, Log: log})
+	}
+	return nil, fmt.Errorf("this version of Veer cannot write to a provider of kind %s yet", p.Kind)
+}
+
+// Written opens every provider that is written to, and lists their zones with
+// the services that go there: each to the longest matching zone of each of its
+// providers.
+func Written(c *config.Config, open Opener, log zerolog.Logger) ([]controller.Written, error) {
+	var out []controller.Written
+	for _, p := range c.Providers {
+		if p.Written() == nil {
+			continue
+		}
+		client, err := open(c, p, log.With().Str("provider", p.Name).Logger())
+		if err != nil {
+			return nil, fmt.Errorf("provider %s: %w", p.Name, err)
+		}
+		services := map[string]map[string]bool{}
+		for _, zone := range p.Zones() {
+			services[zone] = map[string]bool{}
+		}
+		for _, s := range c.Services {
+			for _, name := range s.Providers {
+				if zone := p.Zone(s.Name); name == p.Name && zone != "" {
+					services[zone][s.Name] = true
+				}
+			}
+		}
+		for _, zone := range p.Zones() {
+			here := services[zone]
+			out = append(out, controller.Written{
+				Name: p.Name, Zone: zone, Provider: client,
+				Takes: func(service string) bool { return here[providers.CanonicalName(service)] },
+			})
+		}
+	}
+	return out, nil
+}
+
+// fenceWait bounds how long a candidate waits for the fences of a ledger that
+// knows nothing, before it stands for election without them.
+const fenceWait = 20 * time.Second
+
+// fences are the highest terms that the zones' fences were seen with.
+type fences struct {
+	mu      sync.Mutex
+	highest regions.Term
+}
+
+// saw takes a fence's term down. One beyond what elections can reach was written
+// by hand, and is left to whoever reads the log of the zone that refuses.
+func (f *fences) saw(term uint64) {
+	const beyond = 1 << 62
+	if term >= beyond {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.highest = max(f.highest, regions.Term(term))
+}
+
+func (f *fences) term() regions.Term {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.highest
+}
+
+// readFences reads the fence of every written zone where the ledger is empty:
+// it may be a rebuilt one, whose terms start again below those of the zones. A
+// zone that does not answer is asked again until fenceWait is over; a fence
+// that is found only when the zone is claimed still raises the term, at the
+// price of one more election.
+func (d *daemon) readFences(ctx context.Context, written []controller.Written) {
+	stored, err := d.joined.Shards(ctx)
+	if len(written) == 0 || len(stored) > 0 && err == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, fenceWait)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, w := range written {
+		all.Go(func() { d.readFence(ctx, w) })
+	}
+	all.Wait()
+}
+
+func (d *daemon) readFence(ctx context.Context, w controller.Written) {
+	for pause := rejoinFirst; ; pause = min(2*pause, rejoinMost) {
+		have, err := w.Provider.Read(ctx, w.Zone)
+		if err == nil {
+			d.fences.saw(have.Fence.Term)
+			return
+		}
+		log := d.o.Log.Warn().Err(err).Str("provider", w.Name).Str("zone", w.Zone)
+		if ctx.Err() != nil {
+			log.Msg("the ledger is empty and the zone's fence cannot be read: leading without it; the zone is claimed when it answers")
+			return
+		}
+		log.Dur("again_in_ms", pause).Msg("the ledger is empty: reading the zone's fence before leading")
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// termFloor is the highest term that is known beside the ledger.
+func (d *daemon) termFloor() regions.Term { return max(d.servedTerm(), d.fences.term()) }
