@@ -261,16 +261,6 @@ func (d decoder) duration(n *node, path string, v reflect.Value) {
 	}
 }
 
-// decimal takes plain digits with a point or without, as they are printed.
-func (d decoder) decimal(n *node, path string, v reflect.Value) {
-	got, err := strconv.ParseFloat(n.text, 64)
-	if n.shape != scalar || n.quoted || n.form() != formInt && n.form() != formNumber || err != nil || strings.Trim(n.text, "0123456789.") != "" {
-		d.mismatch(n, path, "a number like 2.5", "")
-		return
-	}
-	v.SetFloat(got)
-}
-
 func (d decoder) number(n *node, path string, v reflect.Value) {
 	low, high := bounds(v.Type())
 	expected := "a whole number"

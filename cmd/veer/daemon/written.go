@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/providers/powerdns"
+	"github.com/veerdns/veer/providers/rfc2136"
+	"github.com/veerdns/veer/providers/route53"
 	"github.com/veerdns/veer/regions"
 	"github.com/veerdns/veer/regions/controller"
 )
@@ -21,10 +24,25 @@ type Opener func(c *config.Config, p config.Provider, log zerolog.Logger) (provi
 // Open is the Opener of the real providers. It sends nothing yet.
 func Open(c *config.Config, p config.Provider, log zerolog.Logger) (providers.Provider, error) {
 	switch {
+	case p.Route53 != nil:
+		return route53.New(*p.Route53, route53.Options{Owner: c.Owner, Log: log})
+	case p.RFC2136 != nil:
+		return rfc2136.New(*p.RFC2136, rfc2136.Options{Owner: c.Owner, Names: namesOf(c, p), Log: log})
 	case p.PowerDNS != nil:
 		return powerdns.New(*p.PowerDNS, powerdns.Options{Owner: c.Owner, Log: log})
 	}
 	return nil, fmt.Errorf("this version of Veer cannot write to a provider of kind %s yet", p.Kind)
+}
+
+// namesOf are the names of the services that go to the provider.
+func namesOf(c *config.Config, p config.Provider) []string {
+	var names []string
+	for _, s := range c.Services {
+		if slices.Contains(s.Providers, p.Name) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
 }
 
 // Written opens every provider that is written to, and lists their zones with
