@@ -11,6 +11,7 @@ import (
 
 	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/providers"
+	"github.com/veerdns/veer/providers/cloudflare"
 	"github.com/veerdns/veer/providers/powerdns"
 	"github.com/veerdns/veer/providers/rfc2136"
 	"github.com/veerdns/veer/providers/route53"
@@ -26,12 +27,14 @@ func Open(c *config.Config, p config.Provider, log zerolog.Logger) (providers.Pr
 	switch {
 	case p.Route53 != nil:
 		return route53.New(*p.Route53, route53.Options{Owner: c.Owner, Log: log})
+	case p.Cloudflare != nil:
+		return cloudflare.New(*p.Cloudflare, cloudflare.Options{Owner: c.Owner, Log: log})
 	case p.RFC2136 != nil:
 		return rfc2136.New(*p.RFC2136, rfc2136.Options{Owner: c.Owner, Names: namesOf(c, p), Log: log})
 	case p.PowerDNS != nil:
 		return powerdns.New(*p.PowerDNS, powerdns.Options{Owner: c.Owner, Log: log})
 	}
-	return nil, fmt.Errorf("this version of Veer cannot write to a provider of kind %s yet", p.Kind)
+	return nil, fmt.Errorf("the kind %s is not written to", p.Kind)
 }
 
 // namesOf are the names of the services that go to the provider.
