@@ -1,5 +1,0 @@
-//go:build !accept
-
-package scheduletest
-
-const schedules = 300
