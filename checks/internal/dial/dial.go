@@ -66,7 +66,7 @@ func (d Dialer) Dial(ctx context.Context, network string, t checks.Target, port 
 	if port == 0 {
 		return nil, &Error{Connecting, fmt.Errorf("%w: target %s has no port", ErrConfig, t.Name)}
 	}
-	addresses, err := d.resolve(ctx, t.Host, ev)
+	addresses, err := d.Resolve(ctx, t.Host, ev)
 	if err != nil {
 		return nil, &Error{Resolving, err}
 	}
@@ -88,7 +88,9 @@ func (d Dialer) Dial(ctx context.Context, network string, t checks.Target, port 
 // ErrConfig marks a failure that only a change of the config can mend.
 var ErrConfig = errors.New("the config is not complete")
 
-func (d Dialer) resolve(ctx context.Context, host string, ev *checks.Evidence) ([]netip.Addr, error) {
+// Resolve returns the addresses of a name, at most eight in the resolver's order,
+// or the address that host is, and notes in ev the time that it took.
+func (d Dialer) Resolve(ctx context.Context, host string, ev *checks.Evidence) ([]netip.Addr, error) {
 	if address, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{address.Unmap()}, nil
 	}

@@ -33,17 +33,8 @@ func (l *loader) check() {
 	}
 	l.providers()
 	l.monitors()
-	l.schedule()
 	l.services()
 	l.host()
-}
-
-// schedule is in whole seconds, since it times leases of etcd.
-func (l *loader) schedule() {
-	const most = time.Hour
-	if s := l.c.Schedule; l.has("schedule") && l.clean("schedule") && (s < time.Second || s > most || s%time.Second != 0) {
-		l.bad("schedule", "found "+showDuration(s), "whole seconds from 1s to "+showDuration(most), "")
-	}
 }
 
 // find returns where a path stands: its value, or, where it is absent, the
@@ -259,6 +250,9 @@ func (l *loader) monitors() {
 		own.Check(l.under(path))
 		if (m.Kind == KindTCP || m.Kind == KindGRPC) && m.Port == 0 && !l.has(path+".port") {
 			l.bad(path+".port", "the key port is missing", "the port to connect to: "+m.Kind+" has no usual one", "")
+		}
+		if m.ICMP != nil && m.Port != 0 {
+			l.bad(path+".port", "kind icmp has no ports", "no port", "")
 		}
 		if m.Watch && !slices.Contains([]string{KindHTTP, KindHTTPS, KindTCP, KindTLS, KindGRPC, KindGRPCS}, m.Kind) {
 			l.bad(path+".watch", "kind "+m.Kind+" has no connection to watch", "watch with http, https, tcp, tls, grpc or grpcs only", "")

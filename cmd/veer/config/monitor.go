@@ -10,6 +10,7 @@ import (
 	"github.com/veerdns/veer/checks/execcheck"
 	"github.com/veerdns/veer/checks/grpccheck"
 	"github.com/veerdns/veer/checks/httpcheck"
+	"github.com/veerdns/veer/checks/icmpcheck"
 	"github.com/veerdns/veer/checks/promcheck"
 	"github.com/veerdns/veer/checks/tcpcheck"
 	"github.com/veerdns/veer/checks/tlscheck"
@@ -24,6 +25,7 @@ type Monitor struct {
 	TCP  *tcpcheck.Config
 	TLS  *tlscheck.Config
 	GRPC *grpccheck.Config // kinds grpc and grpcs
+	ICMP *icmpcheck.Config
 	DNS  *dnscheck.Config
 	Exec *execcheck.Config
 
@@ -47,6 +49,7 @@ const (
 	KindTLS   = "tls"
 	KindGRPC  = "grpc"
 	KindGRPCS = "grpcs"
+	KindICMP  = "icmp"
 	KindDNS   = "dns"
 	KindExec  = "exec"
 
@@ -55,7 +58,7 @@ const (
 )
 
 func monitorKinds() []string {
-	return []string{KindHTTP, KindHTTPS, KindTCP, KindTLS, KindGRPC, KindGRPCS, KindDNS, KindExec, KindProm, KindComposite}
+	return []string{KindHTTP, KindHTTPS, KindTCP, KindTLS, KindGRPC, KindGRPCS, KindICMP, KindDNS, KindExec, KindProm, KindComposite}
 }
 
 // choose makes the Config of the monitor's kind and returns it, or nil for an
@@ -74,6 +77,9 @@ func (m *Monitor) choose() any {
 	case KindGRPC, KindGRPCS:
 		m.GRPC = &grpccheck.Config{Secure: m.Kind == KindGRPCS}
 		return m.GRPC
+	case KindICMP:
+		m.ICMP = &icmpcheck.Config{}
+		return m.ICMP
 	case KindDNS:
 		m.DNS = &dnscheck.Config{}
 		return m.DNS
@@ -103,6 +109,8 @@ func (m Monitor) own() interface {
 		return *m.TLS
 	case m.GRPC != nil:
 		return *m.GRPC
+	case m.ICMP != nil:
+		return *m.ICMP
 	case m.DNS != nil:
 		return *m.DNS
 	case m.Exec != nil:

@@ -38,6 +38,7 @@ var vendors = map[string][]string{
 	"github.com/miekg/dns":     {"checks/dnscheck", "providers/authority", "providers/rfc2136", "cmd/"},
 	"github.com/aws/":          {"providers/route53"},
 	"github.com/cloudflare/":   {"providers/cloudflare"},
+	"golang.org/x/net/icmp":    {"checks/icmpcheck"},
 	"google.golang.org/grpc":   {"regions/cluster", "checks/grpccheck"},
 	"github.com/goccy/go-yaml": {"cmd/veer"},
 	"github.com/spf13/":        {"cmd/veer"},

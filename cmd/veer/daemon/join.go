@@ -11,6 +11,7 @@ import (
 	"github.com/veerdns/veer/checks/execcheck"
 	"github.com/veerdns/veer/checks/grpccheck"
 	"github.com/veerdns/veer/checks/httpcheck"
+	"github.com/veerdns/veer/checks/icmpcheck"
 	"github.com/veerdns/veer/checks/promcheck"
 	"github.com/veerdns/veer/checks/tcpcheck"
 	"github.com/veerdns/veer/checks/tlscheck"
@@ -58,7 +59,12 @@ func (d *daemon) startCluster(ctx context.Context) error {
 // join tries until it has joined, ctx ends, or a part fails.
 func (d *daemon) join(ctx context.Context) (*cluster.Cluster, error) {
 	patient := d.roles[RoleAuthority] || len(d.c.Cluster.Endpoints) > 0
-	o := d.clusterOptions()
+	o := cluster.Options{
+		Owner: d.c.Owner, Name: string(d.c.Host.Region), DataDir: d.c.Host.DataDir,
+		Floor: d.termFloor,
+		TLS:   cluster.TLS{CAFile: d.c.Host.TLS.CAFile, CertFile: d.c.Host.TLS.CertFile, KeyFile: d.c.Host.TLS.KeyFile},
+		Log:   d.o.Log.With().Str("part", "cluster").Logger(),
+	}
 	for pause := rejoinFirst; ; pause = min(2*pause, rejoinMost) {
 		cl, err := cluster.Start(ctx, d.c.Cluster, o)
 		if err == nil {
@@ -85,16 +91,6 @@ func (d *daemon) join(ctx context.Context) (*cluster.Cluster, error) {
 			return nil, err
 		case <-time.After(pause):
 		}
-	}
-}
-
-// clusterOptions are what this process brings to the cluster.
-func (d *daemon) clusterOptions() cluster.Options {
-	return cluster.Options{
-		Owner: d.c.Owner, Name: string(d.c.Host.Region), DataDir: d.c.Host.DataDir,
-		Floor: d.termFloor,
-		TLS:   cluster.TLS{CAFile: d.c.Host.TLS.CAFile, CertFile: d.c.Host.TLS.CertFile, KeyFile: d.c.Host.TLS.KeyFile},
-		Log:   d.o.Log.With().Str("part", "cluster").Logger(),
 	}
 }
 
@@ -167,11 +163,21 @@ func (d *daemon) startProber(context.Context) error {
 	if !d.roles[RoleProber] {
 		return nil
 	}
-	p, err := d.newProber()
+	endpoints, err := jobsOf(d.c.Endpoints())
 	if err != nil {
 		return err
 	}
-	d.prober.Store(p)
+	references, err := jobsOf(d.c.ReferenceProbes())
+	if err != nil {
+		return err
+	}
+	p, err := prober.New(prober.Options{
+		Vantage: d.c.Host.Region, Jobs: endpoints, References: references, Booth: d.joined,
+		Log: d.o.Log.With().Str("part", "prober").Logger(), Renew: d.c.Cluster.Defaults().VoteLease / 5, Seed: uint64(d.began.UnixNano()),
+	})
+	if err != nil {
+		return err
+	}
 	d.parts.start("prober", p.Run)
 	return nil
 }
@@ -204,6 +210,8 @@ func checkerOf(m config.Monitor) (checks.Prober, error) {
 		return tlscheck.New(*m.TLS)
 	case m.GRPC != nil:
 		return grpccheck.New(*m.GRPC)
+	case m.ICMP != nil:
+		return icmpcheck.New(*m.ICMP)
 	case m.DNS != nil:
 		return dnscheck.New(*m.DNS)
 	case m.Exec != nil:

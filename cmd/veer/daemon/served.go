@@ -6,8 +6,9 @@ import (
 )
 
 // served returns the newest shards that the authorities of this process have,
-// each with the answers of all of them: what a ledger that was lost is made
-// again from.
+// each with the answers of all of them, and of names that none of them serves
+// those of the zones at providers: what a ledger that was lost is made again
+// from.
 func (d *daemon) served() []steering.Shard {
 	var newest [steering.Shards]steering.Shard
 	for _, s := range d.servers {
@@ -19,6 +20,14 @@ func (d *daemon) served() []steering.Shard {
 				newest[sh.ID].Answers = merge(was.Answers, sh.Answers)
 			}
 		}
+	}
+	for _, sh := range d.fences.shards() {
+		was := &newest[sh.ID]
+		if was.Term == 0 { // what is served was never decided
+			*was = steering.Shard{}
+		}
+		was.ID, was.Term = sh.ID, max(was.Term, sh.Term)
+		was.Answers = merge(was.Answers, sh.Answers)
 	}
 	out := make([]steering.Shard, 0, len(newest))
 	for _, sh := range newest {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/veerdns/veer/providers/route53"
 	"github.com/veerdns/veer/regions"
 	"github.com/veerdns/veer/regions/controller"
+	"github.com/veerdns/veer/regions/steering"
 )
 
 // Opener makes the client of a provider that is written to.
@@ -87,10 +89,18 @@ func Written(c *config.Config, open Opener, log zerolog.Logger) ([]controller.Wr
 // knows nothing, before it stands for election without them.
 const fenceWait = 20 * time.Second
 
-// fences are the highest terms that the zones' fences were seen with.
+// fences are what the zones' fences and records told while the ledger was
+// empty.
 type fences struct {
 	mu      sync.Mutex
 	highest regions.Term
+	answers map[string]found // by service
+}
+
+// found is an answer that a zone has, and the term of the zone's fence.
+type found struct {
+	term regions.Term
+	sets []steering.Answer
 }
 
 // saw takes a fence's term down. One beyond what elections can reach was written
@@ -105,15 +115,52 @@ func (f *fences) saw(term uint64) {
 	f.highest = max(f.highest, regions.Term(term))
 }
 
+// keep takes the answers of a zone down. Of a name at several providers, the
+// one written in the highest term counts.
+func (f *fences) keep(have providers.Snapshot, takes func(string) bool) {
+	here := map[string][]steering.Answer{}
+	for _, set := range have.Records {
+		if takes(set.Name) {
+			here[set.Name] = append(here[set.Name], steering.Answer{RRSet: set})
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.answers == nil {
+		f.answers = map[string]found{}
+	}
+	for name, sets := range here {
+		if term := min(regions.Term(have.Fence.Term), f.highest); term > f.answers[name].term {
+			f.answers[name] = found{term, sets}
+		}
+	}
+}
+
 func (f *fences) term() regions.Term {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.highest
 }
 
-// readFences reads the fence of every written zone where the ledger is empty:
-// it may be a rebuilt one, whose terms start again below those of the zones. A
-// zone that does not answer is asked again until fenceWait is over; a fence
+// shards are the answers as a ledger would have them.
+func (f *fences) shards() []steering.Shard {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	byID := map[int]steering.Shard{}
+	for _, name := range slices.Sorted(maps.Keys(f.answers)) {
+		id := steering.ShardOf(name)
+		sh := byID[id]
+		sh.ID, sh.Term = id, max(sh.Term, f.answers[name].term)
+		sh.Answers = append(sh.Answers, f.answers[name].sets...)
+		byID[id] = sh
+	}
+	return slices.Collect(maps.Values(byID))
+}
+
+// readFences reads every written zone where the ledger is empty: it may be a
+// rebuilt one, whose terms start again below those of the zones, and which
+// would move traffic although nothing is known. What the zones answer holds
+// until votes speak against it. A zone that does not answer is asked again until fenceWait is over; a fence
 // that is found only when the zone is claimed still raises the term, at the
 // price of one more election.
 func (d *daemon) readFences(ctx context.Context, written []controller.Written) {
@@ -135,6 +182,7 @@ func (d *daemon) readFence(ctx context.Context, w controller.Written) {
 		have, err := w.Provider.Read(ctx, w.Zone)
 		if err == nil {
 			d.fences.saw(have.Fence.Term)
+			d.fences.keep(have, w.Takes)
 			return
 		}
 		log := d.o.Log.Warn().Err(err).Str("provider", w.Name).Str("zone", w.Zone)

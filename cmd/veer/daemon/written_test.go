@@ -177,3 +177,31 @@ func TestRebuiltLedgerStartsAboveTheFences(t *testing.T) {
 		return err == nil && have.Fence.Term == 91
 	})
 }
+
+// TestRebuiltLedgerHoldsWhatTheZonesAnswer: a ledger that knows nothing finds
+// traffic away from the preferred pool, which is down, and leaves it there.
+func TestRebuiltLedgerHoldsWhatTheZonesAnswer(t *testing.T) {
+	l, s := newWrittenLab(t)
+	if err := s.two.PutFence("app.example.test", providers.Fence{Owner: "lab", Term: 40, Holder: "before", Write: 7}); err != nil {
+		t.Fatal(err)
+	}
+	away := providers.RRSet{Name: appName, Type: "A", TTL: 5, Data: []string{"127.0.0.12"}}
+	if err := s.two.Put("app.example.test", "lab", away); err != nil {
+		t.Fatal(err)
+	}
+	l.down("127.0.0.11")
+	l.start("eu-west")
+	l.watch()
+	l.has(s.one, "example.test", "127.0.0.12")
+	entries, err := l.client("eu-west").Journal(t.Context(), appName, 0, false)
+	if err != nil || len(entries) == 0 {
+		t.Fatalf("%d decisions, %v", len(entries), err)
+	}
+	for _, e := range entries {
+		for _, a := range e.Decision.Answers {
+			if a.Name == appName && !slices.Equal(a.Data, away.Data) {
+				t.Errorf("decision %d of term %d answers %v: nothing was known that could move it from %v", e.Seq, e.Term, a.Data, away.Data)
+			}
+		}
+	}
+}

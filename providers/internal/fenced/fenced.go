@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -62,6 +63,12 @@ func New(api API, o Options) *Provider {
 		p.zones[providers.CanonicalName(name)] = z
 	}
 	return p
+}
+
+// With returns a provider of the same zones whose requests go by what wrap makes
+// of p's API: a test switches the fence off with it.
+func (p *Provider) With(wrap func(API) API) *Provider {
+	return New(wrap(p.api), Options{Owner: p.owner, Zones: slices.Collect(maps.Keys(p.zones)), Log: p.log})
 }
 
 // Caps implements providers.Provider.

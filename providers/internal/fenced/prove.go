@@ -47,6 +47,10 @@ func (p *Provider) proveOnce(ctx context.Context, z *zone, name string) error {
 	return nil
 }
 
+// creations is how often the same creation must be accepted again before the
+// zone counts as one that accepts any.
+const creations = 3
+
 // trial is one proof: on a scratch TXT, the same request is sent twice, and
 // then one with a stale precondition that would create something else.
 type trial struct {
@@ -128,6 +132,18 @@ func (t *trial) refused(ctx context.Context, r Request, what string) error {
 	was := t.now
 	_, err := t.p.api.Swap(ctx, t.zone, r)
 	t.calls++
+	if err == nil && r.Fence.Before == nil {
+		// It creates the record: another controller, which proves at the same
+		// time, may just have taken its own away. Then what it made is there now.
+		for range creations {
+			if _, err = t.p.api.Swap(ctx, t.zone, r); err != nil {
+				break
+			}
+		}
+		if errors.Is(err, ErrRefused) {
+			return fmt.Errorf("%w: the scratch record was taken away meanwhile", providers.ErrConflict)
+		}
+	}
 	if err != nil && !errors.Is(err, ErrRefused) {
 		return fmt.Errorf("sending %s: %w", what, err)
 	}

@@ -1,0 +1,44 @@
+package memory_test
+
+import (
+	"testing"
+
+	"github.com/veerdns/veer/providers"
+	"github.com/veerdns/veer/providers/memory"
+	"github.com/veerdns/veer/providers/providertest"
+	"github.com/veerdns/veer/providers/providertest/scheduletest"
+)
+
+// race is two controllers' side of a store.
+func race(_ *testing.T, fence bool) scheduletest.World {
+	store := memory.NewStore(zone)
+	if !fence {
+		store.Without(memory.Guarded, memory.Exact)
+	}
+	return scheduletest.World{
+		Zone: zone,
+		Client: func(c providertest.Carrier) providers.Provider {
+			return store.Over(providertest.Carry(c)).Provider(scheduletest.Owner)
+		},
+		Look: func() (scheduletest.Zone, error) {
+			var z scheduletest.Zone
+			snap, err := store.Read(scheduletest.Owner, zone)
+			if err != nil {
+				return z, err
+			}
+			if snap.Fence != (providers.Fence{}) {
+				z.Fences = []providers.Fence{snap.Fence}
+			}
+			z.Sets, err = store.All(zone)
+			return z, err
+		},
+		Put:    func(set providers.RRSet) error { return store.Put(zone, "", set) },
+		Remove: func(key providers.Key) error { return store.Delete(zone, key) },
+	}
+}
+
+func TestSchedules(t *testing.T) { scheduletest.Search(t, scheduletest.Schedules(t), race) }
+
+func TestSchedulesMutantFence(t *testing.T) {
+	scheduletest.SearchWithout(t, scheduletest.Schedules(t)/3, race)
+}

@@ -1,0 +1,5 @@
+//go:build !accept
+
+package scheduletest
+
+const schedules = 300
