@@ -29,6 +29,8 @@ const (
 	patience = 10 * time.Second
 )
 
+var errTooLarge = fmt.Errorf("a reply of more than %d bytes: lower page_size", maxReply)
+
 // Permissions, as the page of API tokens names them
 // (https://developers.cloudflare.com/fundamentals/api/reference/permissions/).
 const (
@@ -111,7 +113,7 @@ func (c *client) once(req *http.Request, secret, scope string, next func(*http.R
 		return nil, fmt.Errorf("reading the reply: %w", err)
 	}
 	if len(body) > maxReply {
-		return nil, fmt.Errorf("a reply of more than %d bytes: lower page_size", maxReply)
+		return nil, errTooLarge
 	}
 	var says struct {
 		Success bool `json:"success"`
@@ -149,7 +151,7 @@ func (c *client) read(ctx context.Context, ask func() error) error {
 			if try == readTries || e.After > patience {
 				return &providers.BusyError{After: e.After, Err: err}
 			}
-		case errors.As(err, &e) && e.kind() != unknown, errors.As(err, &before), try == readTries:
+		case errors.As(err, &e) && e.kind() != unknown, errors.As(err, &before), errors.Is(err, errTooLarge), try == readTries:
 			return err
 		}
 		timer := time.NewTimer(wait)
