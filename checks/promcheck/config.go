@@ -113,7 +113,7 @@ func (c Config) checkTLS(scheme string, bad problem) {
 	}
 	if name := c.TLS.ServerName; name != "" {
 		if host, err := dial.HostName(name); err != nil || host != name {
-			bad("tls.server_name", "%q is not a host name without a port", name)
+			bad("tls.server_name", "%q is not a host name without a port; expected the name alone", name)
 		}
 	}
 	if !c.TLS.verify() && c.TLS.CAFile != "" {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/veerdns/veer/checks/sqlcheck"
 	"github.com/veerdns/veer/providers/authority"
 	"github.com/veerdns/veer/regions"
 )
@@ -257,6 +258,9 @@ func (l *loader) monitors() {
 		if m.Watch && !slices.Contains([]string{KindHTTP, KindHTTPS, KindTCP, KindTLS, KindGRPC, KindGRPCS}, m.Kind) {
 			l.bad(path+".watch", "kind "+m.Kind+" has no connection to watch", "watch with http, https, tcp, tls, grpc or grpcs only", "")
 		}
+		if m.SQL != nil {
+			l.sql(path, *m.SQL)
+		}
 		if m.Prom != nil && m.Port == 0 && m.Prom.UsesPort() && l.clean(path) {
 			l.bad(path+".query", "the query holds the endpoint's port, and the monitor has none", "the key port, or a query with {{host}} alone", "")
 		}
@@ -270,6 +274,15 @@ func (l *loader) monitors() {
 		l.c.Monitors[name] = m
 	}
 	l.composites()
+}
+
+// sql refuses a written 0 where 0 stands for nothing asked.
+func (l *loader) sql(path string, c sqlcheck.Config) {
+	for key, zero := range map[string]bool{"max_lag": c.MaxLag == 0, "rows": c.Rows == 0} {
+		if zero && l.has(path+"."+key) && l.clean(path+"."+key) {
+			l.bad(path+"."+key, "found 0", "more than 0; leave the key out where it does not matter", "")
+		}
+	}
 }
 
 // positive refuses a written 0 where 0 would silently mean the default.

@@ -175,7 +175,7 @@ func inlineSecret(key string) bool {
 // whose text often looks like a number or a boolean.
 var (
 	secretPath = regexp.MustCompile(`(?i)(token|password|passwd|passphrase|secret|api[-_]?key|private_?key|authorization|cookie|bearer|basic)(\[[0-9]+\])?$`)
-	loosePath  = regexp.MustCompile(`(^|\.)(need|status\[[0-9]+\]|equals|version|min_version)$`)
+	loosePath  = regexp.MustCompile(`(^|\.)(need|status\[[0-9]+\]|equals|expect|version|min_version)$`)
 )
 
 // secretWord reports whether the last key of a path speaks of a secret.
@@ -231,6 +231,8 @@ func (d decoder) text(n *node, path string, v reflect.Value) {
 		v.SetString(d.outside(n, path))
 	case n.shape == scalar && loose(path) && (n.form() == formInt || n.form() == formBool || n.form() == formNumber):
 		v.SetString(n.text)
+	case n.shape == scalar && n.text == "off" && strings.HasSuffix(path, ".tls.mode"):
+		v.SetString(n.text) // one of its words
 	case n.shape == scalar && n.form() != formNothing:
 		d.mismatch(n, path, "a text", "put it in quotes if it is one")
 	default:

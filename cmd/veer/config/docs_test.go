@@ -14,6 +14,7 @@ import (
 	"github.com/veerdns/veer/checks/httpcheck"
 	"github.com/veerdns/veer/checks/icmpcheck"
 	"github.com/veerdns/veer/checks/promcheck"
+	"github.com/veerdns/veer/checks/sqlcheck"
 	"github.com/veerdns/veer/checks/tcpcheck"
 	"github.com/veerdns/veer/checks/tlscheck"
 	"github.com/veerdns/veer/providers/authority"
@@ -34,7 +35,7 @@ func keys(t reflect.Type, path string) []string {
 		for _, part := range []reflect.Type{
 			reflect.TypeFor[prober.MonitorConfig](), reflect.TypeFor[httpcheck.Config](), reflect.TypeFor[tcpcheck.Config](),
 			reflect.TypeFor[dnscheck.Config](), reflect.TypeFor[execcheck.Config](), reflect.TypeFor[tlscheck.Config](), reflect.TypeFor[grpccheck.Config](), reflect.TypeFor[icmpcheck.Config](),
-			reflect.TypeFor[promcheck.Config](), reflect.TypeFor[compositecheck.Config](),
+			reflect.TypeFor[sqlcheck.Config](), reflect.TypeFor[promcheck.Config](), reflect.TypeFor[compositecheck.Config](),
 		} {
 			out = append(out, keys(part, path)...)
 		}

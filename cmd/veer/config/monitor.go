@@ -12,6 +12,7 @@ import (
 	"github.com/veerdns/veer/checks/httpcheck"
 	"github.com/veerdns/veer/checks/icmpcheck"
 	"github.com/veerdns/veer/checks/promcheck"
+	"github.com/veerdns/veer/checks/sqlcheck"
 	"github.com/veerdns/veer/checks/tcpcheck"
 	"github.com/veerdns/veer/checks/tlscheck"
 	"github.com/veerdns/veer/regions/prober"
@@ -29,6 +30,7 @@ type Monitor struct {
 	DNS  *dnscheck.Config
 	Exec *execcheck.Config
 
+	SQL       *sqlcheck.Config
 	Prom      *promcheck.Config
 	Composite *compositecheck.Config
 	// Parts are the monitors that Composite names, in its order.
@@ -53,12 +55,13 @@ const (
 	KindDNS   = "dns"
 	KindExec  = "exec"
 
+	KindSQL       = "sql"
 	KindProm      = "prom"
 	KindComposite = "composite"
 )
 
 func monitorKinds() []string {
-	return []string{KindHTTP, KindHTTPS, KindTCP, KindTLS, KindGRPC, KindGRPCS, KindICMP, KindDNS, KindExec, KindProm, KindComposite}
+	return []string{KindHTTP, KindHTTPS, KindTCP, KindTLS, KindGRPC, KindGRPCS, KindICMP, KindDNS, KindExec, KindSQL, KindProm, KindComposite}
 }
 
 // choose makes the Config of the monitor's kind and returns it, or nil for an
@@ -86,6 +89,9 @@ func (m *Monitor) choose() any {
 	case KindExec:
 		m.Exec = &execcheck.Config{}
 		return m.Exec
+	case KindSQL:
+		m.SQL = &sqlcheck.Config{}
+		return m.SQL
 	case KindProm:
 		m.Prom = &promcheck.Config{}
 		return m.Prom
@@ -115,6 +121,8 @@ func (m Monitor) own() interface {
 		return *m.DNS
 	case m.Exec != nil:
 		return *m.Exec
+	case m.SQL != nil:
+		return *m.SQL
 	case m.Prom != nil:
 		return *m.Prom
 	case m.Composite != nil:

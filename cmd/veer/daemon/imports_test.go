@@ -34,14 +34,16 @@ var impure = []string{
 
 // vendors may be imported only in the packages below the prefixes.
 var vendors = map[string][]string{
-	"go.etcd.io/":              {"regions/cluster"},
-	"github.com/miekg/dns":     {"checks/dnscheck", "providers/authority", "providers/rfc2136", "cmd/"},
-	"github.com/aws/":          {"providers/route53"},
-	"github.com/cloudflare/":   {"providers/cloudflare"},
-	"golang.org/x/net/icmp":    {"checks/icmpcheck"},
-	"google.golang.org/grpc":   {"regions/cluster", "checks/grpccheck"},
-	"github.com/goccy/go-yaml": {"cmd/veer"},
-	"github.com/spf13/":        {"cmd/veer"},
+	"go.etcd.io/":               {"regions/cluster"},
+	"github.com/miekg/dns":      {"checks/dnscheck", "providers/authority", "providers/rfc2136", "cmd/"},
+	"github.com/aws/":           {"providers/route53"},
+	"github.com/cloudflare/":    {"providers/cloudflare"},
+	"golang.org/x/net/icmp":     {"checks/icmpcheck"},
+	"google.golang.org/grpc":    {"regions/cluster", "checks/grpccheck"},
+	"github.com/goccy/go-yaml":  {"cmd/veer"},
+	"github.com/spf13/":         {"cmd/veer"},
+	"github.com/jackc/":         {"checks/sqlcheck"},
+	"github.com/go-sql-driver/": {"checks/sqlcheck"},
 	// Tests, and the packages that serve them, only.
 	"pgregory.net/rapid":           nil,
 	"github.com/cockroachdb/":      nil,

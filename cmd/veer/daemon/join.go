@@ -13,6 +13,7 @@ import (
 	"github.com/veerdns/veer/checks/httpcheck"
 	"github.com/veerdns/veer/checks/icmpcheck"
 	"github.com/veerdns/veer/checks/promcheck"
+	"github.com/veerdns/veer/checks/sqlcheck"
 	"github.com/veerdns/veer/checks/tcpcheck"
 	"github.com/veerdns/veer/checks/tlscheck"
 	"github.com/veerdns/veer/cmd/veer/config"
@@ -216,6 +217,8 @@ func checkerOf(m config.Monitor) (checks.Prober, error) {
 		return dnscheck.New(*m.DNS)
 	case m.Exec != nil:
 		return execcheck.New(*m.Exec)
+	case m.SQL != nil:
+		return sqlcheck.New(*m.SQL)
 	case m.Prom != nil:
 		return promcheck.New(*m.Prom)
 	case m.Composite != nil:
