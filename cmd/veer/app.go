@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/veerdns/veer/cmd/veer/daemon"
 )
 
 // app is one run of the command: its surroundings, so that tests can set
@@ -30,6 +32,8 @@ type app struct {
 	user string
 	// dial makes a client of the daemon behind a socket.
 	dial func(socket string) daemonClient
+	// open makes the clients of providers; nil: the real ones.
+	open daemon.Opener
 
 	config, socket, dataDir, output string
 	// began is set when the arguments were understood: an error before that
@@ -149,7 +153,7 @@ fields are added, never renamed or removed. Errors are then {"error", "hint",
 
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
-		a.initCommand(), a.validateCommand(), a.runCommand(), a.statusCommand(),
+		a.initCommand(), a.validateCommand(), a.runCommand(), a.onceCommand(), a.statusCommand(),
 		a.explainCommand(), a.queryCommand(), a.checkCommand(), a.journalCommand(),
 		a.drainCommand(), a.undrainCommand(), a.forceCommand(), a.freezeCommand(),
 		a.unfreezeCommand(), a.failbackCommand(), a.configCommand(), a.versionCommand(),

@@ -21,6 +21,8 @@ type daemonClient interface {
 	// Order and EndOrder only say what would move with dryRun.
 	Order(ctx context.Context, r api.OrderRequest, dryRun bool) (api.OrderResult, error)
 	EndOrder(ctx context.Context, r api.OrderRequest, dryRun bool) (api.OrderResult, error)
+	// Once has the daemon make a pass now.
+	Once(ctx context.Context) (api.Pass, error)
 }
 
 func dialDaemon(socket string) daemonClient { return api.NewClient(socket) }

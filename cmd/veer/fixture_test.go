@@ -62,6 +62,7 @@ type fake struct {
 	entries []steering.Entry
 	notes   []api.Note
 	result  api.OrderResult
+	pass    api.Pass
 	err     error
 	asked   []string
 	request api.OrderRequest
@@ -101,6 +102,11 @@ func (f *fake) Order(_ context.Context, r api.OrderRequest, dryRun bool) (api.Or
 
 func (f *fake) EndOrder(_ context.Context, r api.OrderRequest, dryRun bool) (api.OrderResult, error) {
 	return f.ordered("end", r, dryRun)
+}
+
+func (f *fake) Once(context.Context) (api.Pass, error) {
+	f.note("once")
+	return f.pass, f.err
 }
 
 func (f *fake) ordered(what string, r api.OrderRequest, dryRun bool) (api.OrderResult, error) {

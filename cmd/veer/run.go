@@ -75,9 +75,14 @@ Roles: ` + strings.Join(daemon.Roles(), ", ") + `.`,
 	f.StringSliceVar(&roles, "role", nil, "what this process does, separated by commas (default: all)")
 	f.StringVar(&region, "region", "", "the region that this host is in (default: the config's host.region)")
 	f.StringVar(&join, "join", "", "etcd to join in place of the config's cluster, as in unix:///var/lib/veer/etcd.sock")
-	f.StringVar(&logs.format, "log-format", "auto", "log as console or json; auto: console on a terminal")
-	f.StringVar(&logs.level, "log-level", "info", "least level that is logged: debug, info, warn or error")
+	logFlags(cmd, &logs, "info")
 	return cmd
+}
+
+func logFlags(cmd *cobra.Command, logs *logging, level string) {
+	f := cmd.Flags()
+	f.StringVar(&logs.format, "log-format", "auto", "log as console or json; auto: console on a terminal")
+	f.StringVar(&logs.level, "log-level", level, "least level that is logged: debug, info, warn or error")
 }
 
 // restart replaces the process with a new one of the same program, arguments

@@ -58,5 +58,5 @@ controls { };
 	config := strings.Replace(b.String(), `directory "."`, fmt.Sprintf("directory %q", dir), 1)
 	path := filepath.Join(folder(t, map[string]string{"named.conf": config}), "named.conf")
 	log := start(t, "all zones loaded", "named", "-g", "-4", "-n", "1", "-c", path)
-	return &primary{local(port), log, zones}
+	return &primary{address: local(port), log: log, free: zones, timeout: timeout}
 }

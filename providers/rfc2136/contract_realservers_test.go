@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/providers/providertest"
 	"github.com/veerdns/veer/providers/rfc2136/rfc2136test"
@@ -15,18 +17,39 @@ import (
 // timeout is long: the machine may be busy, and no test waits for it.
 const timeout = 20 * time.Second
 
-func TestBIND(t *testing.T)     { testServer(t, startBIND(t)) }
-func TestKnot(t *testing.T)     { testServer(t, startKnot(t)) }
-func TestPowerDNS(t *testing.T) { testServer(t, startPowerDNS(t)) }
+func TestBIND(t *testing.T) {
+	testServer(t, startBIND(t), ways{
+		otherSecret: "NOTAUTH BADSIG", unknownKey: "NOTAUTH BADKEY", badTime: "NOTAUTH BADTIME", otherKey: "REFUSED", unsigned: "REFUSED",
+		otherName: "REFUSED", otherType: dns.RcodeRefused, pairs: true,
+	})
+}
+
+func TestKnot(t *testing.T) {
+	testServer(t, startKnot(t), ways{
+		otherSecret: "NOTAUTH BADSIG", unknownKey: "NOTAUTH BADKEY", badTime: "NOTAUTH BADTIME", otherKey: "NOTAUTH", unsigned: "NOTAUTH",
+		otherName: "NOTAUTH", otherType: dns.RcodeNotAuth,
+	})
+}
+
+func TestPowerDNS(t *testing.T) {
+	testServer(t, startPowerDNS(t), ways{
+		otherSecret: "NOTAUTH", unknownKey: "NOTAUTH", badTime: "NOTAUTH", otherKey: "NOTAUTH", unsigned: "NOTAUTH",
+		drops: true, pairs: true, otherType: dns.RcodeSuccess,
+	})
+}
 
 // testServer shows on a real server all that the adapter relies on.
-func testServer(t *testing.T, p *primary) {
+func testServer(t *testing.T, p *primary, w ways) {
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the server's log:\n%s", p.log)
 		}
 	})
 	t.Run("contract", func(t *testing.T) { testContract(t, p) })
+	t.Run("refusals", func(t *testing.T) { testRefusals(t, p, w) })
+	t.Run("one of many wins", func(t *testing.T) { testRace(t, p) })
+	t.Run("aliases", func(t *testing.T) { testAliases(t, p) })
+	t.Run("wildcards", func(t *testing.T) { testWildcards(t, p) })
 }
 
 func testContract(t *testing.T, p *primary) {

@@ -28,6 +28,7 @@ type client struct {
 	tsig    TSIG // the zero TSIG signs nothing
 	timeout time.Duration
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	now     func() time.Time // the wall clock
 	log     zerolog.Logger
 	// preferred is the server that answered last.
 	preferred atomic.Int32
@@ -105,7 +106,7 @@ func (c *client) pack(q *dns.Msg) (packed, error) {
 	if err != nil {
 		return packed{}, err
 	}
-	wire, mac, err := k.sign(q, time.Now())
+	wire, mac, err := k.sign(q, c.now())
 	return packed{q, wire, k, mac}, err
 }
 
@@ -189,7 +190,7 @@ func (c *client) overUDP(ctx context.Context, conn net.Conn, server string, p pa
 			last = fmt.Errorf("a reply was discarded: %w", err)
 			continue
 		}
-		r, err := prove(m, server, p)
+		r, err := c.prove(m, server, p)
 		if err == nil {
 			return r, nil
 		}
@@ -215,17 +216,17 @@ func (c *client) overTCP(ctx context.Context, conn net.Conn, server string, p pa
 	if err != nil {
 		return reply{}, fmt.Errorf("its reply was discarded: %w", err)
 	}
-	return prove(m, server, p)
+	return c.prove(m, server, p)
 }
 
 // prove checks the reply's signature, where there is a key. What an unproven
 // reply says of why is told, and not believed.
-func prove(m *message, server string, p packed) (reply, error) {
+func (c *client) prove(m *message, server string, p packed) (reply, error) {
 	r := reply{message: m, server: server}
 	if p.key == nil {
 		return r, nil
 	}
-	if err := newVerifier(p.key, p.mac).message(m, time.Now()); err != nil {
+	if err := newVerifier(p.key, p.mac).message(m, c.now()); err != nil {
 		if m.rcode() != dns.RcodeSuccess {
 			return reply{}, fmt.Errorf("%w; it says: %w", err, explain(r))
 		}

@@ -24,7 +24,7 @@ func explain(r reply) error {
 		dns.RcodeServerFailure:  "it failed; its own log says at what (a journal that it cannot write, a database that is locked, a zone that did not load)",
 		dns.RcodeNotImplemented: "it takes no updates: name its primary in `servers`, or switch updates on (PowerDNS: dnsupdate=yes)",
 		dns.RcodeRefused:        "its policy does not allow this to this key: see the grants in docs/providers/rfc2136.md (transfers need one of their own)",
-		dns.RcodeNotAuth:        "it is not the zone's primary, or does not have the zone: name the primary in `servers`",
+		dns.RcodeNotAuth:        "it is not the zone's primary, or does not take the key, or wants one (PowerDNS and Knot say no more): check `servers`, tsig's name, algorithm and secret, both clocks, and the key's rights",
 		dns.RcodeNotZone:        "a name is not in the zone",
 		dns.RcodeYXDomain:       "a name is in use that was not",
 		dns.RcodeNameError:      "a name is not in use that was",
@@ -44,9 +44,9 @@ func explain(r reply) error {
 func explainTSIG(t *dns.TSIG) string {
 	switch int(t.Error) {
 	case dns.RcodeBadSig:
-		return "the secret of tsig.name is another one there (dns servers call this error 16 BADVERS too)"
+		return "the secret of tsig.name is another one there"
 	case dns.RcodeBadKey:
-		return "it knows no key of tsig.name with tsig.algorithm"
+		return "it knows no key of tsig.name with tsig.algorithm, or (Knot says the same of both) its policy does not allow this to the key"
 	case dns.RcodeBadTime:
 		if there, ok := serverTime(t); ok {
 			return fmt.Sprintf("the clocks differ: here it was %s, there %s, and %d s are allowed", time.Unix(int64(t.TimeSigned), 0).UTC().Format(time.RFC3339), there.UTC().Format(time.RFC3339), t.Fudge) // #nosec G115 -- 48 bits

@@ -67,7 +67,7 @@ func (a *api) follow(ctx context.Context, c change) (time.Duration, error) {
 
 // await asks one secondary until it has the serial, and returns when it had.
 func (a *api) await(ctx context.Context, server, zone string, want uint32) (time.Time, error) {
-	one := &client{servers: []string{server}, timeout: a.client.timeout, dial: a.client.dial, log: a.log}
+	one := &client{servers: []string{server}, timeout: a.client.timeout, dial: a.client.dial, now: a.client.now, log: a.log}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var last error

@@ -66,5 +66,5 @@ key:
 	}
 	path := filepath.Join(folder(t, map[string]string{"knot.conf": b.String()}), "knot.conf")
 	log := start(t, "server started", "knotd", "-c", path)
-	return &primary{local(port), log, zones}
+	return &primary{address: local(port), log: log, free: zones, timeout: timeout}
 }

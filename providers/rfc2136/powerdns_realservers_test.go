@@ -83,5 +83,5 @@ func startPowerDNS(t *testing.T) *primary {
 	}
 	path := folder(t, map[string]string{"pdns.conf": fmt.Sprintf(pdnsConfig, dir, port)})
 	log := start(t, "ready to distribute questions", "pdns_server", "--config-dir="+path)
-	return &primary{local(port), log, zones}
+	return &primary{address: local(port), log: log, free: zones, timeout: timeout}
 }

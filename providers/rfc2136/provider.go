@@ -27,6 +27,8 @@ type Options struct {
 	// Dial makes connections; nil is a net.Dialer's, whose UDP ports are random.
 	// A write to a TCP connection is one message with its length before it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Now is the wall clock that TSIG needs; nil is time.Now.
+	Now func() time.Time
 }
 
 // Provider implements providers.Provider, Prover, Keeper, Estimator and
@@ -58,7 +60,10 @@ func New(c Config, o Options) (*Provider, error) {
 	if o.Dial == nil {
 		o.Dial = new(net.Dialer).DialContext
 	}
-	a := &api{config: c, log: o.Log, client: &client{servers: c.Servers, tsig: c.TSIG, timeout: c.Timeout, dial: o.Dial, log: o.Log}}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	a := &api{config: c, log: o.Log, client: &client{servers: c.Servers, tsig: c.TSIG, timeout: c.Timeout, dial: o.Dial, now: o.Now, log: o.Log}}
 	for _, name := range o.Names {
 		a.names = append(a.names, providers.CanonicalName(name))
 	}

@@ -4,7 +4,6 @@ package rfc2136_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net"
 	"os"
@@ -15,8 +14,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
-	"github.com/miekg/dns"
 	"github.com/rs/zerolog"
 
 	"github.com/veerdns/veer/providers"
@@ -40,6 +39,8 @@ type primary struct {
 	address string
 	log     *tail
 	free    []zone
+	timeout time.Duration // of its clients
+	read    string        // how they read
 }
 
 // zone is a zone of a real server. A wide one has more names that may be
@@ -194,37 +195,18 @@ func (p *primary) admin(zone string) rfc2136test.Admin {
 // as makes a client of the zone with a key.
 func (p *primary) as(t testing.TB, zone, owner string, k rfc2136test.Key, dial rfc2136test.DialFunc) *rfc2136.Provider {
 	t.Helper()
-	c := rfc2136.Config{Servers: []string{p.address}, Zones: []rfc2136.Zone{{Name: zone}}, Timeout: timeout}
+	return p.with(t, zone, k, rfc2136.Options{Owner: owner, Log: zerolog.Nop(), Dial: dial})
+}
+
+func (p *primary) with(t testing.TB, zone string, k rfc2136test.Key, o rfc2136.Options) *rfc2136.Provider {
+	t.Helper()
+	c := rfc2136.Config{Servers: []string{p.address}, Zones: []rfc2136.Zone{{Name: zone}}, Timeout: p.timeout, Read: p.read}
 	if k.Name != "" {
 		c.TSIG = rfc2136.TSIG{Name: k.Name, Algorithm: strings.TrimSuffix(k.Algorithm, "."), SecretFile: rfc2136test.SecretFile(t, k.Secret)}
 	}
-	provider, err := rfc2136.New(c, rfc2136.Options{Owner: owner, Log: zerolog.Nop(), Dial: dial})
+	provider, err := rfc2136.New(c, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return provider
-}
-
-// ask sends a message over TCP, as it is, and returns the reply as it is.
-func (p *primary) ask(t testing.TB, wire []byte) *dns.Msg {
-	t.Helper()
-	conn, err := dialer()(context.Background(), "tcp", p.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	c := &dns.Conn{Conn: conn}
-	if _, err := c.Write(wire); err != nil {
-		t.Fatal(err)
-	}
-	buf := make([]byte, dns.MaxMsgSize)
-	n, err := c.Read(buf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := new(dns.Msg)
-	if err := m.Unpack(buf[:n]); err != nil {
-		t.Fatal(err)
-	}
-	return m
 }

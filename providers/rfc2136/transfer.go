@@ -77,7 +77,7 @@ func (c *client) stream(ctx context.Context, conn net.Conn, t *transfer) error {
 			return c.cut(ctx, "tcp", err)
 		}
 		buf = raw
-		if err := t.message(raw, time.Now()); err != nil {
+		if err := t.message(raw, c.now()); err != nil {
 			return err
 		}
 	}

@@ -118,6 +118,9 @@ func variablesOf(t *dns.TSIG) ([]byte, error) {
 	}
 	out = append(append(out, name[:end]...), timersOf(t)...)
 	other, err := hex.DecodeString(t.OtherData)
+	if err == nil && len(other) != int(t.OtherLen) {
+		err = fmt.Errorf("it has %d bytes of other data, and says %d", len(other), t.OtherLen)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -170,17 +173,20 @@ func (v *verifier) message(m *message, now time.Time) error {
 		return nil
 	}
 	t := m.tsig
+	if t.MACSize == 0 { // as where the server does not take the key (RFC 8945, section 5.3.2)
+		return fmt.Errorf("%w: the reply is not signed", errTSIG)
+	}
 	if providers.CanonicalName(t.Hdr.Name) != v.key.name || !strings.EqualFold(t.Algorithm, v.key.algorithm) {
 		return fmt.Errorf("%w: the reply is signed by %s with %s; expected %s with %s", errTSIG, t.Hdr.Name, t.Algorithm, v.key.name, v.key.algorithm)
 	}
 	mac, err := hex.DecodeString(t.MAC)
-	if err != nil {
-		return fmt.Errorf("%w: its MAC is malformed", errTSIG)
+	if err != nil || t.Hdr.Class != dns.ClassANY || t.Hdr.Ttl != 0 { // RFC 8945, section 4.2
+		return fmt.Errorf("%w: the reply's record is malformed", errTSIG)
 	}
 	signed := timersOf(t)
 	if v.first {
 		if signed, err = variablesOf(t); err != nil {
-			return fmt.Errorf("%w: its record is malformed", errTSIG)
+			return fmt.Errorf("%w: the reply's record is malformed", errTSIG)
 		}
 	}
 	v.h.Write(m.stripped())

@@ -11,13 +11,28 @@ import (
 // pruning is an order to forget the services that the config does not list.
 type pruning struct {
 	Request
+	none bool       // nothing is forgotten: the round of the loop is all that is asked
 	done chan error // holds one
 }
 
 // askPrune has the reign's loop forget what the config does not list, and
 // waits until the ledger agreed.
 func (r *reign) askPrune(ctx context.Context, req Request) error {
-	p := &pruning{Request: req, done: make(chan error, 1)}
+	return r.askLoop(ctx, &pruning{Request: req, done: make(chan error, 1)})
+}
+
+// Settle returns when the leader's loop has looked at the world after the call,
+// decided what was due and had it agreed, as far as that could be. It returns
+// ErrNotLeader when this process does not lead.
+func (c *Controller) Settle(ctx context.Context) error {
+	r := c.reigning.Load()
+	if r == nil {
+		return ErrNotLeader
+	}
+	return r.askLoop(ctx, &pruning{none: true, done: make(chan error, 1)})
+}
+
+func (r *reign) askLoop(ctx context.Context, p *pruning) error {
 	select {
 	case r.prunes <- p:
 	case <-r.over:
@@ -38,6 +53,9 @@ func (r *reign) askPrune(ctx context.Context, req Request) error {
 // prune marks the shards that hold such services, so that their next decision
 // is made without them.
 func (r *reign) prune(p *pruning) error {
+	if p.none {
+		return nil
+	}
 	gone, all := 0, 0
 	for _, sh := range r.shards {
 		gone += len(sh.kept.State.Services) - len(sh.listed())

@@ -23,6 +23,9 @@ type desk struct {
 	suspects []regions.EndpointID
 	chair    *chair // nil: standing by
 
+	cast uint64        // the newest version that was published
+	told chan struct{} // closed and replaced when cast changes
+
 	voted     chan struct{} // has room for one: the ballot changed
 	suspected chan struct{} // has room for one: suspects came
 }
@@ -35,7 +38,7 @@ type chair struct {
 
 // newDesk starts with every vote unknown.
 func newDesk(vantage regions.Name, jobs []*job) *desk {
-	d := &desk{version: 1, voted: make(chan struct{}, 1), suspected: make(chan struct{}, 1)}
+	d := &desk{version: 1, told: make(chan struct{}), voted: make(chan struct{}, 1), suspected: make(chan struct{}, 1)}
 	d.ballot = regions.Ballot{Vantage: vantage, Votes: make([]regions.Vote, len(jobs))}
 	for i, j := range jobs {
 		d.ballot.Votes[i] = regions.Vote{Vantage: vantage, Endpoint: j.Endpoint, Why: "it was not probed yet"}
@@ -90,6 +93,36 @@ func (d *desk) changed(version uint64) bool {
 	return d.version != version
 }
 
+// published notes that the version was.
+func (d *desk) published(version uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.cast = version
+	close(d.told)
+	d.told = make(chan struct{})
+}
+
+// awaitCast waits until everything that is on the desk now was published.
+func (d *desk) awaitCast(ctx context.Context) error {
+	_, version := d.newest()
+	for {
+		d.mu.Lock()
+		done, seated, told := d.cast >= version, d.chair != nil, d.told
+		d.mu.Unlock()
+		switch {
+		case !seated:
+			return errStandingBy
+		case done:
+			return nil
+		}
+		select {
+		case <-told:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // suspect puts a suspicion on the desk; without a seat it is nobody's.
 func (d *desk) suspect(id regions.EndpointID) {
 	d.mu.Lock()
@@ -114,7 +147,7 @@ func (d *desk) takeSuspects() []regions.EndpointID {
 func (d *desk) sit(seat Seat) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.chair, d.suspects = nil, nil
+	d.chair, d.suspects, d.cast = nil, nil, 0
 	if seat != nil {
 		d.chair = &chair{seat: seat}
 	}

@@ -33,6 +33,8 @@ type flight struct {
 	job   *job
 	cause cause
 	phase phase
+	// began is when it was launched.
+	began time.Duration
 	// deadline is when a waiting flight gives up, and a flying one is stuck.
 	deadline time.Duration
 	// void: the process was paused during it, its result says nothing.
@@ -85,7 +87,7 @@ func (l *loop) launch(flights context.Context, now time.Duration, f *flight) {
 	if f.cause == scheduled {
 		l.schedule(j, now+j.jittered())
 	}
-	f.phase = flying
+	f.phase, f.began = flying, now
 	l.deadline(f, now+j.limit())
 	l.flying++
 	l.wg.Go(func() {
@@ -120,6 +122,7 @@ func (l *loop) land(now time.Duration, d landing) {
 	j.voids = 0
 	l.observe(j, d.result, f.cause)
 	l.replan(now, j)
+	l.answer(now, j, f.began)
 }
 
 // replan sets the next scheduled probe after a result: after the short time
@@ -150,6 +153,7 @@ func (l *loop) discard(now time.Duration, j *job) {
 // checker did not return.
 func (l *loop) late(now time.Duration, f *flight) {
 	j := f.job
+	defer l.answer(now, j, now)
 	switch f.phase {
 	case waiting:
 		f.phase = gone

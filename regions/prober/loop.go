@@ -29,6 +29,7 @@ type loop struct {
 	renew  time.Duration // when the seat is next renewed
 	expect time.Duration // when the loop should wake at the latest
 	doubt  doubt
+	asks   []*ask // that are not answered yet
 
 	landed chan landing
 	lost   chan *job
@@ -71,6 +72,8 @@ func (l *loop) run(ctx context.Context, suspicions <-chan []regions.EndpointID) 
 			l.land(l.tick(), d)
 		case j := <-l.lost:
 			l.loss(flights, l.tick(), j)
+		case a := <-l.p.asks:
+			l.ask(l.tick(), a)
 		case ids, ok := <-suspicions:
 			if !ok {
 				suspicions = nil

@@ -23,6 +23,7 @@ type Prober struct {
 	jobs       []*job // voted on, in the order of the ballot
 	references []*job
 	desk       *desk
+	asks       chan *ask
 	// room is how many probes may be in flight, rate how many probes a second
 	// others' suspicions may start.
 	room int
@@ -40,7 +41,7 @@ func New(o Options) (*Prober, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("prober of vantage %q: %w", o.Vantage, err)
 	}
-	p := &Prober{vantage: o.Vantage, booth: o.Booth, log: o.Log, renew: o.Renew}
+	p := &Prober{vantage: o.Vantage, booth: o.Booth, log: o.Log, renew: o.Renew, asks: make(chan *ask)}
 	fill(&p.renew, time.Second)
 	p.last = make(map[regions.EndpointID]checks.Result, len(o.Jobs)+len(o.References))
 	for i, j := range o.Jobs {

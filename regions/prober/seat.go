@@ -88,6 +88,7 @@ func (p *Prober) cast(ctx context.Context, seat Seat) {
 		done()
 		if err == nil {
 			sent, pause = version, firstPause
+			p.desk.published(version)
 			continue
 		}
 		if ctx.Err() == nil {

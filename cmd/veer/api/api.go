@@ -9,6 +9,7 @@
 //	GET    /v1/orders                      -> []controller.Order
 //	POST   /v1/orders[?dry_run=true]       OrderRequest -> OrderResult
 //	DELETE /v1/orders[?dry_run=true]       OrderRequest -> OrderResult (undrain, unfreeze, unforce)
+//	POST   /v1/once                        -> Pass
 //
 // An error is a Problem with a 4xx or 5xx status; 409 is a refusal (exit 3).
 package api

@@ -30,6 +30,9 @@ func (c *Config) timings(s Service) steering.Timings {
 			t.Queue, t.Propagation = slow.Queue, slow.Propagation
 		}
 	}
+	if c.Schedule > 0 { // a failure, or a lost leader, waits for the next pass
+		t.Interval, t.Leader = max(t.Interval, c.Schedule), max(t.Leader, c.Schedule)
+	}
 	return t
 }
 
@@ -100,7 +103,7 @@ func (c *Config) budget(s Service) steering.Budget {
 
 // budget refuses a service that cannot keep its rto even with its least TTL.
 func (l *loader) budget(s Service, path string) {
-	if s.RTO == 0 || s.Monitor == "" || !l.clean("monitors."+s.Monitor, "cluster", path+".ttl", path+".rto", path+".monitor") {
+	if s.RTO == 0 || s.Monitor == "" || !l.clean("monitors."+s.Monitor, "cluster", "schedule", path+".ttl", path+".rto", path+".monitor") {
 		return
 	}
 	b := l.c.budget(s)

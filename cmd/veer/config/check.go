@@ -34,8 +34,17 @@ func (l *loader) check() {
 	}
 	l.providers()
 	l.monitors()
+	l.schedule()
 	l.services()
 	l.host()
+}
+
+// schedule is in whole seconds, since it times leases of etcd.
+func (l *loader) schedule() {
+	const most = time.Hour
+	if s := l.c.Schedule; l.has("schedule") && l.clean("schedule") && (s < time.Second || s > most || s%time.Second != 0) {
+		l.bad("schedule", "found "+showDuration(s), "whole seconds from 1s to "+showDuration(most), "")
+	}
 }
 
 // find returns where a path stands: its value, or, where it is absent, the

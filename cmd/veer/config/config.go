@@ -44,7 +44,10 @@ type Config struct {
 	Monitors   map[string]Monitor `yaml:"monitors"`
 	Services   []Service          `yaml:"services"`
 	Reconcile  Reconcile          `yaml:"reconcile"`
-	Host       Host               `yaml:"host"`
+	// Schedule is the time from one pass of `veer once` to the next; 0: there
+	// are daemons.
+	Schedule time.Duration `yaml:"schedule"`
+	Host     Host          `yaml:"host"`
 
 	dir    string         // of the file
 	shared cluster.Config // cluster as the file has it, the environment aside

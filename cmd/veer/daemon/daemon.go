@@ -27,6 +27,7 @@ import (
 	"github.com/veerdns/veer/providers/authority"
 	"github.com/veerdns/veer/regions/cluster"
 	"github.com/veerdns/veer/regions/controller"
+	"github.com/veerdns/veer/regions/prober"
 	"github.com/veerdns/veer/regions/steering"
 )
 
@@ -101,6 +102,9 @@ type daemon struct {
 	cluster atomic.Pointer[cluster.Cluster] // nil until it is up, and when etcd gave up
 	fences  fences
 
+	written []controller.Written // once newController was called
+
+	prober     atomic.Pointer[prober.Prober]         // nil without the role, and before it starts
 	controller atomic.Pointer[controller.Controller] // nil without the role, and before it starts
 }
 
@@ -257,29 +261,38 @@ func (d *daemon) startController(context.Context) error {
 	if !d.roles[RoleController] {
 		return nil
 	}
+	c, err := d.newController()
+	if err != nil {
+		return err
+	}
+	d.controller.Store(c)
+	d.parts.start("controller", func(ctx context.Context) error {
+		d.readFences(ctx, d.written)
+		return c.Run(ctx)
+	})
+	return nil
+}
+
+// newController makes the candidate, with the clients of the providers.
+func (d *daemon) newController() (*controller.Controller, error) {
 	open := d.o.Open
 	if open == nil {
 		open = Open
 	}
 	log := d.o.Log.With().Str("part", "controller").Logger()
-	written, err := Written(d.c, open, log)
+	var err error
+	d.written, err = Written(d.c, open, log)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	cl := d.joined
-	c := controller.New(controller.Options{
+	return controller.New(controller.Options{
 		Name: string(d.c.Host.Region), Owner: d.c.Owner,
 		Policy: d.c.Policy(), Quorums: d.c.Quorums(), Vantages: d.c.Vantages, Calendar: d.c.Calendar,
 		Recovery: d.c.Recovery(),
 		World:    cl, Elector: cl, Ledger: cl, Served: d.served, Reconcile: d.c.Reconcile.Schedule(),
-		Providers: written, Fence: func(f providers.Fence) { d.fences.saw(f.Term) },
+		Providers: d.written, Marks: cl, Fence: func(f providers.Fence) { d.fences.saw(f.Term) },
 		ConfigHash: d.c.Hash(), Version: d.o.Version,
 		Log: log, AfterCommit: d.o.Hooks.AfterCommit,
-	})
-	d.controller.Store(c)
-	d.parts.start("controller", func(ctx context.Context) error {
-		d.readFences(ctx, written)
-		return c.Run(ctx)
-	})
-	return nil
+	}), nil
 }

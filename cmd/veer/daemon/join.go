@@ -60,12 +60,7 @@ func (d *daemon) startCluster(ctx context.Context) error {
 // join tries until it has joined, ctx ends, or a part fails.
 func (d *daemon) join(ctx context.Context) (*cluster.Cluster, error) {
 	patient := d.roles[RoleAuthority] || len(d.c.Cluster.Endpoints) > 0
-	o := cluster.Options{
-		Owner: d.c.Owner, Name: string(d.c.Host.Region), DataDir: d.c.Host.DataDir,
-		Floor: d.termFloor,
-		TLS:   cluster.TLS{CAFile: d.c.Host.TLS.CAFile, CertFile: d.c.Host.TLS.CertFile, KeyFile: d.c.Host.TLS.KeyFile},
-		Log:   d.o.Log.With().Str("part", "cluster").Logger(),
-	}
+	o := d.clusterOptions()
 	for pause := rejoinFirst; ; pause = min(2*pause, rejoinMost) {
 		cl, err := cluster.Start(ctx, d.c.Cluster, o)
 		if err == nil {
@@ -92,6 +87,16 @@ func (d *daemon) join(ctx context.Context) (*cluster.Cluster, error) {
 			return nil, err
 		case <-time.After(pause):
 		}
+	}
+}
+
+// clusterOptions are what this process brings to the cluster.
+func (d *daemon) clusterOptions() cluster.Options {
+	return cluster.Options{
+		Owner: d.c.Owner, Name: string(d.c.Host.Region), DataDir: d.c.Host.DataDir,
+		Floor: d.termFloor,
+		TLS:   cluster.TLS{CAFile: d.c.Host.TLS.CAFile, CertFile: d.c.Host.TLS.CertFile, KeyFile: d.c.Host.TLS.KeyFile},
+		Log:   d.o.Log.With().Str("part", "cluster").Logger(),
 	}
 }
 
@@ -164,21 +169,11 @@ func (d *daemon) startProber(context.Context) error {
 	if !d.roles[RoleProber] {
 		return nil
 	}
-	endpoints, err := jobsOf(d.c.Endpoints())
+	p, err := d.newProber()
 	if err != nil {
 		return err
 	}
-	references, err := jobsOf(d.c.ReferenceProbes())
-	if err != nil {
-		return err
-	}
-	p, err := prober.New(prober.Options{
-		Vantage: d.c.Host.Region, Jobs: endpoints, References: references, Booth: d.joined,
-		Log: d.o.Log.With().Str("part", "prober").Logger(), Renew: d.c.Cluster.Defaults().VoteLease / 5, Seed: uint64(d.began.UnixNano()),
-	})
-	if err != nil {
-		return err
-	}
+	d.prober.Store(p)
 	d.parts.start("prober", p.Run)
 	return nil
 }

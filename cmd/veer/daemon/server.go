@@ -78,6 +78,7 @@ func (d *daemon) handler() http.Handler {
 	route("GET /v1/orders", d.handleOrders)
 	route("POST /v1/orders", func(r *http.Request) (any, *api.Problem) { return d.handleOrder(r, d.give) })
 	route("DELETE /v1/orders", func(r *http.Request) (any, *api.Problem) { return d.handleOrder(r, d.end) })
+	route("POST /v1/once", func(r *http.Request) (any, *api.Problem) { return d.handleOnce(r.Context()) })
 	route("/", func(r *http.Request) (any, *api.Problem) {
 		return nil, &api.Problem{Code: http.StatusNotFound, What: fmt.Sprintf("%s %s is not part of the API", r.Method, r.URL.Path),
 			Hint: "are the command and the daemon the same version?"}

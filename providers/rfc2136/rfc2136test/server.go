@@ -86,6 +86,20 @@ func (s *Server) Count(what string) int {
 	return s.counts[what]
 }
 
+// Copy makes the server's zones what the other's are, as a transfer to a
+// secondary does.
+func (s *Server) Copy(from *Server) {
+	from.mu.Lock()
+	zones := make(map[string]*zone, len(from.zones))
+	for name, z := range from.zones {
+		zones[name] = z.clone()
+	}
+	from.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.zones = zones
+}
+
 // Dial connects to the server, whatever the address.
 func (s *Server) Dial(ctx context.Context, network, _ string) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {

@@ -1,0 +1,408 @@
+package rfc2136test_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/rs/zerolog"
+
+	"github.com/veerdns/veer/providers"
+	"github.com/veerdns/veer/providers/providertest"
+	"github.com/veerdns/veer/providers/rfc2136"
+	"github.com/veerdns/veer/providers/rfc2136/rfc2136test"
+)
+
+const zone = "example.test."
+
+// world is a world of two servers' addresses, and a log.
+type world struct {
+	*rfc2136test.World
+	line *providertest.Line
+	mu   sync.Mutex
+	text bytes.Buffer
+	// dials are the addresses that were dialled; down is one that is not there.
+	dials []string
+	down  string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	line := &providertest.Line{}
+	return &world{World: rfc2136test.NewWorld(t, zone, true, line), line: line}
+}
+
+func (w *world) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.Write(b)
+}
+
+func (w *world) log() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.String()
+}
+
+func (w *world) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	w.mu.Lock()
+	w.dials = append(w.dials, address)
+	down := w.down == address
+	w.mu.Unlock()
+	if down {
+		return nil, errors.New("nobody is there")
+	}
+	return w.Wire.Dial(ctx, network, address)
+}
+
+const one, two = "192.0.2.1:53", "192.0.2.2:53"
+
+func (w *world) provider(t *testing.T, change func(*rfc2136.Config, *rfc2136.Options)) *rfc2136.Provider {
+	t.Helper()
+	c := w.Config(t)
+	c.Servers = []string{one, two}
+	o := rfc2136.Options{Owner: owner, Log: zerolog.New(w), Dial: w.dial}
+	if change != nil {
+		change(&c, &o)
+	}
+	p, err := rfc2136.New(c, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+var app = providers.RRSet{Name: "app." + zone, Type: "A", TTL: 60, Data: []string{"192.0.2.7"}}
+
+// write makes app, and returns what Apply does.
+func write(t *testing.T, p *rfc2136.Provider, number uint64, sets ...providers.RRSet) (providers.Receipt, error) {
+	t.Helper()
+	from, err := p.Read(t.Context(), zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := providers.Fence{Owner: owner, Term: 1, Holder: "h", Write: number}
+	return p.Apply(t.Context(), from, next, providers.Diff(from.Records, sets))
+}
+
+func TestTheServerThatAnswersIsRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.down = one
+		p := w.provider(t, nil)
+		if _, err := write(t, p, 1, app); err != nil {
+			t.Fatal(err)
+		}
+		asked := 0
+		for _, d := range w.dials {
+			if d == one {
+				asked++
+			}
+		}
+		if asked == 0 || asked > 2 { // over UDP and TCP
+			t.Errorf("the server that is down was dialled %d times; want once each over UDP and TCP", asked)
+		}
+		if strings.Count(w.log(), "another of the servers answers now") != 1 {
+			t.Errorf("the log has not one line about it:\n%s", w.log())
+		}
+	})
+}
+
+func TestNobodyIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := w.provider(t, func(c *rfc2136.Config, _ *rfc2136.Options) { c.Servers = c.Servers[:1] })
+		if _, err := write(t, p, 1, app); err != nil {
+			t.Fatal(err)
+		}
+		from, err := p.Read(t.Context(), zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.down = one
+		var busy *providers.BusyError
+		_, err = p.Apply(t.Context(), from, from.Fence.Next(), nil)
+		if !errors.As(err, &busy) {
+			t.Errorf("with no server there, Apply gives %v; want a BusyError", err)
+		}
+		if _, err := p.Read(t.Context(), zone); err == nil || !strings.Contains(err.Error(), "could not be reached") {
+			t.Errorf("with no server there, Read gives %v", err)
+		}
+	})
+}
+
+// TestAnUncertainWriteIsNotRepeated: the next server is not sent what the first
+// may have done.
+func TestAnUncertainWriteIsNotRepeated(t *testing.T) {
+	for name, lose := range map[string]func(*providertest.Line){"the request": (*providertest.Line).LoseRequest, "the reply": (*providertest.Line).LoseReply} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				p := w.provider(t, nil)
+				if err := p.Prove(t.Context(), zone); err != nil {
+					t.Fatal(err)
+				}
+				was := w.Server.Count("UPDATE")
+				lose(w.line)
+				_, err := write(t, p, 1, app)
+				made := w.Server.Count("UPDATE") - was
+				if name == "the reply" && (err != nil || made != 1 || !strings.Contains(w.log(), "the reply was lost")) {
+					t.Errorf("%v, and %d updates arrived; want one, that the fence told of:\n%s", err, made, w.log())
+				}
+				if name == "the request" && (err == nil || made != 0) {
+					t.Errorf("%v, and %d updates arrived; want an error and none", err, made)
+				}
+			})
+		})
+	}
+}
+
+// TestTheNextMayTakeIt: a server that refuses is followed by one that does not.
+func TestTheNextMayTakeIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		forbidding := rfc2136test.NewWorld(t, "other.test", true, &providertest.Line{}) // NOTAUTH for this zone
+		p := w.provider(t, func(_ *rfc2136.Config, o *rfc2136.Options) {
+			o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				if address == one {
+					return forbidding.Wire.Dial(ctx, network, address)
+				}
+				return w.Wire.Dial(ctx, network, address)
+			}
+		})
+		if _, err := write(t, p, 1, app); err != nil {
+			t.Fatal(err)
+		}
+		// With no other, it is said that nothing was written, and why.
+		alone := w.provider(t, func(c *rfc2136.Config, o *rfc2136.Options) { c.Servers, o.Dial = c.Servers[:1], forbidding.Wire.Dial })
+		if err := alone.Prove(t.Context(), zone); err == nil || !strings.Contains(err.Error(), "REFUSED") {
+			t.Errorf("a server without the zone gives %v", err)
+		}
+	})
+}
+
+// forger sends replies of its own before the real one.
+type forger struct {
+	net.Conn
+	forge func(request []byte) [][]byte
+	false [][]byte
+}
+
+func (f *forger) Write(b []byte) (int, error) {
+	f.false = f.forge(append([]byte(nil), b...))
+	return f.Conn.Write(b)
+}
+
+func (f *forger) Read(b []byte) (int, error) {
+	if len(f.false) > 0 {
+		n := copy(b, f.false[0])
+		f.false = f.false[1:]
+		return n, nil
+	}
+	return f.Conn.Read(b)
+}
+
+// forgeries are replies to a request that do not come from who has the key.
+func forgeries(request []byte) [][]byte {
+	q := new(dns.Msg)
+	if err := q.Unpack(request); err != nil {
+		return nil
+	}
+	pack := func(change func(*dns.Msg)) []byte {
+		r := new(dns.Msg)
+		r.SetReply(q)
+		r.Authoritative = true
+		change(r)
+		wire, err := r.Pack()
+		if err != nil {
+			return nil
+		}
+		return wire
+	}
+	signed := func() []byte {
+		r := new(dns.Msg)
+		r.SetReply(q)
+		r.SetTsig("veer.", "hmac-sha256.", 300, time.Now().Unix())
+		wire, _, err := dns.TsigGenerate(r, "AAAA", q.IsTsig().MAC, false)
+		if err != nil {
+			return nil
+		}
+		return wire
+	}
+	return [][]byte{
+		{1, 2, 3},
+		pack(func(r *dns.Msg) { r.Id++ }),
+		pack(func(r *dns.Msg) { r.Question[0].Name = "else.test." }),
+		pack(func(r *dns.Msg) { r.Response = false }),
+		pack(func(r *dns.Msg) { r.Opcode = dns.OpcodeNotify }),
+		pack(func(*dns.Msg) {}),
+		pack(func(r *dns.Msg) { r.Rcode = dns.RcodeRefused }),
+		signed(),
+	}
+}
+
+// TestForgedReplies: what anybody on the way could send changes nothing.
+func TestForgedReplies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := w.provider(t, func(_ *rfc2136.Config, o *rfc2136.Options) {
+			o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				conn, err := w.dial(ctx, network, address)
+				if err != nil || network != "udp" {
+					return conn, err
+				}
+				return &forger{Conn: conn, forge: forgeries}, nil
+			}
+		})
+		if _, err := write(t, p, 1, app); err != nil {
+			t.Fatal(err)
+		}
+		after, err := p.Read(t.Context(), zone)
+		if err != nil || len(after.Records) != 1 {
+			t.Errorf("the zone has %+v, %v", after, err)
+		}
+	})
+}
+
+// TestForgedRefusal: an error that nobody signed is told, and not believed: the
+// fence is read.
+func TestForgedRefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		forge := false
+		p := w.provider(t, func(_ *rfc2136.Config, o *rfc2136.Options) {
+			o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				conn, err := w.dial(ctx, network, address)
+				if err != nil || network != "tcp" || !forge {
+					return conn, err
+				}
+				return &forger{Conn: conn, forge: func(request []byte) [][]byte {
+					q := new(dns.Msg)
+					if q.Unpack(request[2:]) != nil || q.Opcode != dns.OpcodeUpdate || len(q.Ns) == 0 {
+						return nil
+					}
+					r := new(dns.Msg)
+					r.SetRcode(q, dns.RcodeRefused)
+					wire, err := r.Pack()
+					if err != nil {
+						return nil
+					}
+					length := binary.BigEndian.AppendUint16(nil, uint16(len(wire)))
+					return [][]byte{length, wire}
+				}}, nil
+			}
+		})
+		if err := p.Prove(t.Context(), zone); err != nil {
+			t.Fatal(err)
+		}
+		forge = true
+		many := app
+		many.Data = nil
+		for i := range 100 { // too many for UDP
+			many.Data = append(many.Data, fmt.Sprintf("192.0.2.%d", i))
+		}
+		_, err := write(t, p, 1, many)
+		if err != nil && errors.Is(err, providers.ErrRejected) {
+			t.Errorf("a forged REFUSED is taken for one: %v", err)
+		}
+	})
+}
+
+func TestFaultsOfTheServer(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		faults rfc2136test.Faults
+		is     error
+		says   string
+	}{
+		{"prerequisites are ignored", rfc2136test.Faults{IgnorePrerequisites: true}, providers.ErrUnproven, "was accepted"},
+		{"answers are not authoritative", rfc2136test.Faults{NotAuthoritative: true}, nil, "not authoritative"},
+		{"no transfer", rfc2136test.Faults{NoTransfer: true}, nil, "REFUSED"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.Server.Set(c.faults)
+				p := w.provider(t, nil)
+				err := p.Prove(t.Context(), zone)
+				if err == nil {
+					_, err = p.Read(t.Context(), zone)
+				}
+				if err == nil || c.is != nil && !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.says) {
+					t.Errorf("got %v; want %q", err, c.says)
+				}
+			})
+		})
+	}
+}
+
+// TestRace shows that the race of the real servers' tests finds a server that
+// does not keep a stale update out.
+func TestRace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		key := w.Wire.Key
+		race := rfc2136test.Race{Dial: w.Server.Dial, Key: key, Zone: zone, Name: "race." + zone}
+		if _, err := race.Run(20, 6); err != nil {
+			t.Error(err)
+		}
+		w.Server.Set(rfc2136test.Faults{IgnorePrerequisites: true})
+		race.Name = "race2." + zone
+		if _, err := race.Run(20, 6); err == nil || !strings.Contains(err.Error(), "two updates") {
+			t.Errorf("a server that ignores prerequisites gives %v", err)
+		}
+	})
+}
+
+// TestFollow: the time is that of the slowest secondary.
+func TestFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		const fast, slow = "192.0.2.11:53", "192.0.2.12:53"
+		secondaries := map[string]*rfc2136test.Server{fast: rfc2136test.NewServer([]string{zone}), slow: rfc2136test.NewServer([]string{zone})}
+		t.Cleanup(func() { secondaries[fast].Wait(); secondaries[slow].Wait() })
+		p := w.provider(t, func(c *rfc2136.Config, o *rfc2136.Options) {
+			c.Secondaries = []string{fast, slow}
+			o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				if s := secondaries[address]; s != nil {
+					return s.Dial(ctx, network, address)
+				}
+				return w.dial(ctx, network, address)
+			}
+		})
+		r, err := write(t, p, 1, app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			time.Sleep(time.Second) // of the bubble's clock
+			secondaries[fast].Copy(w.Server)
+			time.Sleep(9 * time.Second)
+			secondaries[slow].Copy(w.Server)
+		}()
+		took, err := p.Follow(t.Context(), r)
+		if err != nil || took < 10*time.Second || took > 12*time.Second {
+			t.Errorf("it took %s, %v; want 10 s and less than one wait of 2 s", took, err)
+		}
+		if _, err := p.Follow(t.Context(), providers.Receipt{Change: "what?"}); err == nil {
+			t.Error("a change that nobody made was followed")
+		}
+		if r, err = write(t, p, 2); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := p.Follow(ctx, r); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), fast) {
+			t.Errorf("of secondaries that never have it, Follow says %v", err)
+		}
+	})
+}
