@@ -93,7 +93,7 @@ func (s *Server) batch(z *zone, raw []byte) (envelope, *failure) {
 	for _, step := range steps {
 		if bad := step(); bad != nil {
 			if s.on(Transaction) {
-				z.records = was
+				z.records, z.at = was, nil
 			}
 			return envelope{}, bad
 		}
@@ -111,8 +111,32 @@ func (z *zone) clone() []*Record {
 	return out
 }
 
+// at says where records stand, by id and by name. It is made anew after what
+// moves them.
+type at struct {
+	id   map[string]int
+	name map[string][]int
+}
+
+func (z *zone) look() *at {
+	if z.at == nil {
+		z.at = &at{make(map[string]int, len(z.records)), make(map[string][]int, len(z.records))}
+		for i, r := range z.records {
+			z.at.add(i, r)
+		}
+	}
+	return z.at
+}
+
+func (a *at) add(i int, r *Record) {
+	a.id[r.ID], a.name[r.Name] = i, append(a.name[r.Name], i)
+}
+
 func (z *zone) index(id string) int {
-	return slices.IndexFunc(z.records, func(r *Record) bool { return r.ID == id })
+	if i, ok := z.look().id[id]; ok {
+		return i
+	}
+	return -1
 }
 
 func (s *Server) delete(z *zone, c change) (*Record, *failure) {
@@ -124,7 +148,7 @@ func (s *Server) delete(z *zone, c change) (*Record, *failure) {
 		return nil, fail(http.StatusNotFound, 81044, "Record does not exist.")
 	}
 	gone := z.records[i]
-	z.records = slices.Delete(z.records, i, i+1)
+	z.records, z.at = slices.Delete(z.records, i, i+1), nil
 	s.free = append(s.free, gone.ID)
 	return gone, nil
 }
@@ -145,6 +169,9 @@ func (s *Server) edit(z *zone, c change, keep bool) (*Record, *failure) {
 	if bad := s.put(z, &r, c); bad != nil {
 		return nil, bad
 	}
+	if r.Name != z.records[i].Name {
+		z.at = nil
+	}
 	z.records[i] = &r
 	return &r, nil
 }
@@ -158,6 +185,7 @@ func (s *Server) create(z *zone, c change) (*Record, *failure) {
 		return nil, bad
 	}
 	r.ID = s.id()
+	z.look().add(len(z.records), r)
 	z.records = append(z.records, r)
 	return r, nil
 }
@@ -275,8 +303,9 @@ func (s *Server) ttl(z *zone, r *Record) *failure {
 
 // beside refuses records that exclude each other.
 func (s *Server) beside(z *zone, r *Record) *failure {
-	for _, o := range z.records {
-		if o.Name != r.Name || o.ID == r.ID {
+	for _, i := range z.look().name[r.Name] {
+		o := z.records[i]
+		if o.ID == r.ID {
 			continue
 		}
 		if s.on(Identical) && o.Type == r.Type && o.Content == r.Content {

@@ -130,6 +130,7 @@ type Server struct {
 type zone struct {
 	id, name, plan string
 	records        []*Record
+	at             *at // nil: to be made
 }
 
 // New returns a server without zones.

@@ -32,7 +32,7 @@ func (s *Server) Edit(zoneID string, do func([]*Record) []*Record) error {
 		if z.id != zoneID {
 			continue
 		}
-		z.records = do(z.records)
+		z.records, z.at = do(z.records), nil
 		for _, r := range z.records {
 			if r.ID == "" {
 				r.ID = s.id()
@@ -64,6 +64,13 @@ func (s *Server) Delete(zoneID, name, typ string) error {
 	return s.Edit(zoneID, func(records []*Record) []*Record { return putData(records, host(name), typ, 0, nil) })
 }
 
+// isLatch reports whether the record is the latch of a fence of its name's owner.
+func isLatch(r Record) bool {
+	rest, ok := strings.CutPrefix(r.Name, "_veer-fence.")
+	owner, _, _ := strings.Cut(rest, ".")
+	return ok && r.Type == "TXT" && strings.Trim(r.Content, `"`) == providers.FirstFence(owner).String()
+}
+
 func host(name string) string { return strings.TrimSuffix(providers.CanonicalName(name), ".") }
 
 func putData(records []*Record, name, typ string, ttl int64, data []string) []*Record {
@@ -93,11 +100,12 @@ func content(typ, data string) string {
 	return data
 }
 
-// Sets returns the zone's sets of some types, whoever's, sorted.
+// Sets returns the zone's sets of some types, whoever's, sorted, without the
+// latches that stand beside fences.
 func (s *Server) Sets(zoneID string, of func(typ string) bool) []providers.RRSet {
 	byKey := map[providers.Key]*providers.RRSet{}
 	for _, r := range s.All(zoneID) {
-		if !of(r.Type) {
+		if !of(r.Type) || isLatch(r) {
 			continue
 		}
 		set := providers.RRSet{Name: providers.CanonicalName(r.Name), Type: r.Type, TTL: uint32(r.TTL), Data: []string{r.Content}}
