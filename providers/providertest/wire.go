@@ -36,11 +36,15 @@ func (w *Wire) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (w *Wire) done(reply *http.Response) error {
-	switch {
-	case w.Done != nil:
+	if w.Done != nil {
 		return w.Done(reply)
-	case reply.StatusCode < 200 || reply.StatusCode > 299:
-		return fmt.Errorf("the API replied %s", reply.Status)
+	}
+	return succeeded(reply)
+}
+
+func succeeded(reply *http.Response) error {
+	if reply.StatusCode < 200 || reply.StatusCode > 299 {
+		return fmt.Errorf("the API replied %d", reply.StatusCode)
 	}
 	return nil
 }
@@ -63,7 +67,7 @@ func (w *Wire) Answer(status int, header http.Header, body string) {
 
 // Transport is next behind a Carrier. isWrite says which requests write.
 func Transport(c Carrier, next http.RoundTripper, isWrite func(*http.Request) bool) http.RoundTripper {
-	return transport{c, next, isWrite, func(*http.Response) error { return nil }}
+	return transport{c, next, isWrite, succeeded}
 }
 
 type transport struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/veerdns/veer/providers"
 )
@@ -110,10 +111,36 @@ func (t *trial) find(ctx context.Context) error {
 	return nil
 }
 
+// Pauses of a proof: its requests follow each other closely, and an API that
+// is still at the last one would fail every proof.
+const (
+	busyFirst = 100 * time.Millisecond
+	busyMost  = 5 * time.Second
+	busyTries = 8
+)
+
+// send makes the request, again where the API only wants to be asked later.
+func (t *trial) send(ctx context.Context, r Request) error {
+	for wait, try := busyFirst, 1; ; wait, try = 2*wait, try+1 {
+		_, err := t.p.api.Swap(ctx, t.zone, r)
+		t.calls++
+		var busy *providers.BusyError
+		if !errors.As(err, &busy) || busy.After > busyMost || try == busyTries {
+			return err
+		}
+		timer := time.NewTimer(max(busy.After, min(wait, busyMost)))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		}
+	}
+}
+
 // swap makes the request, which must work.
 func (t *trial) swap(ctx context.Context, r Request) error {
-	_, err := t.p.api.Swap(ctx, t.zone, r)
-	t.calls++
+	err := t.send(ctx, r)
 	if found := t.find(ctx); found != nil {
 		return errors.Join(err, found)
 	}
@@ -130,13 +157,12 @@ func (t *trial) swap(ctx context.Context, r Request) error {
 // refused makes the request, which must be refused and change nothing.
 func (t *trial) refused(ctx context.Context, r Request, what string) error {
 	was := t.now
-	_, err := t.p.api.Swap(ctx, t.zone, r)
-	t.calls++
+	err := t.send(ctx, r)
 	if err == nil && r.Fence.Before == nil {
 		// It creates the record: another controller, which proves at the same
 		// time, may just have taken its own away. Then what it made is there now.
 		for range creations {
-			if _, err = t.p.api.Swap(ctx, t.zone, r); err != nil {
+			if err = t.send(ctx, r); err != nil {
 				break
 			}
 		}

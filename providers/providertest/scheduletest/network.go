@@ -69,7 +69,7 @@ func (n *network) draw(write bool) fate {
 }
 
 // latest is how late a request can arrive.
-const latest = 2 * time.Minute
+const latest = time.Minute
 
 // patience is how long a client without a reply waits, as a connection does
 // that somebody cut.

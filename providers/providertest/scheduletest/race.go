@@ -22,11 +22,11 @@ import (
 // Times of a schedule.
 const (
 	// troubled is how long the faults last.
-	troubled = 150 * time.Second
+	troubled = 2 * time.Minute
 	// rescued is how long after the last late write the zone must be right: the
 	// longest pause of a controller, and a reconcile or two.
-	rescued   = 90 * time.Second
-	reconcile = 20 * time.Second
+	rescued   = time.Minute
+	reconcile = 25 * time.Second
 )
 
 // events are what a search must have met to prove anything.

@@ -176,7 +176,9 @@ func Sort(zone string, sets []providers.RRSet) (Zone, error) {
 				if err != nil {
 					return z, err
 				}
-				z.Fences = append(z.Fences, f)
+				if f != providers.FirstFence(Owner) { // it is nobody's, and stays beside
+					z.Fences = append(z.Fences, f)
+				}
 			}
 		case !strings.HasPrefix(first, "_veer"):
 			z.Sets = append(z.Sets, s)

@@ -118,17 +118,18 @@ func (a Admin) Records() ([]dns.RR, error) {
 
 // All returns every steered set of the zone, sorted by key.
 func (a Admin) All() ([]providers.RRSet, error) {
-	return a.sets(func(set providers.RRSet) bool { return providers.Steered(set.Type) })
+	return a.Sets(func(set providers.RRSet) bool { return providers.Steered(set.Type) })
 }
 
 // Types returns the other sets, without the zone's own and Veer's.
 func (a Admin) Types() ([]providers.RRSet, error) {
-	return a.sets(func(set providers.RRSet) bool {
+	return a.Sets(func(set providers.RRSet) bool {
 		return !providers.Steered(set.Type) && set.Name != a.Zone && !strings.HasPrefix(set.Name, "_veer")
 	})
 }
 
-func (a Admin) sets(want func(providers.RRSet) bool) ([]providers.RRSet, error) {
+// Sets returns those that are wanted, sorted by key.
+func (a Admin) Sets(want func(providers.RRSet) bool) ([]providers.RRSet, error) {
 	rrs, err := a.Records()
 	if err != nil {
 		return nil, err

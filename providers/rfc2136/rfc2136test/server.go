@@ -230,7 +230,7 @@ func (a answer) sign(r *dns.Msg, t *dns.TSIG, mac string, timersOnly bool) ([]by
 // readMessage reads a message: over "udp" each write is one.
 func readMessage(conn io.Reader, network string) ([]byte, error) {
 	if network == "udp" {
-		buf := make([]byte, dns.MaxMsgSize)
+		buf := make([]byte, 8192) // no client here announces more
 		n, err := conn.Read(buf)
 		return buf[:n], err
 	}
