@@ -1,5 +1,9 @@
-//go:build !accept
+//go:build !accept && !race
 
 package scheduletest
 
-const schedules = 300
+// schedules are run with the fence, without when it is switched off.
+const (
+	schedules = 300
+	without   = 50
+)

@@ -86,7 +86,8 @@ const traced = 60
 type build = func(t *testing.T, fence bool) World
 
 // Schedules is how many schedules a provider's test runs: 300, which takes
-// seconds, 10,000 with the build tag accept, or the number in VEER_SCHEDULES.
+// seconds, fewer with -race, 10,000 with the build tag accept, or the number in
+// VEER_SCHEDULES.
 func Schedules(t testing.TB) uint64 {
 	text := os.Getenv("VEER_SCHEDULES")
 	if text == "" {
@@ -121,8 +122,9 @@ func Search(t *testing.T, n uint64, b build) {
 // SearchWithout runs schedules with the fence switched off, of which some must
 // violate what the fence is for, and prints the first of each kind. The same
 // seed must show it again.
-func SearchWithout(t *testing.T, n uint64, b build) {
+func SearchWithout(t *testing.T, b build) {
 	t.Helper()
+	n := uint64(without)
 	first, found := map[kind]*Violation{}, map[kind]int{}
 	for seed := range n {
 		for _, v := range run(t, seed, b, false, map[string]uint64{}) {
