@@ -11,18 +11,26 @@ import (
 	"github.com/veerdns/veer/providers/rfc2136/rfc2136test"
 )
 
-// bindZone is the policy of docs/providers/rfc2136.md, beside an admin's.
-func bindZone(z zone) string {
+// bindPolicy is the policy of docs/providers/rfc2136.md.
+func bindPolicy(zone string, steered, marks []string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "zone %q {\n\ttype primary;\n\tfile \"%szone\";\n\tnotify no;\n\tcheck-names ignore;\n\tallow-transfer { key veer.; key admin.; };\n\tupdate-policy {\n", z.name, z.name)
-	for _, name := range z.steered() {
-		fmt.Fprintf(&b, "\t\tgrant veer. name %s A AAAA CNAME;\n", name+"."+z.name)
+	for _, name := range steered {
+		fmt.Fprintf(&b, "\t\tgrant veer. name %s.%s A AAAA CNAME;\n", name, zone)
 	}
-	for _, name := range z.marks() {
-		fmt.Fprintf(&b, "\t\tgrant veer. name %s TXT;\n", name+"."+z.name)
+	for _, name := range marks {
+		fmt.Fprintf(&b, "\t\tgrant veer. name %s.%s TXT;\n", name, zone)
 	}
-	b.WriteString("\t\tgrant admin. zonesub ANY;\n\t};\n};\n")
 	return b.String()
+}
+
+// bindZone is a zone with that policy, beside an admin's.
+func bindZone(z zone) string {
+	more := ""
+	if z.signed {
+		more = "\tdnssec-policy default;\n"
+	}
+	return fmt.Sprintf("zone %q {\n\ttype primary;\n\tfile \"%szone\";\n\tcheck-names ignore;\n%s\tallow-transfer { key veer.; key admin.; };\n\tupdate-policy {\n%s\t\tgrant admin. zonesub ANY;\n\t};\n};\n",
+		z.name, z.name, more, bindPolicy(z.name, z.steered(), z.marks()))
 }
 
 func bindKey(k rfc2136test.Key) string {
@@ -40,6 +48,7 @@ func startBIND(t *testing.T) *primary {
 	pid-file none;
 	session-keyfile "session.key";
 	listen-on port %d { 127.0.0.1; };
+	notify no;
 	listen-on-v6 { none; };
 	recursion no;
 	dnssec-validation no;

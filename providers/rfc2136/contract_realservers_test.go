@@ -3,6 +3,7 @@
 package rfc2136_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ func TestBIND(t *testing.T) {
 func TestKnot(t *testing.T) {
 	testServer(t, startKnot(t), ways{
 		otherSecret: "NOTAUTH BADSIG", unknownKey: "NOTAUTH BADKEY", badTime: "NOTAUTH BADTIME", otherKey: "NOTAUTH", unsigned: "NOTAUTH",
-		otherName: "NOTAUTH", otherType: dns.RcodeNotAuth,
+		otherName: "NOTAUTH", otherType: dns.RcodeNotAuth, again: true,
 	})
 }
 
@@ -48,7 +49,8 @@ func testServer(t *testing.T, p *primary, w ways) {
 	t.Run("contract", func(t *testing.T) { testContract(t, p) })
 	t.Run("refusals", func(t *testing.T) { testRefusals(t, p, w) })
 	t.Run("one of many wins", func(t *testing.T) { testRace(t, p) })
-	t.Run("aliases", func(t *testing.T) { testAliases(t, p) })
+	t.Run("aliases", func(t *testing.T) { testAliases(t, p, p.take(t, false), false) })
+	t.Run("a signed zone", func(t *testing.T) { testSigned(t, p, w) })
 	t.Run("wildcards", func(t *testing.T) { testWildcards(t, p) })
 }
 
@@ -62,4 +64,41 @@ func testContract(t *testing.T, p *primary) {
 			return p.as(t, zone, owner, veerKey, wire.Dial)
 		})
 	})
+}
+
+// testSigned: what DNSSEC adds to a zone is no hindrance.
+func testSigned(t *testing.T, p *primary, w ways) {
+	zone := p.takeOf(t, func(z zone) bool { return z.signed })
+	testAliases(t, p, zone, w.again)
+	conn, err := dns.Dial("udp", p.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	m := new(dns.Msg)
+	m.SetQuestion(zone, dns.TypeDNSKEY)
+	r, _, err := new(dns.Client).ExchangeWithConn(m, conn)
+	if err != nil || len(r.Answer) == 0 {
+		t.Errorf("the zone is not signed: %v, %v", r, err)
+	}
+}
+
+// TestDocs holds the policies of the page to those that the servers were tried
+// with.
+func TestDocs(t *testing.T) {
+	page, err := os.ReadFile("../../docs/providers/rfc2136.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const zone = "example.org."
+	steered := []string{"app"}
+	marks := marksOf(zone, steered, owner)
+	for name, policy := range map[string]string{
+		"BIND": bindPolicy(zone, steered, marks), "Knot": knotACL("veer", steered, marks),
+		"PowerDNS": pdnsNames(zone, steered, marks) + pdnsPolicy,
+	} {
+		if !strings.Contains(string(page), policy) {
+			t.Errorf("the page has not the policy for %s:\n%s", name, policy)
+		}
+	}
 }

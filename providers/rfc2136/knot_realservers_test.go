@@ -13,19 +13,15 @@ import (
 
 // knotACL is the policy of docs/providers/rfc2136.md: names without a final dot
 // are relative to the zone that is updated.
-func knotACL(id string, z zone) string {
-	names := append(z.steered(), z.marks()...)
-	for i, name := range names {
-		names[i] = `"` + name + `"`
-	}
+func knotACL(id string, steered, marks []string) string {
 	return fmt.Sprintf(`  - id: %s
     key: veer.
     action: update
     update-type: [A, AAAA, CNAME, TXT]
     update-owner: name
     update-owner-match: equal
-    update-owner-name: [%s]
-`, id, strings.Join(names, ", "))
+    update-owner-name: ["%s"]
+`, id, strings.Join(append(steered, marks...), `", "`))
 }
 
 // startKnot runs Debian's knotd.
@@ -55,14 +51,16 @@ key:
 		fmt.Fprintf(&b, "  - id: %s\n    algorithm: %s\n    secret: %s\n", k.Name, strings.TrimSuffix(k.Algorithm, "."), k.Secret)
 	}
 	b.WriteString("acl:\n  - id: read\n    key: veer.\n    action: transfer\n  - id: admin\n    key: admin.\n    action: [transfer, update]\n")
-	b.WriteString(knotACL("veer", zone{"z.test.", false}) + knotACL("wide", zone{"z.test.", true}))
+	for id, z := range map[string]zone{"veer": {name: "z.test."}, "wide": {name: "z.test.", wide: true}} {
+		b.WriteString(knotACL(id, z.steered(), z.marks()))
+	}
 	fmt.Fprintf(&b, "template:\n  - id: default\n    storage: %q\n    file: \"%%s.zone\"\n    zonefile-sync: -1\nzone:\n", dir)
 	for _, z := range zones {
 		acl := "veer"
 		if z.wide {
 			acl = "wide"
 		}
-		fmt.Fprintf(&b, "  - domain: %s\n    file: %szone\n    acl: [read, %s, admin]\n", z.name, z.name, acl)
+		fmt.Fprintf(&b, "  - domain: %s\n    file: %szone\n    acl: [read, %s, admin]\n    dnssec-signing: %t\n", z.name, z.name, acl, z.signed)
 	}
 	path := filepath.Join(folder(t, map[string]string{"knot.conf": b.String()}), "knot.conf")
 	log := start(t, "server started", "knotd", "-c", path)

@@ -15,6 +15,7 @@ import (
 const pdnsConfig = `launch=gsqlite3
 gsqlite3-database=%[1]s/pdns.db
 gsqlite3-pragma-synchronous=0
+gsqlite3-dnssec=yes
 local-address=127.0.0.1
 local-port=%[2]d
 socket-dir=%[1]s
@@ -30,28 +31,40 @@ loglevel=5
 // pdnsSchema is where Debian's pdns-backend-sqlite3 keeps it.
 const pdnsSchema = "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql"
 
-// pdnsPolicy is the policy of docs/providers/rfc2136.md, beside an admin's: the
-// names by zone, "*" for all.
-func pdnsPolicy(zones []zone) string {
+// pdnsNames are the names in the policy of docs/providers/rfc2136.md.
+func pdnsNames(zone string, steered, marks []string) string {
 	var b strings.Builder
-	b.WriteString("local steered, marks = {}, {}\n")
-	for _, z := range zones {
-		for _, name := range z.steered() {
-			fmt.Fprintf(&b, "steered[ [[%s.%s]] ] = true\n", name, z.name)
-		}
-		for _, name := range z.marks() {
-			fmt.Fprintf(&b, "marks[ [[%s.%s]] ] = true\n", name, z.name)
-		}
+	for _, name := range steered {
+		fmt.Fprintf(&b, "steered[ [[%s.%s]] ] = true\n", name, zone)
 	}
-	b.WriteString(`
+	for _, name := range marks {
+		fmt.Fprintf(&b, "marks[ [[%s.%s]] ] = true\n", name, zone)
+	}
+	return b.String()
+}
+
+// pdnsPolicy is what that policy does with them.
+const pdnsPolicy = `
 function updatepolicy(input)
-  local key = input:getTsigName():toString()
-  if key == "admin." then return true end
-  if key ~= "veer." then return false end
+  if input:getTsigName():toString() ~= "veer." then return false end
   local name, type = input:getQName():toString(), input:getQType()
   if type == pdns.TXT then return marks[name] == true end
   if type == pdns.A or type == pdns.AAAA or type == pdns.CNAME then return steered[name] == true end
   return false
+end
+`
+
+// pdnsScript is the policy beside an admin's.
+func pdnsScript(zones []zone) string {
+	var b strings.Builder
+	b.WriteString("local steered, marks = {}, {}\n")
+	for _, z := range zones {
+		b.WriteString(pdnsNames(z.name, z.steered(), z.marks()))
+	}
+	b.WriteString(pdnsPolicy + `
+local veers = updatepolicy
+function updatepolicy(input)
+  return input:getTsigName():toString() == "admin." or veers(input)
 end
 `)
 	return b.String()
@@ -61,7 +74,7 @@ end
 func startPowerDNS(t *testing.T) *primary {
 	t.Helper()
 	zones, port := zonesFor(3), freePort(t)
-	dir := folder(t, map[string]string{"policy.lua": pdnsPolicy(zones)})
+	dir := folder(t, map[string]string{"policy.lua": pdnsScript(zones)})
 	var sql strings.Builder
 	fmt.Fprintf(&sql, ".read %s\nBEGIN;\n", pdnsSchema)
 	for _, k := range []rfc2136test.Key{veerKey, adminKey, otherKey} {
@@ -82,6 +95,14 @@ func startPowerDNS(t *testing.T) *primary {
 		t.Fatalf("making the database: %v: %s", err, out)
 	}
 	path := folder(t, map[string]string{"pdns.conf": fmt.Sprintf(pdnsConfig, dir, port)})
+	for _, z := range zones {
+		if !z.signed {
+			continue
+		}
+		if out, err := exec.Command("pdnsutil", "--config-dir="+path, "secure-zone", strings.TrimSuffix(z.name, ".")).CombinedOutput(); err != nil { // #nosec G204 -- the test's own
+			t.Fatalf("signing a zone: %v: %s", err, out)
+		}
+	}
 	log := start(t, "ready to distribute questions", "pdns_server", "--config-dir="+path)
 	return &primary{address: local(port), log: log, free: zones, timeout: timeout}
 }

@@ -161,8 +161,7 @@ func (a *api) Swap(ctx context.Context, zone string, r fenced.Request) (fenced.R
 			if r.Fence.After != nil {
 				out.Fence = fenced.Record{RRSet: r.Fence.After.RRSet}
 			}
-			a.confirm(ctx, zone, r)
-			return out, nil
+			return out, a.confirm(ctx, zone, r)
 		case errors.Is(err, errElsewhere):
 			refused = true
 		case errors.Is(err, errFailed):
@@ -230,21 +229,24 @@ func result(r reply) error {
 }
 
 // confirm asks whether the zone has what was written. A server may answer
-// NOERROR and leave out what its policy does not allow, as PowerDNS does: the
-// fence has moved then, and somebody must be told why the records have not.
-func (a *api) confirm(ctx context.Context, zone string, r fenced.Request) {
+// NOERROR and leave out what it does not take: PowerDNS what its policy does not
+// allow, Knot an alias in the place of addresses where the zone is signed.
+func (a *api) confirm(ctx context.Context, zone string, r fenced.Request) error {
 	want, err := wanted(r)
 	if err != nil || len(want) == 0 {
-		return
+		return err
 	}
 	reply, err := a.client.ask(ctx, probe(zone, want))
 	switch {
 	case err != nil:
 		a.log.Warn().Err(err).Str("zone", zone).Msg("an update was accepted; whether its records are there could not be asked")
 	case reply.rcode() != dns.RcodeSuccess:
-		a.log.Error().Str("zone", zone).Str("server", reply.server).Str("first", want[0].Header().Name).Int("records", len(want)).
+		name := want[0].Header().Name
+		a.log.Error().Str("zone", zone).Str("server", reply.server).Str("first", name).Int("records", len(want)).
 			Msg("an update was accepted, and its records are not as it has them: the server's policy may leave out what it does not allow, or somebody changed them at once")
+		return fmt.Errorf("%w: server %s answers NOERROR, and %d records, the first at %s, are not as the update has them", fenced.ErrIncomplete, reply.server, len(want), name)
 	}
+	return nil
 }
 
 // change is one accepted update.

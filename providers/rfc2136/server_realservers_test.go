@@ -44,25 +44,30 @@ type primary struct {
 }
 
 // zone is a zone of a real server. A wide one has more names that may be
-// written.
+// written; a signed one has DNSSEC.
 type zone struct {
-	name string
-	wide bool
+	name         string
+	wide, signed bool
 }
 
 // zonesFor are the zones of a server: one for each test.
 func zonesFor(wide int) []zone {
 	var out []zone
 	for i := range 60 {
-		out = append(out, zone{fmt.Sprintf("z%d.test.", i), i < wide})
+		out = append(out, zone{name: fmt.Sprintf("z%d.test.", i), wide: i < wide})
 	}
-	return out
+	return append(out, zone{name: "signed.test.", signed: true})
 }
 
 // take gives a test a zone of its own.
 func (p *primary) take(t testing.TB, wide bool) string {
 	t.Helper()
-	i := slices.IndexFunc(p.free, func(z zone) bool { return z.wide == wide })
+	return p.takeOf(t, func(z zone) bool { return z.wide == wide && !z.signed })
+}
+
+func (p *primary) takeOf(t testing.TB, is func(zone) bool) string {
+	t.Helper()
+	i := slices.IndexFunc(p.free, is)
 	if i < 0 {
 		t.Fatal("the server has no zone left: configure more")
 	}
@@ -84,14 +89,16 @@ func (z zone) steered() []string {
 }
 
 // marks are the names, below the zone, of Veer's own TXT records.
-func (z zone) marks() []string {
+func (z zone) marks() []string { return marksOf(z.name, z.steered(), owner, owner+"-two") }
+
+func marksOf(zone string, steered []string, owners ...string) []string {
 	var out []string
-	for _, name := range z.steered() {
-		out = append(out, strings.TrimSuffix(providers.OwnerName(name+"."+z.name), "."+z.name))
+	for _, name := range steered {
+		out = append(out, strings.TrimSuffix(providers.OwnerName(name+"."+zone), "."+zone))
 	}
-	for _, o := range []string{owner, owner + "-two"} {
-		for _, name := range []string{providers.FenceName(o, z.name), providers.ScratchName(o, z.name), providers.ProofName(o, z.name)} {
-			out = append(out, strings.TrimSuffix(name, "."+z.name))
+	for _, o := range owners {
+		for _, name := range []string{providers.FenceName(o, zone), providers.ScratchName(o, zone), providers.ProofName(o, zone)} {
+			out = append(out, strings.TrimSuffix(name, "."+zone))
 		}
 	}
 	return out

@@ -98,6 +98,10 @@ func (s Size) within(limit Size) bool {
 var (
 	// ErrRefused means that the zone was not as the request expected.
 	ErrRefused = errors.New("the zone is not as it was read")
+	// ErrIncomplete means that the fence was swapped, and some of the rest was
+	// not done: by a server that does not keep its word on "all or none". The
+	// Reply is as of a request that was done.
+	ErrIncomplete = errors.New("the request was done in part")
 	// ErrNothing means that surely nothing was written, and that the same
 	// request would fare no better: it is invalid, or not permitted. The
 	// controller sees it as what it is.

@@ -95,10 +95,12 @@ func (r *run) send(ctx context.Context, requests [][]Step) error {
 		req := Request{Fence: Step{Before: r.was, After: r.p.mark(providers.FenceName(r.p.owner, r.zone), r.next.String())}, Steps: steps}
 		reply, err := r.p.swap(ctx, r.zone, req, r.now, r.next)
 		r.receipt.Calls += reply.Calls
+		if err == nil || errors.Is(err, ErrIncomplete) {
+			r.receipt.Fence, r.receipt.Change = r.next, reply.Change
+		}
 		if err != nil {
 			return err
 		}
-		r.receipt.Fence, r.receipt.Change = r.next, reply.Change
 		r.was, r.now, r.next = &reply.Fence, r.next, r.next.Next()
 	}
 	return nil
@@ -194,6 +196,9 @@ func (p *Provider) unmark(mark Record) (Step, bool) {
 func (p *Provider) swap(ctx context.Context, zone string, r Request, from, next providers.Fence) (Reply, error) {
 	reply, err := p.api.Swap(ctx, zone, r)
 	reply.Calls = max(reply.Calls, 1)
+	if errors.Is(err, ErrIncomplete) {
+		return reply, fmt.Errorf("%w: %w", providers.ErrConflict, err)
+	}
 	var busy *providers.BusyError
 	if err == nil || errors.As(err, &busy) || errors.Is(err, ErrNothing) || ctx.Err() != nil {
 		return reply, err

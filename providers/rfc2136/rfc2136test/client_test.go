@@ -345,6 +345,31 @@ func TestFaultsOfTheServer(t *testing.T) {
 	}
 }
 
+// TestAnUpdateInPart: where the server moves the fence and leaves the rest out,
+// the receipt has the fence and the error tells to read again.
+func TestAnUpdateInPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		key := w.Wire.Key
+		key.May = func(_ string, typ uint16) bool { return typ == dns.TypeTXT }
+		policy := rfc2136test.NewServer([]string{zone}, key)
+		t.Cleanup(policy.Wait)
+		policy.Set(rfc2136test.Faults{DropForbidden: true})
+		p := w.provider(t, func(_ *rfc2136.Config, o *rfc2136.Options) { o.Dial = policy.Dial })
+		r, err := write(t, p, 1, app)
+		if !errors.Is(err, providers.ErrConflict) || r.Fence.Write != 1 {
+			t.Errorf("%+v, %v; want the fence of the write, and a conflict", r, err)
+		}
+		if !strings.Contains(w.log(), "its records are not as it has them") {
+			t.Errorf("the log does not tell:\n%s", w.log())
+		}
+		policy.Set(rfc2136test.Faults{})
+		if _, err := write(t, p, 2, app); !errors.Is(err, providers.ErrRejected) {
+			t.Errorf("%v; want it rejected", err)
+		}
+	})
+}
+
 // TestRace shows that the race of the real servers' tests finds a server that
 // does not keep a stale update out.
 func TestRace(t *testing.T) {
