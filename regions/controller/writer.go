@@ -72,15 +72,15 @@ func newWriter(o *Options, w Written, lead Lead, depose context.CancelCauseFunc,
 	}
 }
 
-// give hands over a shard's committed answers. Those that say nothing new of
-// this zone make no work: the time for which they hold is not written.
-func (w *writer) give(shard int, answers []steering.Answer) {
+// give hands over a shard's committed answers, and reports whether they say
+// anything new of this zone: the time for which they hold is not written.
+func (w *writer) give(shard int, answers []steering.Answer) (news bool) {
 	own := slices.DeleteFunc(slices.Clone(answers), func(a steering.Answer) bool { return !w.w.takes(a.Name) })
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	was, is := byAnswer(w.answers[shard]), byAnswer(own)
 	w.answers[shard] = own
 	w.gen++
-	news := false
 	for name, sets := range is {
 		if slices.EqualFunc(was[name], sets, providers.RRSet.Equal) {
 			continue
@@ -93,10 +93,7 @@ func (w *writer) give(shard int, answers []steering.Answer) {
 		p.gen = w.gen
 		w.stands.pending[name] = p
 	}
-	w.mu.Unlock()
-	if news {
-		w.kick()
-	}
+	return news
 }
 
 func byAnswer(answers []steering.Answer) map[string][]providers.RRSet {
@@ -211,6 +208,7 @@ func (w *writer) once(ctx context.Context, asked *Request) (ZoneOutcome, error) 
 	if err == nil {
 		w.current(gen, done, plan)
 	}
+	done.Held = plan.left(done.Changes)
 	return done, err
 }
 
@@ -340,21 +338,22 @@ func (w *writer) sayDrift(done ZoneOutcome) {
 	more(&w.log, n, "records were changed by somebody else")
 }
 
-// publish hands newly committed shards to the writers.
+// publish hands newly committed shards to the writers. At first every zone is
+// claimed, whether it has answers or not.
 func (r *reign) publish() {
-	for _, sh := range r.shards {
-		if !sh.news {
-			continue
+	for _, w := range r.writers {
+		news := !r.published
+		for _, sh := range r.shards {
+			if sh.news && w.give(sh.id, sh.kept.Answers) {
+				news = true
+			}
 		}
-		sh.news = false
-		for _, w := range r.writers {
-			w.give(sh.id, sh.kept.Answers)
-		}
-	}
-	if !r.published { // every zone is claimed, whether it has answers or not
-		r.published = true
-		for _, w := range r.writers {
+		if news {
 			w.kick()
 		}
 	}
+	for _, sh := range r.shards {
+		sh.news = false
+	}
+	r.published = true
 }

@@ -187,6 +187,15 @@ func guardText(unexpected, owned int) string {
 		unexpected, owned, guardPercent)
 }
 
+// left are the held names that none of the changes pruned.
+func (p ZonePlan) left(made []providers.Change) []string {
+	pruned := map[string]bool{}
+	for _, c := range made {
+		pruned[setOf(c).Name] = true
+	}
+	return slices.DeleteFunc(slices.Clone(p.Held), func(name string) bool { return pruned[name] })
+}
+
 // steers reports whether the change moves traffic between addresses that the
 // service knows, whatever becomes of TTL and shape.
 func steers(c providers.Change, s steering.Service) bool {
