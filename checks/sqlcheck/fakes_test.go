@@ -36,6 +36,8 @@ type fake struct {
 	says map[string]said
 	// heard gets each statement, and "bye" at the end.
 	heard chan string
+	// resume lets the answer to Q come; nil does not hold it up.
+	resume chan struct{}
 	// password is what came.
 	password chan string
 }
@@ -43,6 +45,9 @@ type fake struct {
 func (f fake) say(statement string) said {
 	if f.heard != nil {
 		f.heard <- statement
+	}
+	if f.resume != nil && statement == "Q" {
+		<-f.resume
 	}
 	for start, s := range f.says {
 		if start != "" && strings.HasPrefix(statement, start) {
@@ -88,9 +93,10 @@ func (f fake) postgres(conn net.Conn) {
 		_, _ = conn.Write([]byte{'S'})
 		conn = tls.Server(conn, f.tls)
 		backend = pgproto3.NewBackend(conn, conn)
-		_, err = backend.ReceiveStartupMessage()
+		first, err = backend.ReceiveStartupMessage()
 	}
-	if err != nil {
+	startup, ok := first.(*pgproto3.StartupMessage)
+	if err != nil || !ok || !f.expected(startup) {
 		return
 	}
 	if f.cleartxt {
@@ -111,6 +117,17 @@ func (f fake) postgres(conn net.Conn) {
 	backend.Send(&pgproto3.BackendKeyData{ProcessID: 1, SecretKey: []byte{0, 0, 0, 2}})
 	backend.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
 	f.converse(backend)
+}
+
+// expected reports whether a session begins as the check's does: with
+// protocol 3.0, which poolers know, and no settings but its name.
+func (f fake) expected(m *pgproto3.StartupMessage) bool {
+	for name, value := range m.Parameters {
+		if name != "user" && name != "database" && (name != "application_name" || value != "veer") {
+			return false
+		}
+	}
+	return m.ProtocolVersion == pgproto3.ProtocolVersion30 && m.Parameters["user"] != "other"
 }
 
 func (f fake) converse(backend *pgproto3.Backend) {
