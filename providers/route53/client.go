@@ -16,7 +16,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	sdk "github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
+	"github.com/rs/zerolog"
 )
 
 const (
@@ -59,7 +61,7 @@ func (a *api) connect(transport http.RoundTripper) error {
 
 func (a *api) loadOptions(transport http.RoundTripper) []func(*config.LoadOptions) error {
 	c := a.config
-	options := []func(*config.LoadOptions) error{config.WithDefaultRegion(defaultRegion), config.WithAppID("veer")}
+	options := []func(*config.LoadOptions) error{config.WithDefaultRegion(defaultRegion), config.WithAppID("veer"), config.WithLogger(sdkLog{a.log})}
 	add := func(set bool, o config.LoadOptionsFunc) {
 		if set {
 			options = append(options, o)
@@ -81,6 +83,18 @@ func (a *api) loadOptions(transport http.RoundTripper) []func(*config.LoadOption
 		Transport: transport, Timeout: c.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}))
+}
+
+// sdkLog takes what the SDK says.
+type sdkLog struct{ log zerolog.Logger }
+
+// Logf implements logging.Logger.
+func (l sdkLog) Logf(class logging.Classification, format string, args ...any) {
+	event := l.log.Debug()
+	if class == logging.Warn {
+		event = l.log.Warn()
+	}
+	event.Msg("AWS SDK: " + fmt.Sprintf(format, args...))
 }
 
 // assume makes the config's credentials those of the role.

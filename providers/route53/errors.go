@@ -18,9 +18,12 @@ import (
 	"github.com/veerdns/veer/providers/internal/fenced"
 )
 
-// priorWait is how long to let a prior request of the same zone complete
-// before the next is tried.
-const priorWait = time.Second
+// priorWait and maxPriorWait are how long, at first and at last, to let a prior
+// request of the same zone complete before the next is tried again.
+const (
+	priorWait    = time.Second
+	maxPriorWait = 4 * time.Second
+)
 
 // precondition matches what InvalidChangeBatch says where the zone is not as
 // the request expects; all else it says is about the request itself
@@ -80,7 +83,7 @@ func judgeCode(err smithy.APIError, action, zone, id string) (answer, bool) {
 	case "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException", "RequestLimitExceeded", "TooManyRequestsException":
 		return answer{nothing: true, busy: true, advice: "the account's rate limit is used up, by others too: lower rate and burst to leave them room, or raise the quota"}, true
 	case "PriorRequestNotComplete":
-		return answer{nothing: true, busy: true, after: priorWait, advice: "another request for the zone was being processed"}, true
+		return answer{nothing: true, busy: true, after: 2 * maxPriorWait, advice: "another request for the zone was being processed"}, true
 	case "NoSuchHostedZone":
 		return answer{nothing: true, advice: fmt.Sprintf("the account has no hosted zone %s: correct the id of zone %s, or use credentials of its account", id, zone)}, true
 	case "AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation":

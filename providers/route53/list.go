@@ -25,6 +25,10 @@ const (
 	maxPages = 10000
 )
 
+// errEmpty tells of a reply that lacks what every reply has. The SDK takes one
+// that is no XML for one that holds nothing, and nothing is not what is known.
+var errEmpty = errors.New("the reply is not the API's: it lacks what every reply has")
+
 // List implements fenced.API.
 func (a *api) List(ctx context.Context, zoneName string) ([]fenced.Record, error) {
 	var sets []rawSet
@@ -39,10 +43,16 @@ func (a *api) List(ctx context.Context, zoneName string) ([]fenced.Record, error
 	if err != nil {
 		return nil, err
 	}
+	whole := false
 	for _, r := range records {
 		if !providers.InZone(r.Name, zoneName) {
 			return nil, fmt.Errorf("hosted zone %s holds %s: it is not the zone %s; correct the id in the config", a.zones[zoneName].ID, r.Name, zoneName)
 		}
+		whole = whole || r.Type == "SOA" && r.Name == zoneName
+	}
+	if !whole {
+		// https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/SOA-NSrecords.html
+		return nil, fmt.Errorf("the listing has no SOA at %s, which every hosted zone of this name has", zoneName)
 	}
 	return records, nil
 }
@@ -82,6 +92,9 @@ func (a *api) pages(ctx context.Context, zoneName string, in *sdk.ListResourceRe
 		if err != nil {
 			a.lost(zoneName, err)
 			return a.failed(ctx, err, actList, zoneName, id)
+		}
+		if out.MaxItems == nil {
+			return fmt.Errorf("%s: %w", actList, errEmpty)
 		}
 		if !each(out.ResourceRecordSets) || !out.IsTruncated {
 			return nil
@@ -144,6 +157,9 @@ func (a *api) lookUp(ctx context.Context, z *zone) (string, error) {
 	out, err := a.client.ListHostedZonesByName(ctx, in)
 	if err != nil {
 		return "", a.failed(ctx, err, actByName, z.name, "")
+	}
+	if out.MaxItems == nil {
+		return "", fmt.Errorf("%s: %w", actByName, errEmpty)
 	}
 	var ids, others []string
 	for _, h := range out.HostedZones {

@@ -154,7 +154,7 @@ func textToAPI(data string) string {
 		case c == '"' || c == '\\':
 			b.WriteByte('\\')
 			b.WriteByte(c)
-		case c < ' ' || c > '~':
+		case c <= ' ' || c > '~': // a space, too: outside of quotes it would part strings
 			fmt.Fprintf(&b, `\%03o`, c)
 		default:
 			b.WriteByte(c)

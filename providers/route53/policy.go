@@ -67,11 +67,11 @@ func (c Config) Policy(in PolicyInput) ([]byte, error) {
 		if c.Zones[i].ID == "" && c.Zones[i].VPC != "" {
 			vpcZones = append(vpcZones, arn)
 		}
-		if names := c.policyNames(in, name); !in.ReadOnly && len(names) > 0 {
+		if !in.ReadOnly {
 			p.Statement = append(p.Statement, statement{
 				Sid: fmt.Sprintf("VeerWrite%d", i), Effect: "Allow", Action: []string{"route53:" + actChange}, Resource: []string{arn},
 				Condition: map[string]map[string][]string{"ForAllValues:StringEquals": {
-					keyNames: names, keyTypes: c.policyTypes(in), keyActions: {"CREATE", "DELETE"},
+					keyNames: c.policyNames(in, name), keyTypes: c.policyTypes(in), keyActions: {"CREATE", "DELETE"},
 				}},
 			})
 		}
@@ -97,7 +97,8 @@ func (c Config) Policy(in PolicyInput) ([]byte, error) {
 }
 
 // policyNames are the names in the zone that Veer writes, as the condition
-// wants them: lower case, without the final dot, escaped in octal.
+// wants them: lower case, without the final dot, escaped in octal. The fence is
+// written in every zone.
 func (c Config) policyNames(in PolicyInput, zone string) []string {
 	var names []string
 	for _, name := range in.Names {
@@ -105,9 +106,6 @@ func (c Config) policyNames(in PolicyInput, zone string) []string {
 		if c.zoneOf(name) == zone {
 			names = append(names, name, providers.OwnerName(name))
 		}
-	}
-	if len(names) == 0 {
-		return nil // a zone without services is not written
 	}
 	names = append(names, providers.FenceName(in.Owner, zone), providers.ScratchName(in.Owner, zone), providers.ProofName(in.Owner, zone))
 	for i, name := range names {

@@ -222,7 +222,7 @@ func (a *api) sets(r *fenced.Record, before *fenced.Record) []rawSet {
 		out = []rawSet{whole}
 	}
 	if before != nil {
-		if raws, ok := before.Handle.([]rawSet); ok {
+		if raws, ok := before.Handle.([]rawSet); ok && len(raws) > 0 {
 			keep(out, raws)
 		}
 	}
@@ -241,23 +241,28 @@ func aliasSets(whole rawSet, host string, alias Alias) []rawSet {
 }
 
 // keep gives the new sets the health checks of those that they replace: of the
-// same set, or for multivalue answers of the same value.
+// same type and, for multivalue answers, value; and to all that have none so
+// the one that all had.
 func keep(after, before []rawSet) {
+	shared := before[0].HealthCheckId
+	for _, b := range before {
+		if aws.ToString(b.HealthCheckId) != aws.ToString(shared) {
+			shared = nil
+		}
+	}
 	for i := range after {
+		after[i].HealthCheckId = shared
 		for _, b := range before {
-			same := after[i].Type == b.Type && aws.ToBool(after[i].MultiValueAnswer) == aws.ToBool(b.MultiValueAnswer)
-			if same && aws.ToBool(b.MultiValueAnswer) {
-				same = value(after[i]) == value(b)
-			}
-			if same || len(before) == 1 && !aws.ToBool(b.MultiValueAnswer) {
+			if after[i].Type == b.Type && value(after[i]) == value(b) {
 				after[i].HealthCheckId = b.HealthCheckId
 			}
 		}
 	}
 }
 
+// value is what tells a multivalue answer from the others of its set.
 func value(raw rawSet) string {
-	if len(raw.ResourceRecords) != 1 {
+	if !aws.ToBool(raw.MultiValueAnswer) || len(raw.ResourceRecords) != 1 {
 		return ""
 	}
 	return strings.ToLower(aws.ToString(raw.ResourceRecords[0].Value))

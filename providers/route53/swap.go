@@ -2,6 +2,7 @@ package route53
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -25,23 +26,44 @@ func (a *api) Swap(ctx context.Context, zoneName string, r fenced.Request) (fenc
 		return fenced.Reply{}, fmt.Errorf("%w: %w", fenced.ErrNothing, err)
 	}
 	deletes, creates, fence := a.changes(r)
-	out, err := a.client.ChangeResourceRecordSets(ctx, &sdk.ChangeResourceRecordSetsInput{
+	out, calls, err := a.send(ctx, &sdk.ChangeResourceRecordSetsInput{
 		HostedZoneId: &id,
 		ChangeBatch:  &types.ChangeBatch{Changes: append(deletes, creates...), Comment: aws.String("Veer of owner " + a.owner)},
-	}, once)
+	})
 	if err != nil {
 		a.lost(zoneName, err)
-		return fenced.Reply{Calls: 1}, a.failed(ctx, err, actChange, zoneName, id)
+		return fenced.Reply{Calls: calls}, a.failed(ctx, err, actChange, zoneName, id)
 	}
-	reply := fenced.Reply{Calls: 1}
+	if out.ChangeInfo == nil || aws.ToString(out.ChangeInfo.Id) == "" {
+		return fenced.Reply{Calls: calls}, fmt.Errorf("%s: %w", actChange, errEmpty)
+	}
+	reply := fenced.Reply{Calls: calls, Change: strings.TrimPrefix(*out.ChangeInfo.Id, "/change/")}
 	if r.Fence.After != nil {
 		reply.Fence = fenced.Record{RRSet: r.Fence.After.RRSet, Handle: fence}
 	}
-	if out.ChangeInfo != nil {
-		reply.Change = strings.TrimPrefix(aws.ToString(out.ChangeInfo.Id), "/change/")
-		a.accept(zoneName, reply.Change)
-	}
+	a.accept(zoneName, reply.Change)
 	return reply, nil
+}
+
+// send sends a write. One that is refused because the zone's prior one is still
+// processed was not looked at, so it is sent again after 1 s, 2 s and 4 s, as
+// the API's page has it; any other end is the only one.
+func (a *api) send(ctx context.Context, in *sdk.ChangeResourceRecordSetsInput) (out *sdk.ChangeResourceRecordSetsOutput, calls int, err error) {
+	for wait := priorWait; ; wait *= 2 {
+		calls++
+		out, err = a.client.ChangeResourceRecordSets(ctx, in, once)
+		var prior *types.PriorRequestNotComplete
+		if !errors.As(err, &prior) || wait > maxPriorWait {
+			return out, calls, err
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, calls, err
+		}
+	}
 }
 
 // changes turns a request into the API's changes, and returns the new fence's
@@ -113,7 +135,10 @@ func (p *Provider) Follow(ctx context.Context, r providers.Receipt) (time.Durati
 		if err != nil {
 			return took, fmt.Errorf("follow change %s: %w", r.Change, a.failed(ctx, err, actGetChange, "", ""))
 		}
-		if out.ChangeInfo != nil && out.ChangeInfo.Status == types.ChangeStatusInsync {
+		if out.ChangeInfo == nil {
+			return took, fmt.Errorf("follow change %s: %s: %w", r.Change, actGetChange, errEmpty)
+		}
+		if out.ChangeInfo.Status == types.ChangeStatusInsync {
 			return took, nil
 		}
 		timer := time.NewTimer(pollAfter(took))

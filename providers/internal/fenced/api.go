@@ -30,8 +30,8 @@ type API interface {
 	// Swap does r in one request, all or none. It returns ErrRefused when the
 	// zone was not as r expects, a *providers.BusyError or an error that wraps
 	// ErrNothing when surely nothing was written, and after any other error
-	// the request may have been done, or may yet be. It never sends a write
-	// again by itself, and makes its HTTP client not do so.
+	// the request may have been done, or may yet be. It never sends again by
+	// itself what may have been, and makes its HTTP client not do so.
 	Swap(ctx context.Context, zone string, r Request) (Reply, error)
 	// Size is what the step costs of Limit.
 	Size(s Step) Size

@@ -3,6 +3,7 @@ package route53test
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // What somebody does at the console, past the rules and the policy.
@@ -73,4 +74,26 @@ func (s *Server) AddZone(z Zone) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.zones[z.ID] = newZone(z)
+}
+
+// SetProcessing sets how long each change from now on keeps its zone busy.
+func (s *Server) SetProcessing(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.options.Processing = d
+}
+
+// AddPolicy allows what the policy does besides.
+func (s *Server) AddPolicy(text []byte) error {
+	p, err := parsePolicy(text)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.policy == nil {
+		s.policy = &policy{}
+	}
+	s.policy.Statement = append(s.policy.Statement, p.Statement...)
+	return nil
 }

@@ -81,11 +81,9 @@ func (s *Server) Contract(t testing.TB, c route53.Config, owner string) provider
 		Throttle: func() {
 			wire.Answer(http.StatusBadRequest, nil, `<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>`)
 		},
-		Put: func(owner string, set providers.RRSet) error { return s.PutRRSet(ZoneID, owner, set) },
-		Remove: func(key providers.Key) error {
-			return s.Delete(ZoneID, escaped(key.Name), key.Type, key.SetID)
-		},
-		All: func() ([]providers.RRSet, error) { return s.RRSets(ZoneID, providers.Steered) },
+		Put:    func(owner string, set providers.RRSet) error { return s.PutRRSet(ZoneID, owner, set) },
+		Remove: func(key providers.Key) error { return s.RemoveSet(ZoneID, key) },
+		All:    func() ([]providers.RRSet, error) { return s.RRSets(ZoneID, providers.Steered) },
 		Types: func() ([]providers.RRSet, error) {
 			sets, err := s.RRSets(ZoneID, func(typ string) bool { return !providers.Steered(typ) })
 			var out []providers.RRSet
@@ -112,6 +110,8 @@ func (s *Server) PutRRSet(zoneID, owner string, set providers.RRSet) error {
 	out := Set{Name: escaped(providers.CanonicalName(set.Name)), Type: set.Type, SetIdentifier: set.SetID, TTL: &ttl, ResourceRecords: Values(set.Data...)}
 	if set.SetID != "" {
 		out.Weight = &weight
+	} else if err := s.RemoveSet(zoneID, set.Key()); err != nil {
+		return err
 	}
 	if err := s.Put(zoneID, out); err != nil || owner == "" {
 		return err
@@ -123,7 +123,28 @@ func (s *Server) PutRRSet(zoneID, owner string, set providers.RRSet) error {
 	})
 }
 
-// RRSets returns the simple and weighted sets of the zone whose type is wanted.
+// RemoveSet removes a set, all parts of a multivalue answer.
+func (s *Server) RemoveSet(zoneID string, key providers.Key) error {
+	for _, set := range s.All(zoneID) {
+		if set.is(key) {
+			if err := s.Delete(zoneID, set.Name, set.Type, set.SetIdentifier); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// is reports whether the set is, or is a part of, the one that the key names.
+func (set Set) is(key providers.Key) bool {
+	if set.MultiValueAnswer != nil && *set.MultiValueAnswer {
+		set.SetIdentifier = ""
+	}
+	return set.Name == escaped(providers.CanonicalName(key.Name)) && set.Type == key.Type && set.SetIdentifier == key.SetID
+}
+
+// RRSets returns the sets of the zone whose type is wanted, the parts of a
+// multivalue answer as one.
 func (s *Server) RRSets(zoneID string, want func(typ string) bool) ([]providers.RRSet, error) {
 	var out []providers.RRSet
 	for _, set := range s.All(zoneID) {
@@ -140,6 +161,13 @@ func (s *Server) RRSets(zoneID string, want func(typ string) bool) ([]providers.
 		for _, v := range set.ResourceRecords {
 			r.Data = append(r.Data, v.Value)
 		}
+		if set.MultiValueAnswer != nil && *set.MultiValueAnswer {
+			r.SetID = ""
+			if n := len(out); n > 0 && out[n-1].Key() == r.Key() {
+				out[n-1].Data = append(out[n-1].Data, r.Data...)
+				continue
+			}
+		}
 		out = append(out, r.Canonical())
 	}
 	return out, nil
@@ -147,7 +175,7 @@ func (s *Server) RRSets(zoneID string, want func(typ string) bool) ([]providers.
 
 func (s *Server) attribute(key providers.Key) (string, error) {
 	for _, set := range s.All(ZoneID) {
-		if set.Name == escaped(key.Name) && set.Type == key.Type && set.SetIdentifier == key.SetID {
+		if set.is(key) {
 			return set.HealthCheckID, nil
 		}
 	}
@@ -155,13 +183,20 @@ func (s *Server) attribute(key providers.Key) (string, error) {
 }
 
 func (s *Server) edit(key providers.Key, change func(*Set)) error {
+	found := false
 	for _, set := range s.All(ZoneID) {
-		if set.Name == escaped(key.Name) && set.Type == key.Type && set.SetIdentifier == key.SetID {
+		if set.is(key) {
+			found = true
 			change(&set)
-			return s.Put(ZoneID, set)
+			if err := s.Put(ZoneID, set); err != nil {
+				return err
+			}
 		}
 	}
-	return fmt.Errorf("no set %v", key)
+	if !found {
+		return fmt.Errorf("no set %v", key)
+	}
+	return nil
 }
 
 // escaped writes a canonical name as the API does, and decimal the other way.
