@@ -67,6 +67,21 @@ func ParseOwner(text string) (string, error) {
 	return owner, nil
 }
 
+// ClaimText is the text of the TXT record by which an owner claims a name
+// before it makes its first record there, where a provider cannot make that
+// depend on there being none. A name that is only claimed is not owned yet: the
+// request that makes its first record turns the claim into OwnerText.
+func ClaimText(owner string) string { return "veer-claim owner=" + owner }
+
+// ParseClaim reads the text of ClaimText.
+func ParseClaim(text string) (string, error) {
+	owner, ok := strings.CutPrefix(text, "veer-claim owner=")
+	if !ok || len(text) > maxFence || !word(owner) {
+		return "", fmt.Errorf("claim %.300q: expected %q", text, "veer-claim owner=…")
+	}
+	return owner, nil
+}
+
 // FirstFence is what a zone gets before its first real fence, where a provider
 // cannot create a record on the condition that there is none: its text is the
 // same whoever writes it, so that a second one is refused as identical.

@@ -1,6 +1,7 @@
 package cloudflare_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -314,3 +315,68 @@ func TestSpareBatches(t *testing.T) {
 }
 
 var _ http.RoundTripper = (*cloudflaretest.Server)(nil)
+
+// TestCrashBetweenClaimAndWrite: a controller that ends anywhere in a write
+// that makes a name, at which somebody makes a record before the claim, leaves
+// the next one nothing that it would take for its own; and no claim stays.
+func TestCrashBetweenClaimAndWrite(t *testing.T) {
+	tried := 0
+	for came, over := 1, false; !over; came++ {
+		for ends := came; ; ends++ {
+			met := 0
+			synctest.Test(t, func(t *testing.T) {
+				met = crash(t, came, ends)
+			})
+			if over = met == 0; met < 2 {
+				break
+			}
+			tried++
+		}
+	}
+	if tried < 5 {
+		t.Errorf("%d ways to end were tried, want at least 5", tried)
+	}
+}
+
+// crash has somebody make a record before one request, and the controller end
+// before another. It returns how many of the two came about.
+func crash(t *testing.T, came, ends int) (met int) {
+	s := newScene(t)
+	s.must(s.write(s.read(), a("app", "192.0.2.1")))
+	from := s.read()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	theirs, claimed, n := a("new", "203.0.113.1"), false, 0
+	s.Server.Before(func(*http.Request) {
+		n++
+		if n == came {
+			met++
+			claimed = slices.ContainsFunc(s.Server.All(s.ZoneID), func(r cloudflaretest.Record) bool { return r.Name == "_veer.new.example.test" })
+			s.must(s.Server.Put(s.ZoneID, "", theirs))
+		}
+		if n == ends {
+			met++
+			cancel()
+		}
+	})
+	next := from.Fence
+	next.Write += 10
+	s.p.Apply(ctx, from, next, providers.Diff(nil, []providers.RRSet{a("new", "192.0.2.2")})) //nolint:errcheck // nobody is left to look
+	s.Server.Before(nil)
+	if claimed || met < 2 {
+		return met
+	}
+	s.p = s.Provider(t, "shop", nil)
+	s.must(s.p.Prove(t.Context(), zone))
+	if err := s.write(s.read(), a("app", "192.0.2.1"), a("new", "192.0.2.2")); !errors.Is(err, providers.ErrConflict) {
+		t.Errorf("record before request %d, end before %d: the next controller's write gave %v, want a conflict", came, ends, err)
+	}
+	s.must(s.write(s.read(), a("app", "192.0.2.7")))
+	s.has("app.example.test A 192.0.2.7 60", "new.example.test A 203.0.113.1 60")
+	for _, r := range s.Server.All(s.ZoneID) {
+		if r.Name == "_veer.new.example.test" {
+			t.Errorf("record before request %d, end before %d: %s %s stays", came, ends, r.Name, r.Content)
+		}
+	}
+	return met
+}

@@ -167,7 +167,9 @@ func (b bench) half(r providers.Receipt, after providers.Snapshot, want []provid
 	if r.Fence != b.fence(1, 1) || after.Fence != r.Fence {
 		b.t.Errorf("beside the error the receipt has the fence %s and the zone %s; want both %s, of the request that was done", r.Fence, after.Fence, b.fence(1, 1))
 	}
-	if len(after.Records)+len(after.Owned) == 0 || len(after.Records) >= len(want) {
+	// Where names are claimed first, the first request may have done no more.
+	none := len(after.Records)+len(after.Owned) == 0 && b.Provider.Caps().Exact
+	if none || len(after.Records) >= len(want) {
 		b.t.Fatalf("%d of %d sets are written; want some, not all", len(after.Records), len(want))
 	}
 	count := map[string]int{}

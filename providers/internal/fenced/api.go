@@ -42,10 +42,11 @@ type API interface {
 }
 
 // Claimer is an API whose requests cannot insist that a name has no records. A
-// name is then claimed, by its owner's record, in a request of its own, and
-// looked at again before anything is written there: what stood there before
-// the claim is foreign and stays, what comes after it is an edit of a name that
-// Veer owns.
+// name is then claimed, by a TXT where its owner's is to stand, in a request of
+// its own, and looked at again before anything is written there: what stood
+// there before the claim is foreign and stays, what comes after it is an edit of
+// a name that Veer owns. A claim owns nothing, so that a crash in between hands
+// nobody's record to Veer; the next write uses it or takes it away (ADR 9).
 type Claimer interface{ ClaimsFirst() bool }
 
 // Record is a set as the API has it.

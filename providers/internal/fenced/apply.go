@@ -72,7 +72,7 @@ func (p *Provider) writeAll(ctx context.Context, from providers.Snapshot, next p
 			return r.receipt, err
 		}
 		if i < len(stages)-1 {
-			if err := r.look(ctx, claims); err != nil {
+			if err := r.look(ctx, claims, groups); err != nil {
 				return r.receipt, err
 			}
 		}
@@ -106,33 +106,32 @@ func (r *run) send(ctx context.Context, requests [][]Step) error {
 	return nil
 }
 
-// claims parts the marks of names that get their first record from the rest,
-// where the API needs that.
+// claims makes the claims of names that get their first record, where the API
+// needs them, and has the groups turn them into owners' records: Before of that
+// step is known once the claim was seen.
 func (p *Provider) claims(groups []group) (claims, rest []group) {
 	if c, ok := p.api.(Claimer); !ok || !c.ClaimsFirst() {
 		return nil, groups
 	}
 	for _, g := range groups {
-		var mark, others []Step
-		for _, s := range g.steps {
-			if s.Before == nil && s.After.Type == "TXT" {
-				mark = append(mark, s)
-			} else {
-				others = append(others, s)
-			}
-		}
-		if len(mark) == 0 || len(others) == 0 { // a name that is only taken keeps its records
+		mark := slices.IndexFunc(g.steps, func(s Step) bool { return s.Before == nil && s.After.Type == "TXT" })
+		if mark < 0 || len(g.steps) == 1 { // a name that is only taken keeps its records
 			rest = append(rest, g)
 			continue
 		}
-		claims, rest = append(claims, group{g.name, mark}), append(rest, group{g.name, others})
+		claim := p.mark(providers.OwnerName(g.name), providers.ClaimText(p.owner))
+		steps := slices.Clone(g.steps)
+		steps[mark].Before = &Record{RRSet: claim.RRSet}
+		sortSteps(steps)
+		claims, rest = append(claims, group{g.name, []Step{{After: claim}}}), append(rest, group{g.name, steps})
 	}
 	return claims, rest
 }
 
 // look makes sure that the names that were claimed had no records and are
-// nobody else's, and gives back those that are.
-func (r *run) look(ctx context.Context, claims []group) error {
+// nobody else's, and gives back those that are. It tells the groups which claims
+// they replace.
+func (r *run) look(ctx context.Context, claims, groups []group) error {
 	records, err := r.p.api.List(ctx, r.zone)
 	if err != nil {
 		return fmt.Errorf("looking at the names that were claimed: %w", err)
@@ -150,15 +149,16 @@ func (r *run) look(ctx context.Context, claims []group) error {
 	var names []string
 	for _, g := range claims {
 		mark := marks[g.name]
-		if !taken[g.name] && ownerOf(mark) == r.p.owner {
-			continue
+		who, claimed := r.p.ownerOf(mark)
+		if !claimed || who != "" || taken[g.name] {
+			names = append(names, g.name)
 		}
-		names = append(names, g.name)
-		if step, ours := r.p.unmark(mark); ours {
+		if step, ours := r.p.unclaim(mark); ours {
 			back = append(back, group{g.name, []Step{step}})
 		}
 	}
 	if len(names) == 0 {
+		replace(groups, marks)
 		return nil
 	}
 	conflict := fmt.Errorf("%w: somebody made records at %s meanwhile, or owns it; nothing was written there", providers.ErrConflict, strings.Join(names, ", "))
@@ -175,12 +175,24 @@ func (r *run) look(ctx context.Context, claims []group) error {
 	return conflict
 }
 
-// unmark takes this owner's text, and no other's, out of a mark.
-func (p *Provider) unmark(mark Record) (Step, bool) {
+// replace makes the steps that take a claimed name replace the claim as it
+// stands there.
+func replace(groups []group, marks map[string]Record) {
+	for _, g := range groups {
+		for _, s := range g.steps {
+			if mark := marks[g.name]; s.Before != nil && s.Before.Handle == nil && s.Before.Type == "TXT" && mark.Type == "TXT" {
+				*s.Before = mark
+			}
+		}
+	}
+}
+
+// unclaim takes this owner's claim, and nothing else, out of a mark.
+func (p *Provider) unclaim(mark Record) (Step, bool) {
 	rest := mark.RRSet
 	rest.Data = slices.DeleteFunc(slices.Clone(mark.Data), func(d string) bool {
 		text, err := Text(d)
-		return err == nil && text == providers.OwnerText(p.owner)
+		return err == nil && text == providers.ClaimText(p.owner)
 	})
 	switch len(rest.Data) {
 	case len(mark.Data):

@@ -80,8 +80,11 @@ type held struct {
 	// sets are the steered sets by key, marks the owners' TXT by owned name.
 	sets  map[providers.Key]Record
 	marks map[string]Record
-	// owner is who owns a name; a name without a mark is nobody's.
+	// owner is who owns a name; a name without a mark is nobody's, and so is
+	// one that only this owner claims.
 	owner map[string]string
+	// claims are the marks that hold a claim of this owner's, by name.
+	claims map[string]Record
 	// count is how many steered sets each name has.
 	count map[string]int
 }
@@ -157,13 +160,19 @@ func (p *Provider) fence(ctx context.Context, name string) (*Record, providers.F
 
 // snapshot sorts the records into owned and foreign ones.
 func (p *Provider) snapshot(name string, fence *Record, f providers.Fence, records []Record) (providers.Snapshot, error) {
-	h := &held{fence: fence, sets: map[providers.Key]Record{}, marks: map[string]Record{}, owner: map[string]string{}, count: map[string]int{}}
+	h := &held{fence: fence, sets: map[providers.Key]Record{}, marks: map[string]Record{}, owner: map[string]string{}, claims: map[string]Record{}, count: map[string]int{}}
 	for _, r := range records {
 		owned, ok := providers.OwnedName(r.Name)
 		if !ok || r.Type != "TXT" {
 			continue
 		}
-		h.marks[owned], h.owner[owned] = r, ownerOf(r)
+		who, claimed := p.ownerOf(r)
+		if claimed {
+			h.claims[owned] = r
+		}
+		if who != "" {
+			h.marks[owned], h.owner[owned] = r, who
+		}
 	}
 	for _, r := range records {
 		if r.Foreign != "" && providers.Steered(r.Type) {
@@ -200,17 +209,33 @@ func (p *Provider) snapshot(name string, fence *Record, f providers.Fence, recor
 	return snap, nil
 }
 
-// ownerOf is who an owner's record names. One that was tampered with names
-// somebody who is surely not this owner.
-func ownerOf(r Record) string {
-	if len(r.Data) == 1 {
-		if text, err := Text(r.Data[0]); err == nil {
-			if who, err := providers.ParseOwner(text); err == nil {
-				return who
-			}
+// ownerOf is who an owner's record names, "" where it holds this owner's claim
+// alone, and whether it holds one. A claim beside an owner is void. A record that
+// was tampered with names somebody who is surely not this owner.
+func (p *Provider) ownerOf(r Record) (who string, claimed bool) {
+	var owners, claims []string
+	for _, data := range r.Data {
+		text, err := Text(data)
+		owner, notOwner := providers.ParseOwner(text)
+		claimant, notClaim := providers.ParseClaim(text)
+		switch {
+		case err == nil && notOwner == nil:
+			owners = append(owners, owner)
+		case err != nil || notClaim != nil:
+			owners = append(owners, "(unreadable: "+data+")")
+		case claimant == p.owner:
+			claimed = true
+		default:
+			claims = append(claims, claimant)
 		}
 	}
-	return "(unreadable: " + strings.Join(r.Data, " ") + ")"
+	if len(owners) == 0 {
+		owners = claims
+	}
+	if len(owners) > 1 {
+		return "(several: " + strings.Join(owners, ", ") + ")", claimed
+	}
+	return strings.Join(owners, ""), claimed
 }
 
 // lock waits for the zone's turn.

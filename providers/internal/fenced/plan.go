@@ -43,9 +43,14 @@ func (p *Provider) groups(h *held, changes []providers.Change) ([]group, error) 
 		mark, marked := h.marks[name]
 		switch {
 		case n > 0 && !marked:
-			byName[name] = append(byName[name], Step{After: p.mark(providers.OwnerName(name), providers.OwnerText(p.owner))})
+			byName[name] = append(byName[name], p.take(h, name))
 		case n == 0 && marked:
 			byName[name] = append(byName[name], Step{Before: &mark})
+		}
+	}
+	for name, claim := range h.claims { // of a write that did not come to its end
+		if step, _ := p.unclaim(claim); byName[name] == nil {
+			byName[name] = []Step{step}
 		}
 	}
 	out := make([]group, 0, len(byName))
@@ -93,7 +98,7 @@ func (p *Provider) keep(h *held, take, release []string) ([]group, error) {
 		switch who := h.owner[name]; who {
 		case p.owner:
 		case "":
-			out = append(out, group{name, []Step{{After: p.mark(providers.OwnerName(name), providers.OwnerText(p.owner))}}})
+			out = append(out, group{name, []Step{p.take(h, name)}})
 		default:
 			return nil, fmt.Errorf("%w: %s belongs to %s", providers.ErrConflict, name, who)
 		}
@@ -107,6 +112,15 @@ func (p *Provider) keep(h *held, take, release []string) ([]group, error) {
 		out = append(out, group{name, []Step{{Before: &mark}}})
 	}
 	return out, nil
+}
+
+// take makes the step that makes an unowned name this owner's.
+func (p *Provider) take(h *held, name string) Step {
+	step := Step{After: p.mark(providers.OwnerName(name), providers.OwnerText(p.owner))}
+	if claim, ok := h.claims[name]; ok {
+		step.Before = &claim
+	}
+	return step
 }
 
 // sortSteps puts deletions first and creations last, so that an API that takes

@@ -1,3 +1,5 @@
+//go:build accept
+
 package cloudflare_test
 
 import (

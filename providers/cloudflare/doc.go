@@ -1,2 +1,0 @@
-// Package cloudflare writes zones at Cloudflare by its v4 API.
-package cloudflare
