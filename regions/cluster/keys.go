@@ -24,6 +24,7 @@ import (
 //	memory/<vantage>/<chunk>          what a vantage's last pass counted
 //	clock/<vantage>                   when that was, where etcd is embedded
 //	interlude                         what the time since a pass is told by (lease)
+//	ask/<id>, reply/<id>              a request to the leader          (lease)
 //	writing/<provider>/<zone>         a leader's write may be under way
 //
 // What is not said to be under a lease stays until it is replaced.
@@ -53,6 +54,9 @@ func (k keys) memory(v regions.Name, i int) string {
 	return fmt.Sprintf("%s%05d", k.memories(v), i)
 }
 func (k keys) clock(v regions.Name) string { return string(k) + "clock/" + string(v) }
+func (k keys) asks() string                { return string(k) + "ask/" }
+func (k keys) ask(id string) string        { return k.asks() + id }
+func (k keys) reply(id string) string      { return string(k) + "reply/" + id }
 func (k keys) order(id string) string      { return k.world() + "order/" + id }
 func (k keys) seat(v regions.Name) string {
 	return k.seats() + string(v)

@@ -199,3 +199,11 @@ func FuzzPassMarks(f *testing.F) {
 		roundTrip[reading](t, raw)
 	})
 }
+
+func FuzzAsk(f *testing.F) {
+	seed(f, request{From: "eu", Body: json.RawMessage(`{"by":"ann"}`)}, reply{Leader: "us"}, reply{Leader: "us", Done: true, Body: json.RawMessage(`[]`)})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		roundTrip[request](t, raw)
+		roundTrip[reply](t, raw)
+	})
+}

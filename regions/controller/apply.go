@@ -24,9 +24,14 @@ type Request struct {
 	// Release are names to own no more: their records stay.
 	Take    []string `json:"take,omitempty"`
 	Release []string `json:"release,omitempty"`
+	// Plan, where it is set, is all that may be done, and only as long as
+	// nothing moved since it was saved.
+	Plan *Saved `json:"plan,omitempty"`
 	// By and Why are for the log and the journal.
 	By  string `json:"by"`
 	Why string `json:"why"`
+
+	dry bool // compare with Plan, and write nothing
 }
 
 // ZoneOutcome is what became of a Request in one zone.
@@ -41,6 +46,9 @@ type ZoneOutcome struct {
 	Held     []string           `json:"held,omitempty"`
 	// Guard, when it is not empty, says why some changes were held back.
 	Guard string `json:"guard,omitempty"`
+	// Stale, when it is not empty, says what moved since Request.Plan was
+	// saved: nothing was written.
+	Stale string `json:"stale,omitempty"`
 	// Calls is how many requests wrote.
 	Calls int `json:"calls"`
 	// Error says why it is not finished; Err is the same as an error.
@@ -69,11 +77,23 @@ func (c *Controller) Apply(ctx context.Context, req Request) ([]ZoneOutcome, err
 	}
 	c.o.Log.Info().Str("by", req.By).Str("why", req.Why).Bool("prune", req.Prune).Bool("allow_many", req.AllowMany).
 		Strs("take", req.Take).Strs("release", req.Release).Msg("an operator has the zones written")
+	if req.Plan != nil {
+		trial := req
+		trial.dry = true
+		if out, err := r.askAll(ctx, trial); err != nil || !stands(out) {
+			return out, err
+		}
+	}
 	if req.Prune && req.Provider == "" && req.Zone == "" {
 		if err := r.askPrune(ctx, req); err != nil {
 			return nil, err
 		}
 	}
+	return r.askAll(ctx, req)
+}
+
+// askAll hands the request to every writer that it picks.
+func (r *reign) askAll(ctx context.Context, req Request) ([]ZoneOutcome, error) {
 	var asked []*writer
 	for _, w := range r.writers {
 		if req.picks(w.w) {

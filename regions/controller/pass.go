@@ -213,13 +213,24 @@ func (r *reign) passZones(ctx context.Context, req *Request) []ZoneOutcome {
 			wr.give(sh.id, sh.kept.Answers)
 		}
 	}
+	if req != nil && req.Plan != nil {
+		trial := *req
+		trial.dry = true
+		if out := r.passAll(ctx, &trial); !stands(out) {
+			return out
+		}
+	}
+	defer r.unmark(ctx)
+	return r.passAll(ctx, req)
+}
+
+func (r *reign) passAll(ctx context.Context, req *Request) []ZoneOutcome {
 	out := make([]ZoneOutcome, len(r.writers))
 	var all errgroup.Group
 	for i, wr := range r.writers {
 		all.Go(func() error { out[i] = wr.pass(ctx, req); return nil })
 	}
 	_ = all.Wait() // the functions return nil
-	r.unmark(ctx)
 	return out
 }
 

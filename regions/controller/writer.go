@@ -174,8 +174,8 @@ func (w *writer) await(ctx context.Context, p pause) (*ask, bool) {
 }
 
 // once claims the zone if this reign has not yet, reads it, and writes the
-// difference (DESIGN, "Fence"), as far as the
-// request, or without one the guard, permits.
+// difference (DESIGN, "Fence"), as far as the request, or without one the
+// guard, permits.
 func (w *writer) once(ctx context.Context, asked *Request) (ZoneOutcome, error) {
 	done, may := ZoneOutcome{Changes: []providers.Change{}}, Request{}
 	if asked != nil {
@@ -184,6 +184,9 @@ func (w *writer) once(ctx context.Context, asked *Request) (ZoneOutcome, error) 
 	have, err := w.read(ctx)
 	if err != nil {
 		return done, fmt.Errorf("reading the zone: %w", err)
+	}
+	if w.unsaved(have, may, &done) {
+		return done, nil
 	}
 	// A fence that is not this reign's means that the zone was not claimed
 	// yet, or was restored from an older copy: claim it (again).
@@ -203,6 +206,12 @@ func (w *writer) once(ctx context.Context, asked *Request) (ZoneOutcome, error) 
 	plan := PlanZone(w.w, have, answers, w.o.Policy)
 	changes := plan.permitted(may, &done)
 	done.Refused, done.Held = append(done.Refused, plan.Refused...), plan.Held
+	if may.Plan != nil {
+		saved, _ := may.Plan.of(w.id())
+		if done.Stale = saved.differs(changes); done.Stale != "" {
+			return done, nil
+		}
+	}
 	err = w.writeAll(ctx, have, changes, asked != nil, &done)
 	w.sayDrift(done)
 	if err == nil {
