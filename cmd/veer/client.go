@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/veerdns/veer/cmd/veer/api"
+	"github.com/veerdns/veer/regions/controller"
 	"github.com/veerdns/veer/regions/steering"
 )
 
@@ -23,6 +24,12 @@ type daemonClient interface {
 	EndOrder(ctx context.Context, r api.OrderRequest, dryRun bool) (api.OrderResult, error)
 	// Once has the daemon make a pass now.
 	Once(ctx context.Context) (api.Pass, error)
+	// Plan says what would be written, with prune also what would be deleted.
+	Plan(ctx context.Context, prune bool) (api.Plan, error)
+	// Standing tells how names stand in the written zones.
+	Standing(ctx context.Context, names []string) ([]api.Standing, error)
+	// Apply has the leader write.
+	Apply(ctx context.Context, r controller.Request) (api.Applied, error)
 }
 
 func dialDaemon(socket string) daemonClient { return api.NewClient(socket) }

@@ -63,10 +63,15 @@ type fake struct {
 	notes   []api.Note
 	result  api.OrderResult
 	pass    api.Pass
-	err     error
-	asked   []string
-	request api.OrderRequest
-	onAsk   func()
+
+	plan     api.Plan
+	standing []api.Standing
+	outcome  api.Applied
+	applied  controller.Request
+	err      error
+	asked    []string
+	request  api.OrderRequest
+	onAsk    func()
 }
 
 func (f *fake) note(what string) {
@@ -107,6 +112,22 @@ func (f *fake) EndOrder(_ context.Context, r api.OrderRequest, dryRun bool) (api
 func (f *fake) Once(context.Context) (api.Pass, error) {
 	f.note("once")
 	return f.pass, f.err
+}
+
+func (f *fake) Plan(_ context.Context, prune bool) (api.Plan, error) {
+	f.note(fmt.Sprintf("plan %v", prune))
+	return f.plan, f.err
+}
+
+func (f *fake) Standing(_ context.Context, names []string) ([]api.Standing, error) {
+	f.note("standing " + strings.Join(names, " "))
+	return f.standing, f.err
+}
+
+func (f *fake) Apply(_ context.Context, r controller.Request) (api.Applied, error) {
+	f.note("apply")
+	f.applied = r
+	return f.outcome, f.err
 }
 
 func (f *fake) ordered(what string, r api.OrderRequest, dryRun bool) (api.OrderResult, error) {

@@ -29,11 +29,15 @@ func (a *app) listOrders(ctx context.Context, client daemonClient, limit int) er
 
 // noteLines is one note: when, what, about which order; below it who and why.
 func noteLines(n api.Note) []string {
-	about := "an order that cannot be read"
-	if n.Order != nil {
-		about = fmt.Sprintf("%s %s", n.Order.Act, targetText(n.Order.Target))
+	about := ""
+	switch n.Act {
+	case "ordered", "ended", "expired":
+		about = "  an order that cannot be read"
 	}
-	head := fmt.Sprintf("%s  %s  %s", n.Time.UTC().Format(time.RFC3339), n.Act, about)
+	if n.Order != nil {
+		about = fmt.Sprintf("  %s %s", n.Order.Act, targetText(n.Order.Target))
+	}
+	head := fmt.Sprintf("%s  %s%s", n.Time.UTC().Format(time.RFC3339), n.Act, about)
 	who := "    by " + n.By
 	switch {
 	case n.Act == "ordered" && n.Order != nil && !n.Order.Until.IsZero():

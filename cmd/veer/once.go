@@ -154,10 +154,10 @@ func writeZoneOutcome(w io.Writer, z controller.ZoneOutcome) {
 		para(w, name, fmt.Sprintf("%s written in %s", count(n, "change"), count(z.Calls, "request")))
 	}
 	if len(z.Taken) > 0 {
-		para(w, name, "taken: "+strings.Join(z.Taken, ", "))
+		para(w, name, "taken: "+strings.Join(shownAll(z.Taken), ", "))
 	}
 	if len(z.Released) > 0 {
-		para(w, name, "released: "+strings.Join(z.Released, ", "))
+		para(w, name, "released: "+strings.Join(shownAll(z.Released), ", "))
 	}
 	for _, r := range z.Refused {
 		para(w, name, fmt.Sprintf("%s is left alone: %s", shown(r.Name), r.Why))

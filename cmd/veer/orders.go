@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -130,16 +128,7 @@ func (a *app) confirm(ctx context.Context, o order, r api.OrderRequest, do order
 	}
 	fmt.Fprintf(a.err, "%s:\n", intent(o, r))
 	writeMoves(a.err, plan.Moves)
-	fmt.Fprint(a.err, "Go ahead? [y/N] ")
-	answer, err := bufio.NewReader(a.in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("reading the answer: %w", err)
-	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return nil
-	}
-	return &exitError{code: exitFailed, err: errors.New("nothing was changed: the answer was not yes")}
+	return a.question()
 }
 
 // intent says what is about to be ordered.

@@ -10,6 +10,9 @@
 //	POST   /v1/orders[?dry_run=true]       OrderRequest -> OrderResult
 //	DELETE /v1/orders[?dry_run=true]       OrderRequest -> OrderResult (undrain, unfreeze, unforce)
 //	POST   /v1/once                        -> Pass
+//	GET    /v1/plan[?prune=true]           -> Plan
+//	GET    /v1/standing?name=&name=        -> []Standing
+//	POST   /v1/apply                       controller.Request -> Applied
 //
 // An error is a Problem with a 4xx or 5xx status; 409 is a refusal (exit 3).
 package api
@@ -170,10 +173,12 @@ type Move struct {
 type Note struct {
 	// Time is by the wall clock of the daemon that was told, for people.
 	Time time.Time `json:"time"`
-	// Act is "ordered", "ended" or "expired".
+	// Act is "ordered", "ended" or "expired"; or, without an order, what was
+	// written on request: "applied", "pruned", "imported NAME", "released NAME".
 	Act string `json:"act"`
 	By  string `json:"by"`
 	Why string `json:"why,omitempty"`
-	// Order is what it was about; absent where it could not be read.
+	// Order is what it was about; absent where there is none, or it could not be
+	// read.
 	Order *controller.Order `json:"order,omitempty"`
 }

@@ -23,6 +23,8 @@ import (
 const (
 	// MaxRequest bounds a request's body.
 	MaxRequest = 64 << 10
+	// MaxPlan bounds a saved plan, and a request that carries one.
+	MaxPlan = 8 << 20
 	// MaxReply bounds a reply's body.
 	MaxReply = 64 << 20
 )

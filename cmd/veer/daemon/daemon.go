@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -102,7 +103,8 @@ type daemon struct {
 	cluster atomic.Pointer[cluster.Cluster] // nil until it is up, and when etcd gave up
 	fences  fences
 
-	written []controller.Written // once newController was called
+	opening sync.Mutex
+	written []controller.Written // see clients
 
 	prober     atomic.Pointer[prober.Prober]         // nil without the role, and before it starts
 	controller atomic.Pointer[controller.Controller] // nil without the role, and before it starts
@@ -266,6 +268,7 @@ func (d *daemon) startController(context.Context) error {
 		return err
 	}
 	d.controller.Store(c)
+	d.parts.start("requests", func(ctx context.Context) error { return d.answerOthers(ctx, d.joined, c) })
 	d.parts.start("controller", func(ctx context.Context) error {
 		d.readFences(ctx, d.written)
 		return c.Run(ctx)
@@ -275,13 +278,8 @@ func (d *daemon) startController(context.Context) error {
 
 // newController makes the candidate, with the clients of the providers.
 func (d *daemon) newController() (*controller.Controller, error) {
-	open := d.o.Open
-	if open == nil {
-		open = Open
-	}
 	log := d.o.Log.With().Str("part", "controller").Logger()
-	var err error
-	d.written, err = Written(d.c, open, log)
+	written, err := d.clients()
 	if err != nil {
 		return nil, err
 	}
@@ -291,7 +289,7 @@ func (d *daemon) newController() (*controller.Controller, error) {
 		Policy: d.c.Policy(), Quorums: d.c.Quorums(), Vantages: d.c.Vantages, Calendar: d.c.Calendar,
 		Recovery: d.c.Recovery(),
 		World:    cl, Elector: cl, Ledger: cl, Served: d.served, Reconcile: d.c.Reconcile.Schedule(),
-		Providers: d.written, Marks: cl, Fence: func(f providers.Fence) { d.fences.saw(f.Term) },
+		Providers: written, Marks: cl, Fence: func(f providers.Fence) { d.fences.saw(f.Term) },
 		ConfigHash: d.c.Hash(), Version: d.o.Version,
 		Log: log, AfterCommit: d.o.Hooks.AfterCommit,
 	}), nil

@@ -64,10 +64,16 @@ func Once(ctx context.Context, o OnceOptions) (_ api.Pass, err error) {
 	return out, d.leadPass(ctx, nil, &out)
 }
 
-// joinOnce joins the ledger as a pass. The function leaves it again.
-func joinOnce(ctx context.Context, o OnceOptions) (*daemon, func() error, error) {
+// daemon has what a command shares with a daemon; nothing of it runs.
+func (o OnceOptions) daemon() *daemon {
 	d := &daemon{o: Options{Config: o.Config, ConfigPath: o.ConfigPath, Version: o.Version, Log: o.Log, Open: o.Open}, c: o.Config, began: time.Now()}
 	d.scene = newScene(d.c, d.c.Policy())
+	return d
+}
+
+// joinOnce joins the ledger as a pass. The function leaves it again.
+func joinOnce(ctx context.Context, o OnceOptions) (*daemon, func() error, error) {
+	d := o.daemon()
 	lock := func() error { return nil }
 	if len(d.c.Cluster.Endpoints) == 0 {
 		if err := os.MkdirAll(d.c.Host.DataDir, 0o700); err != nil {
@@ -80,7 +86,7 @@ func joinOnce(ctx context.Context, o OnceOptions) (*daemon, func() error, error)
 		lock = f.Close
 	}
 	co := d.clusterOptions()
-	co.Pass = leasePeriods * d.c.Schedule
+	co.Pass = leasePeriods * max(d.c.Schedule, time.Second)
 	cl, err := cluster.Start(ctx, d.c.Cluster, co)
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("joining the ledger: %w", err), lock())

@@ -62,7 +62,11 @@ func (d *daemon) handler() http.Handler {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			ctx, cancel := context.WithTimeout(r.Context(), apiTimeout)
 			defer cancel()
-			r.Body = http.MaxBytesReader(w, r.Body, api.MaxRequest)
+			most := int64(api.MaxRequest)
+			if r.URL.Path == "/v1/apply" { // it may carry a plan
+				most = api.MaxPlan
+			}
+			r.Body = http.MaxBytesReader(w, r.Body, most)
 			out, problem := f(r.WithContext(ctx))
 			if problem != nil {
 				d.reply(w, problem.Code, problem)
@@ -78,6 +82,9 @@ func (d *daemon) handler() http.Handler {
 	route("GET /v1/orders", d.handleOrders)
 	route("POST /v1/orders", func(r *http.Request) (any, *api.Problem) { return d.handleOrder(r, d.give) })
 	route("DELETE /v1/orders", func(r *http.Request) (any, *api.Problem) { return d.handleOrder(r, d.end) })
+	route("GET /v1/plan", d.handlePlan)
+	route("GET /v1/standing", d.handleStanding)
+	route("POST /v1/apply", d.handleApply)
 	route("POST /v1/once", func(r *http.Request) (any, *api.Problem) { return d.handleOnce(r.Context()) })
 	route("/", func(r *http.Request) (any, *api.Problem) {
 		return nil, &api.Problem{Code: http.StatusNotFound, What: fmt.Sprintf("%s %s is not part of the API", r.Method, r.URL.Path),
