@@ -45,7 +45,9 @@ func (a *api) connect(transport http.RoundTripper) error {
 	limits := newBuckets(a.config, a.log)
 	a.client = sdk.NewFromConfig(load, func(o *sdk.Options) {
 		if a.config.Endpoint != "" {
-			o.BaseEndpoint = &a.config.Endpoint
+			// The SDK signs for an endpoint of one's own with the config's region;
+			// Route 53 has one in each partition.
+			o.BaseEndpoint, o.Region = &a.config.Endpoint, globalRegion(o.Region)
 		}
 		o.RetryMaxAttempts = 0 // whatever the environment says
 		o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) {

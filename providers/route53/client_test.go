@@ -76,9 +76,9 @@ func TestCredentials(t *testing.T) {
 		}, "AssumeRoleWithWebIdentity", ""},
 		{"none", func(*testing.T, *route53.Config) {}, "", "no credentials could be had"},
 		{"wrong keys", func(t *testing.T, c *route53.Config) { c.CredentialsFile = file(t, "credentials", wrong) }, "", "check the key"},
-		{"wrong region", func(t *testing.T, c *route53.Config) {
+		{"a region for STS, that is not Route 53's", func(t *testing.T, c *route53.Config) {
 			c.CredentialsFile, c.Region = file(t, "credentials", "[default]\n"+keys), "eu-west-1"
-		}, "", "scoped to 'us-east-1/route53'"},
+		}, "", ""},
 	} {
 		bubble := func(t *testing.T) { // for a token that is refused is sent again
 			server := newServer(t, func(o *route53test.Options) {
@@ -132,16 +132,16 @@ func TestExpired(t *testing.T) {
 // TestEndpoints: FIPS is another host; an endpoint of one's own is taken as it
 // is; over a real connection all works, and a redirect is not followed.
 func TestEndpoints(t *testing.T) {
-	var host string
+	var host, scope string
 	spy := roundTripper(func(req *http.Request) (*http.Response, error) {
-		host = req.URL.Host
+		host, scope = req.URL.Host, req.Header.Get("Authorization")
 		return &http.Response{StatusCode: http.StatusTemporaryRedirect, Header: http.Header{"Location": {"https://elsewhere.example/"}}, Body: http.NoBody, Request: req}, nil
 	})
 	for want, edit := range map[string]func(*route53.Config){
 		"route53.amazonaws.com":        func(*route53.Config) {},
 		"route53-fips.amazonaws.com":   func(c *route53.Config) { c.FIPS = true },
 		"route53.us-gov.amazonaws.com": func(c *route53.Config) { c.Region = "us-gov-west-1" },
-		"vpce-1.route53.example":       func(c *route53.Config) { c.Endpoint = "https://vpce-1.route53.example" },
+		"vpce-1.route53.example":       func(c *route53.Config) { c.Region, c.Endpoint = "eu-west-1", "https://vpce-1.route53.example" },
 	} {
 		c := route53test.Config(t, zone)
 		c.Endpoint = ""
@@ -151,6 +151,9 @@ func TestEndpoints(t *testing.T) {
 		}
 		if host != want {
 			t.Errorf("asked %s, want %s", host, want)
+		}
+		if region := map[bool]string{true: "us-gov-west-1", false: "us-east-1"}[strings.Contains(want, "gov")]; !strings.Contains(scope, "/"+region+"/route53/aws4_request") {
+			t.Errorf("%s: signed %.100s, want the region %s", want, scope, region)
 		}
 	}
 	server := newServer(t, nil)

@@ -53,7 +53,7 @@ func (c Config) Policy(in PolicyInput) ([]byte, error) {
 	p := policy{Version: "2012-10-17"}
 	var zones, vpcZones []string
 	lookup := false
-	partition := c.partition()
+	partition := partition(c.Region)
 	for i, name := range c.ZoneNames() {
 		id := c.Zones[i].ID
 		if id == "" {
@@ -137,13 +137,20 @@ func (c Config) policyTypes(in PolicyInput) []string {
 	return slices.Compact(types)
 }
 
-// partition is the part of AWS that the region is in.
-func (c Config) partition() string {
+// partition is the part of AWS that a region is in.
+func partition(region string) string {
 	switch {
-	case strings.HasPrefix(c.Region, "cn-"):
+	case strings.HasPrefix(region, "cn-"):
 		return "aws-cn"
-	case strings.HasPrefix(c.Region, "us-gov-"):
+	case strings.HasPrefix(region, "us-gov-"):
 		return "aws-us-gov"
 	}
 	return "aws"
+}
+
+// globalRegion is the region that requests to Route 53 are signed for in the
+// partition of a region
+// (https://docs.aws.amazon.com/general/latest/gr/r53.html).
+func globalRegion(region string) string {
+	return map[string]string{"aws": defaultRegion, "aws-cn": "cn-northwest-1", "aws-us-gov": "us-gov-west-1"}[partition(region)]
 }
