@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/veerdns/veer/cmd/veer/config"
+	"github.com/veerdns/veer/cmd/veer/daemon"
 	"github.com/veerdns/veer/regions/steering"
 )
 
@@ -20,6 +23,8 @@ type validity struct {
 	Vantages int            `json:"vantages"`
 	Services []validService `json:"services"`
 	Warnings []string       `json:"warnings"`
+	// Live is what the zones answered, with --live.
+	Live []daemon.LiveZone `json:"live,omitempty"`
 }
 
 type validService struct {
@@ -27,7 +32,10 @@ type validService struct {
 	Kind      steering.Kind   `json:"kind"`
 	SteadyTTL uint32          `json:"steady_ttl"`
 	Budget    steering.Budget `json:"budget"`
-	Losses    []loss          `json:"losses"`
+	// Providers are the times that are declared of each; the slowest is in the
+	// budget.
+	Providers []config.ProviderTime `json:"providers"`
+	Losses    []loss                `json:"losses"`
 }
 
 type loss = config.RegionLoss
@@ -40,7 +48,8 @@ type invalidity struct {
 }
 
 func (a *app) validateCommand() *cobra.Command {
-	return &cobra.Command{
+	var live bool
+	cmd := &cobra.Command{
 		Use:   "validate",
 		Short: "Check the config, and say what it promises",
 		Long: `Validate reads the config and prints every error at once, each with its line and
@@ -48,12 +57,20 @@ what was expected (exit code 2). Of a valid config it prints, for each service,
 the steady TTL, the worst-case recovery time term by term, what the loss of each
 region means, and warnings. It writes nothing and needs no daemon.
 
+--live also asks every provider that is written to, with the config's
+credentials: it reads each zone, tells who owns the services' names there, and
+proves that the zone keeps a stale write out. The proof writes a scratch record,
+_veer-scratch.OWNER.ZONE, and removes it. It exits with 1 when a zone cannot be
+read or proven, and with 3 when Veer would refuse to write a zone or a name.
+
 -o json prints {valid, file, owner, hash, vantages, services: [{name, kind,
-steady_ttl, budget, losses}], warnings}, or {valid, file, errors: [{file, line,
-column, source, path, problem, expected, hint}]}.`,
-		Example: "  veer validate\n  veer validate -c /etc/veer/veer.yaml -o json",
+steady_ttl, budget, providers, losses}], warnings, live: [{provider, kind, zone,
+read, read_took, proven, proof_took, unproven, error, can, fence, names: [{name,
+state, owner, records}], held}]}, or {valid, file, errors: [{file, line, column,
+source, path, problem, expected, hint}]}.`,
+		Example: "  veer validate\n  veer validate --live\n  veer validate -c /etc/veer/veer.yaml -o json",
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, path, err := a.load()
 			var errs config.Errors
 			if errors.As(err, &errs) && a.output == "json" {
@@ -66,9 +83,30 @@ column, source, path, problem, expected, hint}]}.`,
 				return err
 			}
 			v := validityOf(c, path)
-			return a.print(v, func(w io.Writer) { writeValidity(w, v, paint{a.plain}) })
+			if live {
+				ctx, stop := daemon.Signals(cmd.Context())
+				defer stop()
+				v.Live = daemon.Live(ctx, c, a.open, zerolog.Nop())
+			}
+			if err := a.print(v, func(w io.Writer) { writeValidity(w, v, paint{a.plain}) }); err != nil {
+				return err
+			}
+			return liveExit(v.Live)
 		},
 	}
+	cmd.Flags().BoolVar(&live, "live", false, "ask the providers, too")
+	return cmd
+}
+
+// liveExit is how the command ends after a look at the zones.
+func liveExit(zones []daemon.LiveZone) error {
+	switch {
+	case slices.ContainsFunc(zones, daemon.LiveZone.Failed):
+		return quiet(exitFailed, "a zone could not be read or proven")
+	case slices.ContainsFunc(zones, daemon.LiveZone.Refuses):
+		return quiet(exitRefused, "a zone or a name would not be written")
+	}
+	return nil
 }
 
 func validityOf(c *config.Config, path string) validity {
@@ -81,9 +119,10 @@ func validityOf(c *config.Config, path string) validity {
 		losses[l.Service] = append(losses[l.Service], l)
 	}
 	budgets := c.Budgets()
-	for _, s := range c.Policy().Services {
+	for i, s := range c.Policy().Services { // in the order of the config
 		v.Services = append(v.Services, validService{
-			Name: s.Name, Kind: s.Kind, SteadyTTL: s.TTL, Budget: budgets[s.Name], Losses: nonNil(losses[s.Name]),
+			Name: s.Name, Kind: s.Kind, SteadyTTL: s.TTL, Budget: budgets[s.Name],
+			Providers: c.ProviderTimes(c.Services[i]), Losses: nonNil(losses[s.Name]),
 		})
 	}
 	return v
@@ -97,6 +136,7 @@ func writeValidity(w io.Writer, v validity, p paint) {
 		fmt.Fprintf(w, "  %s, steady TTL %d s\n", s.Kind, s.SteadyTTL)
 		fmt.Fprintln(w, "  worst-case recovery:")
 		budget(w, s.Budget, "    ")
+		providerTimes(w, s.Providers)
 		fmt.Fprintln(w, "  when a region is lost:")
 		lossTable(w, s.Losses, p)
 	}
@@ -106,6 +146,20 @@ func writeValidity(w io.Writer, v validity, p paint) {
 			para(w, "- ", text)
 		}
 	}
+	writeLive(w, v.Live, p)
+}
+
+// providerTimes shows what each of several providers adds at its worst.
+func providerTimes(w io.Writer, times []config.ProviderTime) {
+	if len(times) < 2 {
+		return
+	}
+	fmt.Fprintln(w, "  by provider, at the worst:")
+	t := table{limits: []int{20, 0}}
+	for _, one := range times {
+		t.add(one.Provider, fmt.Sprintf("queue %s, propagation %s", short(one.Queue), short(one.Propagation)))
+	}
+	t.write(w, "    ")
 }
 
 func lossTable(w io.Writer, list []loss, p paint) {

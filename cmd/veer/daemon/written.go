@@ -63,16 +63,16 @@ func Written(c *config.Config, open Opener, log zerolog.Logger) ([]controller.Wr
 		if err != nil {
 			return nil, fmt.Errorf("provider %s: %w", p.Name, err)
 		}
-		services := map[string]map[string]bool{}
-		for _, zone := range p.Zones() {
-			services[zone] = map[string]bool{}
-		}
+		services := map[string]map[string]bool{} // by zone
 		for _, s := range c.Services {
-			for _, name := range s.Providers {
-				if zone := p.Zone(s.Name); name == p.Name && zone != "" {
-					services[zone][s.Name] = true
-				}
+			zone := p.Zone(s.Name)
+			if !slices.Contains(s.Providers, p.Name) || zone == "" {
+				continue
 			}
+			if services[zone] == nil {
+				services[zone] = map[string]bool{}
+			}
+			services[zone][s.Name] = true
 		}
 		for _, zone := range p.Zones() {
 			here := services[zone]
