@@ -1,7 +1,10 @@
 package authority_test
 
 import (
+	"errors"
 	"testing"
+
+	"github.com/rs/zerolog"
 
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/providers/authority"
@@ -19,7 +22,7 @@ func race(_ *testing.T, fence bool) scheduletest.World {
 	}
 	return scheduletest.World{
 		Zone: zone,
-		Client: func(c providertest.Carrier) providers.Provider {
+		Client: func(c providertest.Carrier, _ zerolog.Logger) providers.Provider {
 			config := authority.Config{Zones: []authority.Zone{{Name: zone}}}
 			return authority.NewProvider(config, scheduletest.Owner, ledger{store.Over(providertest.Carry(c)), scheduletest.Owner})
 		},
@@ -35,8 +38,9 @@ func race(_ *testing.T, fence bool) scheduletest.World {
 			z.Sets, err = store.All(zone)
 			return z, err
 		},
-		Put:    func(set providers.RRSet) error { return store.Put(zone, "", set) },
-		Remove: func(key providers.Key) error { return store.Delete(zone, key) },
+		Put:      func(set providers.RRSet) error { return store.Put(zone, "", set) },
+		Remove:   func(key providers.Key) error { return store.Delete(zone, key) },
+		Throttle: func(l *providertest.Line) { l.Fail(&providers.BusyError{Err: errors.New("too many requests")}) },
 	}
 }
 
@@ -45,3 +49,5 @@ func TestSchedules(t *testing.T) { scheduletest.Search(t, scheduletest.Schedules
 func TestSchedulesMutantFence(t *testing.T) {
 	scheduletest.SearchWithout(t, race)
 }
+
+func TestMishaps(t *testing.T) { scheduletest.Mishaps(t, race, "") }

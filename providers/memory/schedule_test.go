@@ -1,7 +1,10 @@
 package memory_test
 
 import (
+	"errors"
 	"testing"
+
+	"github.com/rs/zerolog"
 
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/providers/memory"
@@ -17,7 +20,7 @@ func race(_ *testing.T, fence bool) scheduletest.World {
 	}
 	return scheduletest.World{
 		Zone: zone,
-		Client: func(c providertest.Carrier) providers.Provider {
+		Client: func(c providertest.Carrier, _ zerolog.Logger) providers.Provider {
 			return store.Over(providertest.Carry(c)).Provider(scheduletest.Owner)
 		},
 		Look: func() (scheduletest.Zone, error) {
@@ -32,8 +35,9 @@ func race(_ *testing.T, fence bool) scheduletest.World {
 			z.Sets, err = store.All(zone)
 			return z, err
 		},
-		Put:    func(set providers.RRSet) error { return store.Put(zone, "", set) },
-		Remove: func(key providers.Key) error { return store.Delete(zone, key) },
+		Put:      func(set providers.RRSet) error { return store.Put(zone, "", set) },
+		Remove:   func(key providers.Key) error { return store.Delete(zone, key) },
+		Throttle: func(l *providertest.Line) { l.Fail(&providers.BusyError{Err: errors.New("one too many")}) },
 	}
 }
 
@@ -42,3 +46,5 @@ func TestSchedules(t *testing.T) { scheduletest.Search(t, scheduletest.Schedules
 func TestSchedulesMutantFence(t *testing.T) {
 	scheduletest.SearchWithout(t, race)
 }
+
+func TestMishaps(t *testing.T) { scheduletest.Mishaps(t, race, "") }

@@ -90,6 +90,14 @@ func (l *Line) Fail(err error) {
 	l.inject(func(context.Context, Request) (any, error) { return nil, err })
 }
 
+// Edit makes do happen when the next write is about to arrive.
+func (l *Line) Edit(do func()) {
+	l.inject(func(ctx context.Context, r Request) (any, error) {
+		do()
+		return r.Send(ctx)
+	})
+}
+
 // LoseReply makes the next write arrive, and its reply not.
 func (l *Line) LoseReply() {
 	l.inject(func(ctx context.Context, r Request) (any, error) {

@@ -52,7 +52,12 @@ func succeeded(reply *http.Response) error {
 // Answer makes the next write not arrive and have this reply, as where a
 // gateway in between throttles or fails.
 func (w *Wire) Answer(status int, header http.Header, body string) {
-	w.inject(func(context.Context, Request) (any, error) {
+	AnswerHTTP(w.Line, status, header, body)
+}
+
+// AnswerHTTP is Answer for the Line of a Transport.
+func AnswerHTTP(l *Line, status int, header http.Header, body string) {
+	l.inject(func(context.Context, Request) (any, error) {
 		header := header.Clone()
 		if header == nil {
 			header = http.Header{}

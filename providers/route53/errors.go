@@ -166,7 +166,7 @@ func (a *api) failed(ctx context.Context, err error, action, zone, id string) er
 	case j.refused:
 		return fmt.Errorf("%w: %w", fenced.ErrRefused, text)
 	case j.busy:
-		a.log.Warn().Str("zone", zone).Str("action", action).Err(err).Msg("Route 53 asks to wait; nothing was done")
+		a.log.Debug().Str("zone", zone).Str("action", action).Err(err).Msg("Route 53 asks to wait; nothing was done")
 		return &providers.BusyError{After: j.after, Err: text}
 	case j.nothing && action == actChange:
 		return fmt.Errorf("%w: %w", fenced.ErrNothing, text)

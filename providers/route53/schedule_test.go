@@ -1,6 +1,7 @@
 package route53_test
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -14,10 +15,15 @@ import (
 	"github.com/veerdns/veer/providers/route53/route53test"
 )
 
-// race is two controllers' side of one hosted zone, whose changes take a while.
+// race is two controllers' side of one hosted zone, which each change keeps busy
+// for a while.
 func race(t *testing.T, fence bool) scheduletest.World {
+	return world(t, fence, 50*time.Millisecond)
+}
+
+func world(t *testing.T, fence bool, processing time.Duration) scheduletest.World {
 	server, err := route53test.New(route53test.Options{
-		Zones: []route53test.Zone{{ID: route53test.ZoneID, Name: zone}}, Processing: 50 * time.Millisecond, Propagation: 20 * time.Second,
+		Zones: []route53test.Zone{{ID: route53test.ZoneID, Name: zone}}, Processing: processing, Propagation: 20 * time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -25,9 +31,9 @@ func race(t *testing.T, fence bool) scheduletest.World {
 	config := route53test.Config(t, zone)
 	return scheduletest.World{
 		Zone: zone,
-		Client: func(c providertest.Carrier) providers.Provider {
+		Client: func(c providertest.Carrier, log zerolog.Logger) providers.Provider {
 			p, err := route53.New(config, route53.Options{
-				Owner: scheduletest.Owner, Log: zerolog.Nop(), Transport: providertest.Transport(c, server, route53test.Writes),
+				Owner: scheduletest.Owner, Log: log, Transport: providertest.Transport(c, server, route53test.Writes),
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -48,6 +54,9 @@ func race(t *testing.T, fence bool) scheduletest.World {
 		Remove: func(key providers.Key) error {
 			return server.Delete(route53test.ZoneID, key.Name, key.Type, key.SetID)
 		},
+		Throttle: func(l *providertest.Line) {
+			providertest.AnswerHTTP(l, http.StatusBadRequest, nil, `<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>`)
+		},
 	}
 }
 
@@ -55,4 +64,9 @@ func TestSchedules(t *testing.T) { scheduletest.Search(t, scheduletest.Schedules
 
 func TestSchedulesMutantFence(t *testing.T) {
 	scheduletest.SearchWithout(t, race)
+}
+
+func TestMishaps(t *testing.T) {
+	calm := func(t *testing.T, fence bool) scheduletest.World { return world(t, fence, 0) }
+	scheduletest.Mishaps(t, calm, scheduletest.Settled)
 }

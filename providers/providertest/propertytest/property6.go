@@ -17,7 +17,7 @@ import (
 // Events6 are what Property6 must meet.
 var Events6 = []string{"a late write", "a repeated write", "a lost reply", "a fenced leader", "a conflict", "an edit by hand", "two leaders at once", "a late write after a newer term"}
 
-// Property6: however the writes of leaders of growing terms are delayed,
+// Property6 holds that, however the writes of leaders of growing terms are delayed,
 // reordered, repeated or their replies lost, the zone never goes back to an
 // older decision's answers, and what is told to be done is.
 func Property6(fresh func() World, cov *regionstest.Coverage) regionstest.Find {

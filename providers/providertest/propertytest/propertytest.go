@@ -73,8 +73,8 @@ func sets(rt *rapid.T, name string) []providers.RRSet {
 // Events8 are what Property8 must meet.
 var Events8 = []string{"a creation", "a change", "a deletion", "a foreign name is refused", "an edit between read and write", "a name is taken", "a name is released", "other types stand beside"}
 
-// Property8: applying twice gives an empty diff; what the owner does not own
-// is never changed, nor is an attribute that Veer does not set.
+// Property8 holds that applying twice gives an empty diff, and that what the
+// owner does not own is never changed, nor an attribute that Veer does not set.
 func Property8(fresh func() World, cov *regionstest.Coverage) regionstest.Find {
 	return func(rt *rapid.T) error {
 		z := &zone8{World: fresh(), rt: rt, write: 1}

@@ -132,7 +132,7 @@ func (r *race) prove(ctx context.Context) {
 	r.calm.Store(true)
 	defer r.calm.Store(false)
 	for _, c := range []*contender{r.older, r.newer} {
-		c.client = r.world.Client(c.net)
+		c.client = r.world.Client(c.net, zerolog.Nop())
 		if p, ok := c.client.(providers.Prover); ok && r.rng.IntN(6) > 0 {
 			if err := p.Prove(ctx, r.world.Zone); err != nil {
 				r.violate(ofClient, "%s: %v", c.name, err)

@@ -28,6 +28,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/rs/zerolog"
+
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/providers/providertest"
 )
@@ -40,12 +42,14 @@ type World struct {
 	Zone string
 	// Client returns a controller's client, whose every request goes by the
 	// carrier.
-	Client func(c providertest.Carrier) providers.Provider
+	Client func(c providertest.Carrier, log zerolog.Logger) providers.Provider
 	// Look returns what the zone holds, past every fence.
 	Look func() (Zone, error)
 	// Put and Remove change a set past every fence, as people do.
 	Put    func(set providers.RRSet) error
 	Remove func(key providers.Key) error
+	// Throttle makes the next write by the line one too many.
+	Throttle func(l *providertest.Line)
 }
 
 // Zone is what a zone holds.

@@ -15,16 +15,19 @@ import (
 )
 
 // race is two controllers' side of one zone.
-func race(t *testing.T, fence bool) scheduletest.World {
-	w := rfc2136test.NewWorld(t, "example.test", false, &providertest.Line{})
+func race(t *testing.T, fence bool) scheduletest.World { return side(t, fence, false) }
+
+func side(t *testing.T, fence, signed bool) scheduletest.World {
+	w := rfc2136test.NewWorld(t, "example.test", signed, &providertest.Line{})
 	return scheduletest.World{
 		Zone: w.Zone,
-		Client: func(c providertest.Carrier) providers.Provider {
+		Client: func(c providertest.Carrier, log zerolog.Logger) providers.Provider {
 			wire := rfc2136test.NewWire(c, w.Server.Dial)
+			wire.Key = w.Wire.Key
 			t.Cleanup(wire.Wait)
 			config := w.Config(t)
 			config.Timeout = 15 * time.Second // a slow reply is worth more than none
-			p, err := rfc2136.New(config, rfc2136.Options{Owner: scheduletest.Owner, Log: zerolog.Nop(), Dial: wire.Dial})
+			p, err := rfc2136.New(config, rfc2136.Options{Owner: scheduletest.Owner, Log: log, Dial: wire.Dial})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -40,8 +43,9 @@ func race(t *testing.T, fence bool) scheduletest.World {
 			}
 			return scheduletest.Sort(w.Zone, sets)
 		},
-		Put:    func(set providers.RRSet) error { return w.Admin.Put("", set) },
-		Remove: func(key providers.Key) error { return w.Admin.Delete(key.Name, key.Type) },
+		Put:      func(set providers.RRSet) error { return w.Admin.Put("", set) },
+		Remove:   func(key providers.Key) error { return w.Admin.Delete(key.Name, key.Type) },
+		Throttle: func(l *providertest.Line) { l.Fail(rfc2136test.ErrBusy) },
 	}
 }
 
@@ -49,4 +53,10 @@ func TestSchedules(t *testing.T) { scheduletest.Search(t, scheduletest.Schedules
 
 func TestSchedulesMutantFence(t *testing.T) {
 	scheduletest.SearchWithout(t, race)
+}
+
+func TestMishaps(t *testing.T) {
+	// Unsigned, a SERVFAIL proves nothing.
+	signed := func(t *testing.T, fence bool) scheduletest.World { return side(t, fence, true) }
+	scheduletest.Mishaps(t, signed, scheduletest.Settled)
 }
