@@ -19,7 +19,9 @@ import (
 const timeout = 20 * time.Second
 
 func TestBIND(t *testing.T) {
-	testServer(t, startBIND(t), ways{
+	p := startBIND(t)
+	t.Run("follow", func(t *testing.T) { testFollow(t, p) })
+	testServer(t, p, ways{
 		otherSecret: "NOTAUTH BADSIG", unknownKey: "NOTAUTH BADKEY", badTime: "NOTAUTH BADTIME", otherKey: "REFUSED", unsigned: "REFUSED",
 		otherName: "REFUSED", otherType: dns.RcodeRefused, pairs: true,
 	})
