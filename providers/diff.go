@@ -39,7 +39,7 @@ func canonicalData(typ, d string) string {
 // data or the spelling of names and addresses.
 func (s RRSet) Equal(o RRSet) bool {
 	a, b := s.Canonical(), o.Canonical()
-	return a.Key() == b.Key() && (a.TTL == b.TTL || a.TTL == AutoTTL || b.TTL == AutoTTL) && a.Weight == b.Weight && slices.Equal(a.Data, b.Data)
+	return a.Key() == b.Key() && (a.TTL == b.TTL || a.AutoTTL || b.AutoTTL) && a.Weight == b.Weight && slices.Equal(a.Data, b.Data)
 }
 
 // Compare orders sets by name, type and set identifier.

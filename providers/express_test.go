@@ -34,15 +34,17 @@ func TestAutoTTLEqualsEveryTTL(t *testing.T) {
 	set := func(ttl uint32, data string) providers.RRSet {
 		return providers.RRSet{Name: "a.test.", Type: "A", TTL: ttl, Data: []string{data}}
 	}
+	auto := set(300, "192.0.2.1")
+	auto.AutoTTL = true
 	for _, c := range []struct {
 		a, b  providers.RRSet
 		equal bool
 	}{
 		{set(60, "192.0.2.1"), set(60, "192.0.2.1"), true},
 		{set(60, "192.0.2.1"), set(61, "192.0.2.1"), false},
-		{set(providers.AutoTTL, "192.0.2.1"), set(61, "192.0.2.1"), true},
-		{set(61, "192.0.2.1"), set(providers.AutoTTL, "192.0.2.1"), true},
-		{set(providers.AutoTTL, "192.0.2.1"), set(61, "192.0.2.2"), false},
+		{auto, set(61, "192.0.2.1"), true},
+		{set(61, "192.0.2.1"), auto, true},
+		{auto, set(61, "192.0.2.2"), false},
 	} {
 		if c.a.Equal(c.b) != c.equal || (len(providers.Diff([]providers.RRSet{c.a}, []providers.RRSet{c.b})) == 0) != c.equal {
 			t.Errorf("%v and %v: want equal %v", c.a, c.b, c.equal)

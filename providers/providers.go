@@ -29,19 +29,17 @@ type RRSet struct {
 	// Weight is the share of queries, relative to the others' sum; it has no
 	// meaning without a SetID.
 	Weight uint32 `json:"weight,omitempty"`
-	// TTL is in seconds (RFC 2181, section 8: at most 2^31-1). AutoTTL, in a
-	// set that was read, says that the provider chooses it.
+	// TTL is in seconds (RFC 2181, section 8: at most 2^31-1).
 	TTL uint32 `json:"ttl"`
+	// AutoTTL, in a set that was read, says that the TTL is the provider's
+	// choice and cannot be set, as that of a record that Cloudflare proxies. It
+	// equals every TTL, so that the set does not differ from what is wanted
+	// forever.
+	AutoTTL bool `json:"auto_ttl,omitempty"`
 	// Data holds the RDATA of each record in presentation form. Its order
 	// has no meaning; it is never empty.
 	Data []string `json:"data"`
 }
-
-// AutoTTL is the TTL of a set whose TTL is the provider's choice and cannot be
-// set, such as that of a record that Cloudflare proxies. It equals every TTL, so
-// that such a set does not differ from what is wanted forever. No set is
-// written with it.
-const AutoTTL = 1<<32 - 1
 
 // Key is what identifies an RRset in a zone.
 type Key struct{ Name, Type, SetID string }

@@ -12,7 +12,7 @@
 // set (proxied, comment, tags, settings) stays, and a record that joins a set
 // takes it from those that are there.
 //
-// A proxied record has no TTL of its own: it is read as providers.AutoTTL, which
+// A proxied record has no TTL of its own: its set is read with AutoTTL, which
 // equals every TTL that is wanted, and none is written to it.
 package cloudflare
 

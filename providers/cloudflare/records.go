@@ -143,7 +143,6 @@ func set(records []record, latch string) fenced.Record {
 	}
 	hidden := slices.ContainsFunc(records, func(r record) bool { return !r.latch })
 	out := fenced.Record{RRSet: providers.RRSet{Name: records[0].name, Type: records[0].Type}, Handle: records}
-	proxied := false
 	for _, r := range records {
 		if !r.latch || !hidden {
 			out.Data = append(out.Data, r.data)
@@ -153,10 +152,7 @@ func set(records []record, latch string) fenced.Record {
 			ttl = autoSeconds
 		}
 		out.TTL = max(out.TTL, ttl)
-		proxied = proxied || r.Proxied
-	}
-	if proxied {
-		out.TTL = providers.AutoTTL
+		out.AutoTTL = out.AutoTTL || r.Proxied
 	}
 	return out
 }
