@@ -52,7 +52,7 @@ func (l *loader) serviceName(s *Service, path string) {
 		s.Name = ""
 		return
 	}
-	if strings.HasPrefix(name, "_veer.") || strings.HasPrefix(name, "_veer-fence.") {
+	if providers.Reserved(name) {
 		l.bad(path+".name", quote(name)+" is where Veer keeps its own records", "another name", "")
 	}
 	s.Name = name

@@ -75,6 +75,10 @@ func TestWrittenRefuses(t *testing.T) {
 			service("app.example.com", "    policy: weighted\n    pools: [{region: eu, endpoints: [lb.example.com]}, {region: us, endpoints: [lb3.example.com]}]\n"),
 			[]string{"services[0].pools[0].endpoints[0]: lb.example.com. is an alias at the provider aws and lb3.example.com. is not, which cannot share a name | all host names of a weighted service among providers.aws.aliases, or none"},
 		},
+		"a name of Veer's own records": {
+			service("_veer-proof.shop.example.test", twoPools),
+			[]string{`services[0].name: "_veer-proof.shop.example.test." is where Veer keeps its own records | another name`},
+		},
 		"a name that leaves no room for its owner's record": {
 			service(nameOf(248), twoPools),
 			[]string{"services[0].name: the record that says who owns it, \"_veer.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"…, has a name of 254 characters | at most 253 (RFC 1035, section 2.3.4), so a name of at most 247"},
