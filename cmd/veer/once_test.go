@@ -199,6 +199,17 @@ func (s *scheduled) round(regions ...string) {
 	}
 }
 
+// begin makes the first passes, one after another: the first ones have no
+// quorum yet.
+func (s *scheduled) begin() {
+	s.t.Helper()
+	for i, r := range everywhere {
+		if code, p, errs := s.once(r); code != exitDone && (i > 0 || p.Result != api.PassUnknown) {
+			s.t.Fatalf("%s: exit code %d, %+v\n%s", r, code, p, errs)
+		}
+	}
+}
+
 func (s *scheduled) answer() string {
 	var data []string
 	for _, set := range s.zone.All(route53test.ZoneID) {
@@ -225,14 +236,14 @@ func (s *scheduled) want(answer string) {
 func TestOnceInThreeRegions(t *testing.T) {
 	const hold = 2 * time.Second
 	s := startScheduled(t, hold)
-	all := []string{"eu-west", "us-east", "ap-south"}
+	all := everywhere
 	if code, p, _ := s.once("eu-west"); code != exitRefused || p.Result != api.PassUnknown {
 		t.Fatalf("one of three votes: exit code %d, %+v", code, p)
 	}
 	if n := s.writes(); n != 0 {
 		t.Fatalf("an unknown state made %d writes", n)
 	}
-	s.round(all...)
+	s.begin()
 	s.want("127.0.0.11")
 	steady := s.writes()
 	s.round(all...)

@@ -320,3 +320,27 @@ func TestPropertyHoldsAreNeverShortened(t *testing.T) {
 		t.Error("crediting a time twice was never noticed")
 	}
 }
+
+// A hold that is longer than votes live goes on from pass to pass all the same,
+// also where its end changes no answer: what a pass is credited is kept.
+func TestHoldsOutlastTheVotes(t *testing.T) {
+	manual := service(app, 10*time.Minute, one, two)
+	manual.Manual = true
+	synctest.Test(t, func(t *testing.T) {
+		p := newPasser(t, manual)
+		p.gap.votes = 3 * time.Minute
+		p.voteAll(checks.Up, one, two)
+		p.must()
+		p.voteAll(checks.Down, one)
+		p.must()
+		p.voteAll(checks.Up, one)
+		for range 9 {
+			p.must()
+			pass(time.Minute)
+		}
+		sh := p.shards[steering.ShardOf(app)]
+		if left := sh.State.Services[0].Pools[0].Hold; left < 2*time.Minute-time.Second || left > 2*time.Minute {
+			t.Errorf("after 8 min of passes %s are left of a hold of 10 min", left)
+		}
+	})
+}
