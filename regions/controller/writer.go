@@ -239,10 +239,23 @@ func (w *writer) read(ctx context.Context) (providers.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	have, err := w.w.Provider.Read(ctx, w.w.Zone)
-	if err == nil {
-		w.o.Fence(have.Fence)
+	if err != nil {
+		return have, err
 	}
-	return have, err
+	w.o.Fence(have.Fence)
+	return have, w.reach(have.Fence)
+}
+
+// reach refuses a fence that no election or write can go beyond: somebody wrote
+// it by hand. To step down would end nothing, for the next leader finds it too;
+// so it stops its own zone, and no other.
+func (w *writer) reach(f providers.Fence) error {
+	const beyond = 1 << 62
+	if f.Write < beyond && (f.Term < beyond || f.Term <= uint64(w.lead.Term())) {
+		return nil
+	}
+	return fmt.Errorf("%w: the zone has the fence %s, whose numbers no election or write reaches: somebody wrote it by hand; delete it once no other Veer of owner %s writes the zone",
+		providers.ErrRejected, f, w.o.Owner)
 }
 
 // apply makes the changes with the next fence, and follows them. It reports
