@@ -1,8 +1,10 @@
 package controller_test
 
 import (
+	"fmt"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -10,6 +12,90 @@ import (
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions/controller"
 )
+
+// A name that conflicts each time, with what a reading of the zone does not
+// show, holds up no other. (A CNAME that is wanted where an MX stands does so.)
+func TestConflictOfOneNameHoldsUpNoOther(t *testing.T) {
+	const n, bad = 40, 17
+	var tries atomic.Int32
+	conflict := func(_ providers.Fence, changes []providers.Change) error {
+		for _, c := range changes {
+			if c.After != nil && c.After.Name == nameOf(bad) {
+				tries.Add(1)
+				return fmt.Errorf("%w: something stands there", providers.ErrConflict)
+			}
+		}
+		return nil
+	}
+	writing(t, n, func(z *zones) { z.o.Reconcile = every(time.Minute); z.v.hooks(nil, conflict) }, func(z *zones) {
+		pass(5 * time.Second)
+		for i := range n {
+			if got := z.v.has(t, nameOf(i)); (got == "192.0.2.1") != (i != bad) {
+				t.Fatalf("%s has %q", nameOf(i), got)
+			}
+		}
+		got := z.want(controller.ZoneRefused)
+		if len(got.Refused) != 1 || got.Refused[0].Name != nameOf(bad) || !strings.Contains(got.Refused[0].Why, "something stands there") {
+			t.Errorf("%+v", got.Refused)
+		}
+		if got := tries.Load(); got > 12 {
+			t.Errorf("found by %d tries of %d names", got, n)
+		}
+		z.voteAll(checks.Down, one)
+		pass(time.Second)
+		if got := z.v.has(t, nameOf(0)); got != "192.0.2.2" {
+			t.Errorf("%s has %s after a failover", nameOf(0), got)
+		}
+		before := tries.Load()
+		pass(11 * time.Minute)
+		if more := tries.Load() - before; more > 3 {
+			t.Errorf("%d more tries in 11 minutes", more)
+		}
+		z.v.hooks(nil, nil)
+		pass(6 * time.Minute)
+		z.want(controller.ZoneOK)
+	})
+}
+
+// Where a server does a write but for one name, and says so, that name alone is
+// refused.
+func TestWhatIsLeftOutIsFound(t *testing.T) {
+	const n, bad = 10, 4
+	writing(t, n, func(z *zones) {
+		z.v.hooks(nil, func(_ providers.Fence, changes []providers.Change) error {
+			var err error
+			for _, c := range changes {
+				if c.After.Name == nameOf(bad) {
+					err = fmt.Errorf("%w: it was left out", providers.ErrConflict)
+				} else if err := z.v.store.Put(planZone, "test", *c.After); err != nil {
+					return err
+				}
+			}
+			return err
+		})
+	}, func(z *zones) {
+		pass(5 * time.Second)
+		if got := z.want(controller.ZoneRefused); len(got.Refused) != 1 || got.Refused[0].Name != nameOf(bad) {
+			t.Errorf("%+v", got.Refused)
+		}
+	})
+}
+
+// A conflict that passes is none of a name's.
+func TestConflictsThatPassRefuseNoName(t *testing.T) {
+	var conflicts atomic.Int32
+	writing(t, 10, func(z *zones) {
+		z.v.hooks(nil, func(_ providers.Fence, changes []providers.Change) error {
+			if len(changes) > 0 && conflicts.Add(1) <= 2 {
+				return fmt.Errorf("%w: changed by hand", providers.ErrConflict)
+			}
+			return nil
+		})
+	}, func(z *zones) {
+		pass(2 * time.Second)
+		z.want(controller.ZoneOK)
+	})
+}
 
 // A fence that no election reaches was written by hand, or by whoever has the
 // provider: it stops its own zone, and not the leader.
@@ -45,6 +131,35 @@ func TestFenceBeyondReachStopsItsZoneOnly(t *testing.T) {
 			}
 			if err := z.v.store.PutFence(planZone, providers.Fence{}); err != nil {
 				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// Where many names that are rejected come before those that are not, the
+// latter do not wait for all of the former to be found.
+func TestManyRejectedNamesHoldUpNoOther(t *testing.T) {
+	for _, every := range []int{1, 5} { // the first 60, every fifth
+		isBad := func(i int) bool { return every == 1 && i < 60 || every > 1 && i%every == 0 }
+		bad := map[string]bool{}
+		for i := range 100 {
+			bad[nameOf(i)] = isBad(i)
+		}
+		writing(t, 100, func(z *zones) {
+			z.v.hooks(nil, func(_ providers.Fence, changes []providers.Change) error {
+				for _, c := range changes {
+					if c.After != nil && bad[c.After.Name] {
+						return fmt.Errorf("%w: not allowed", providers.ErrRejected)
+					}
+				}
+				return nil
+			})
+		}, func(z *zones) {
+			pass(time.Second)
+			for i := range 100 {
+				if got := z.v.has(t, nameOf(i)); (got == "192.0.2.1") != !isBad(i) {
+					t.Fatalf("every %d: %s has %q", every, nameOf(i), got)
+				}
 			}
 		})
 	}

@@ -53,6 +53,8 @@ type writer struct {
 	// reply, that the write happened.
 	given   uint64
 	backoff time.Duration
+	// conflicts is how many tries in a row ended in one.
+	conflicts int
 	// rejected are the names that the provider does not take.
 	rejected map[string]rejection
 

@@ -111,6 +111,10 @@ type pause struct {
 // outcome tells what became of a try: how the zone stands, and how long to
 // wait. The zero pause waits for something to do.
 func (w *writer) outcome(err error) (ZoneStatus, pause) {
+	w.conflicts++
+	if !errors.Is(err, providers.ErrConflict) {
+		w.conflicts = 0
+	}
 	var busy *providers.BusyError
 	switch {
 	case err == nil:
