@@ -105,8 +105,11 @@ func (a *api) aliasRecord(r *fenced.Record, raw rawSet) (part bool, err error) {
 		}
 		return false, nil
 	}
+	if r.Foreign != "" { // told apart from those of other types, as the API does
+		return false, nil
+	}
 	r.Type, r.TTL = "CNAME", alias.TTL
-	return r.Foreign == "", nil
+	return true, nil
 }
 
 // foreign says whose a set is that Veer could not write, "" for all others.

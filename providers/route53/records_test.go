@@ -309,6 +309,29 @@ func TestForeignRouting(t *testing.T) {
 	}
 }
 
+// TestForeignAliases: latency aliases of both types with one identifier, which
+// somebody made by hand to a host that the config lists, are foreign, and leave
+// the zone readable.
+func TestForeignAliases(t *testing.T) {
+	b := newBench(t, withAliases)
+	b.must(a("other", "192.0.2.1"))
+	for _, typ := range []string{"A", "AAAA"} {
+		set := route53test.Set{Name: "app." + zone, Type: typ, SetIdentifier: "eu", Region: "eu-west-1",
+			AliasTarget: &route53test.AliasTarget{DNSName: "lb.eu.example.", HostedZoneID: "Z1EU", EvaluateTargetHealth: true}}
+		if err := b.server.Put(route53test.ZoneID, set); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := b.held("app." + zone)
+	b.must(a("other", "192.0.2.2"))
+	if snap := b.read(); len(snap.Foreign) != 2 || len(snap.Records) != 1 || snap.Owners["app."+zone] == "" {
+		t.Errorf("foreign %v, own %v, owners %v", snap.Foreign, snap.Records, snap.Owners)
+	}
+	if now := b.held("app." + zone); now != before {
+		t.Errorf("%s became %s", before, now)
+	}
+}
+
 // TestRandom: whatever is wanted of a zone one after the other, each time the
 // diff then comes out empty, nobody else's sets change, and neither do health
 // checks.
