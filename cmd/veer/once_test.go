@@ -234,6 +234,7 @@ func (s *scheduled) want(answer string) {
 // Three regions' passes, as processes that share an etcd, fail over and back,
 // keep the hold from pass to pass, and write nothing while nothing changes.
 func TestOnceInThreeRegions(t *testing.T) {
+	t.Parallel()
 	const hold = 2 * time.Second
 	s := startScheduled(t, hold)
 	all := everywhere

@@ -50,6 +50,7 @@ func (s *scheduled) config() string {
 
 // The commands that write, without any daemon.
 func TestPlanAndApplyWithoutADaemon(t *testing.T) {
+	t.Parallel()
 	s := startScheduled(t, time.Second)
 	reason := []string{"--yes", "--reason", "test"}
 	apply := func(args ...string) []string { return append(append([]string{"apply"}, args...), reason...) }
@@ -105,6 +106,7 @@ func TestPlanAndApplyWithoutADaemon(t *testing.T) {
 // Names that exist already are refused until they are imported; released, their
 // records stay.
 func TestImportAndRelease(t *testing.T) {
+	t.Parallel()
 	s := startScheduled(t, time.Second)
 	s.hand("app.example.test.", "203.0.113.9")
 	for _, r := range everywhere {
@@ -141,6 +143,7 @@ func TestImportAndRelease(t *testing.T) {
 }
 
 func TestIAMPolicy(t *testing.T) {
+	t.Parallel()
 	s := startScheduled(t, time.Second)
 	policy := s.expect(exitDone, `"app.example.test"`, "iam-policy")
 	if !json.Valid([]byte(policy)) || !strings.Contains(policy, "hostedzone/"+route53test.ZoneID) {
@@ -252,6 +255,7 @@ func (s *scheduled) until(what string, ok func() bool) {
 // Through daemons, the command works from any region: another one carries it to
 // the leader.
 func TestPlanAndApplyThroughDaemons(t *testing.T) {
+	t.Parallel()
 	s := startScheduled(t, time.Second)
 	s.write(strings.Replace(s.config(), "interval: 5s", "interval: 1s, timeout: 900ms", 1))
 	s.write(strings.Replace(s.config(), ", timeout: 2s", "", 1))
