@@ -22,6 +22,11 @@ func race(t *testing.T, fence bool) scheduletest.World {
 }
 
 func world(t *testing.T, fence bool, processing time.Duration) scheduletest.World {
+	w, _ := worldOf(t, fence, processing)
+	return w
+}
+
+func worldOf(t *testing.T, fence bool, processing time.Duration) (scheduletest.World, *route53test.Server) {
 	server, err := route53test.New(route53test.Options{
 		Zones: []route53test.Zone{{ID: route53test.ZoneID, Name: zone}}, Processing: processing, Propagation: 20 * time.Second,
 	})
@@ -57,7 +62,7 @@ func world(t *testing.T, fence bool, processing time.Duration) scheduletest.Worl
 		Throttle: func(l *providertest.Line) {
 			providertest.AnswerHTTP(l, http.StatusBadRequest, nil, `<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>`)
 		},
-	}
+	}, server
 }
 
 func TestSchedules(t *testing.T) { scheduletest.Search(t, scheduletest.Schedules(t), race) }
@@ -69,4 +74,27 @@ func TestSchedulesMutantFence(t *testing.T) {
 func TestMishaps(t *testing.T) {
 	calm := func(t *testing.T, fence bool) scheduletest.World { return world(t, fence, 0) }
 	scheduletest.Mishaps(t, calm, scheduletest.Settled)
+}
+
+// TestSteadyHour: while nothing changes, a zone costs one listing a reconcile,
+// with the fence read before and after it, and no write.
+func TestSteadyHour(t *testing.T) {
+	var server *route53test.Server
+	var was map[string]int
+	scheduletest.Steady(t, func(t *testing.T, fence bool) scheduletest.World {
+		w, s := worldOf(t, fence, 0)
+		server = s
+		return w
+	}, func() { was = server.Calls() }, func() {
+		now := server.Calls()
+		for action, n := range now {
+			if n -= was[action]; action == "ListResourceRecordSets" {
+				if n < 3*(scheduletest.SteadyReconciles-1) || n > 3*scheduletest.SteadyReconciles {
+					t.Errorf("%d reads in an hour of %d reconciles; expected a listing and two looks at the fence each", n, scheduletest.SteadyReconciles)
+				}
+			} else if n > 0 {
+				t.Errorf("%d calls of %s in an hour in which nothing changed", n, action)
+			}
+		}
+	})
 }
