@@ -244,6 +244,8 @@ func TestConflicts(t *testing.T) {
 func TestProofLeavesNothing(t *testing.T) {
 	r := newRig(t, fenced.Size{})
 	r.vendor.Put(zone, providers.RRSet{Name: providers.ScratchName("shop", zone), Type: "TXT", TTL: 60, Data: []string{`"left over"`}})
+	// Of a proof whose requests arrived late and twice.
+	r.vendor.Put(zone, providers.RRSet{Name: providers.ProofName("shop", zone), Type: "TXT", TTL: 60, Data: []string{`"another"`}})
 	if err := r.Prove(t.Context(), zone); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/veerdns/veer/providers"
@@ -83,10 +84,15 @@ func (t *trial) run(ctx context.Context) error {
 	if err := t.refused(ctx, r, "a request with a stale precondition"); err != nil {
 		return err
 	}
-	if left, err := t.p.api.Find(ctx, t.zone, other.Name, "TXT"); err != nil || len(left) > 0 {
+	left, err := t.p.api.Find(ctx, t.zone, other.Name, "TXT")
+	if err != nil || len(left) > 0 && slices.Equal(left[0].Canonical().Data, other.Canonical().Data) {
 		return t.unless(err, "a request that was refused has written %s all the same; remove it by hand", other.Name)
 	}
-	return t.swap(ctx, Request{Fence: Step{Before: t.now}})
+	last := Request{Fence: Step{Before: t.now}}
+	for _, r := range left { // an earlier proof's, whose requests arrived late and twice
+		last.Steps = append(last.Steps, Step{Before: &r})
+	}
+	return t.swap(ctx, last)
 }
 
 func (t *trial) scratch() *Record {
