@@ -1,6 +1,7 @@
 package controller_test
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strings"
@@ -163,4 +164,26 @@ func TestManyRejectedNamesHoldUpNoOther(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A pass does not wait, with the lead in its hand, until a change has spread:
+// a name server that is dead would hold up every pass that moves something.
+func TestPassDoesNotWaitForPropagation(t *testing.T) {
+	passes(t, 0, func(p *passer) {
+		v := newVendor()
+		v.follow = func(ctx context.Context) (time.Duration, error) {
+			<-ctx.Done()
+			return 0, ctx.Err()
+		}
+		p.o.Providers = []controller.Written{{Name: "v", Zone: planZone, Provider: v}}
+		p.voteAll(checks.Up, one, two)
+		began := time.Now()
+		out := p.must()
+		if !out.Changed() || v.has(t, app) != "192.0.2.1" {
+			t.Fatalf("%+v", out)
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("the pass took %s", took)
+		}
+	})
 }

@@ -234,9 +234,13 @@ func (r *reign) passAll(ctx context.Context, req *Request) []ZoneOutcome {
 	return out
 }
 
-// pass writes the zone, again where it changed between reading and writing.
+// pass writes the zone, again where it changed between reading and writing. It
+// does not follow what it wrote to the name servers: meanwhile nobody else could
+// lead.
 func (w *writer) pass(ctx context.Context, req *Request) ZoneOutcome {
+	ctx, stop := context.WithCancel(ctx)
 	defer w.following.Wait()
+	defer stop()
 	var all ZoneOutcome
 	for range conflictTries {
 		done, err := w.once(ctx, req)
