@@ -187,3 +187,23 @@ func TestPassDoesNotWaitForPropagation(t *testing.T) {
 		}
 	})
 }
+
+// A zone of very many pages, or one of very many in an account, whose requests
+// wait for the account's rate limit, takes minutes to be read and claimed. It
+// is not begun again and again, nor ever written.
+func TestSlowReadsAndClaimsComeToAnEnd(t *testing.T) {
+	writing(t, 1, func(z *zones) {
+		z.v.hooks(func() error { time.Sleep(3 * time.Minute); return nil }, func(_ providers.Fence, changes []providers.Change) error {
+			if len(changes) == 0 {
+				time.Sleep(3 * time.Minute) // its first is proven to be fenced
+			}
+			return nil
+		})
+	}, func(z *zones) {
+		pass(9*time.Minute + time.Second)
+		z.want(controller.ZoneOK)
+		if got := z.v.has(t, nameOf(0)); got != "192.0.2.1" {
+			t.Errorf("the zone has %q", got)
+		}
+	})
+}

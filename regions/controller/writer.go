@@ -15,10 +15,15 @@ import (
 )
 
 const (
-	// readTimeout bounds one read of a zone.
-	readTimeout = time.Minute
+	// readTimeout bounds one read of a zone, and claimTimeout one claim, with the
+	// proof of the swap before the first. Their requests wait for the rate limit
+	// that all zones of an account share; each has a time limit of its own. What
+	// is cut off begins anew: were they shorter, many zones at once would spend
+	// the limit on beginnings.
+	readTimeout  = 10 * time.Minute
+	claimTimeout = 10 * time.Minute
 	// writeTimeout bounds one write, and writeEach is what each change adds:
-	// many take several requests.
+	// many take several requests. It is short, for newer answers may come.
 	writeTimeout = time.Minute
 	writeEach    = 20 * time.Millisecond
 )
@@ -270,7 +275,11 @@ func (w *writer) apply(ctx context.Context, have providers.Snapshot, changes []p
 	if err := w.mark(ctx); err != nil {
 		return false, err
 	}
-	bounded, cancel := context.WithTimeout(ctx, writeTimeout+time.Duration(len(changes))*writeEach)
+	limit := writeTimeout + time.Duration(len(changes))*writeEach
+	if len(changes) == 0 {
+		limit = claimTimeout
+	}
+	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	began := time.Now()
 	got, err := w.w.Provider.Apply(bounded, have, next, changes)
