@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cloudflare/cloudflare-go/v7/dns"
 
@@ -13,7 +14,7 @@ import (
 
 const (
 	// listTries is how often a zone is listed whose records change meanwhile.
-	listTries = 3
+	listTries = 4
 	// maxRecords bounds what is kept of one zone.
 	maxRecords = 2_000_000
 )
@@ -27,17 +28,33 @@ func (a *api) List(ctx context.Context, zone string) ([]fenced.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	var records []record
-	for range listTries {
-		if records, err = a.pages(ctx, zone, id, dns.RecordListParams{}); !errors.Is(err, errMoved) {
-			break
-		}
-	}
+	records, err := a.all(ctx, zone, id)
 	if err != nil {
 		a.forget(zone, err)
 		return nil, err
 	}
 	return sets(records, a.latch()), nil
+}
+
+// all lists the zone. One record that is removed while another is added can
+// hide a third between two pages, and no count tells; so what takes several
+// pages is listed until two listings agree.
+func (a *api) all(ctx context.Context, zone, id string) ([]record, error) {
+	var before []record
+	for range listTries {
+		records, err := a.pages(ctx, zone, id, dns.RecordListParams{})
+		switch {
+		case errors.Is(err, errMoved):
+			before = nil
+			continue
+		case err != nil:
+			return nil, err
+		case len(records) <= a.config.PageSize, before != nil && slices.EqualFunc(before, records, record.same):
+			return records, nil
+		}
+		before = records
+	}
+	return nil, errMoved
 }
 
 // Find implements fenced.API.

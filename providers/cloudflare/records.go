@@ -26,6 +26,11 @@ type record struct {
 	latch bool
 }
 
+// same reports whether two listings tell the same of a record.
+func (r record) same(o record) bool {
+	return r.ID == o.ID && r.name == o.name && r.Type == o.Type && r.data == o.data && r.TTL == o.TTL
+}
+
 // maxTTLSeen is the largest TTL that is believed (RFC 2181, section 8).
 const maxTTLSeen = 1<<31 - 1
 
