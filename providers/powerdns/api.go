@@ -2,6 +2,7 @@ package powerdns
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -217,7 +218,12 @@ func (a *api) checkBackend(ctx context.Context) error {
 		Value string `json:"value"`
 	}
 	if err := a.get(ctx, "/config", nil, &settings); err != nil {
-		return fmt.Errorf("%w: asking for the server's backends: %w", fenced.ErrNothing, err)
+		err = fmt.Errorf("asking for the server's backends: %w", err)
+		var said *errServer
+		if errors.As(err, &said) && said.status < http.StatusInternalServerError {
+			err = fmt.Errorf("%w: %w", fenced.ErrNothing, err)
+		}
+		return err
 	}
 	for _, s := range settings {
 		if s.Name == "launch" {

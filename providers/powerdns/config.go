@@ -108,7 +108,7 @@ func (c Config) ZoneNames() []string {
 // Caps tells what the server's records can express: plain sets, each with a
 // TTL of RFC 2181, section 8. Requests cannot insist on records, only on locks.
 func (c Config) Caps() providers.Caps {
-	return providers.Caps{MinTTL: 1, MaxTTL: 1<<31 - 1}
+	return providers.Caps{MinTTL: 1, MaxTTL: 1<<31 - 1, Plain: true}
 }
 
 // Worst returns the declared bounds of the API's answer and of propagation.
