@@ -150,7 +150,7 @@ func (s *Server) patch(sets []RRset) error {
 		once := [3]string{set.Name, set.Type, set.ChangeType}
 		err := s.change(set)
 		if seen[once] {
-			err = fmt.Errorf("Duplicate RRset %s IN %s with changetype: %s", set.Name, set.Type, set.ChangeType) //nolint:staticcheck // as the server says it
+			err = refuse("Duplicate RRset %s IN %s with changetype: %s", set.Name, set.Type, set.ChangeType)
 		}
 		seen[once] = true
 		if err != nil {
@@ -168,23 +168,23 @@ func (s *Server) change(set RRset) error {
 	what := fmt.Sprintf("RRset %s IN %s: ", set.Name, set.Type)
 	switch {
 	case strings.ContainsFunc(set.Name, odd):
-		return fmt.Errorf("Name '%s' contains unsupported characters", set.Name) //nolint:staticcheck // as the server says it
+		return refuse("Name '%s' contains unsupported characters", set.Name)
 	case !providers.InZone(set.Name, s.zone):
-		return fmt.Errorf("%sName is out of zone", what)
+		return refuse("%sName is out of zone", what)
 	case set.ChangeType == "DELETE":
 		delete(s.sets, k)
 		return nil
 	case set.ChangeType != "REPLACE":
-		return fmt.Errorf("%schangetype not understood", what)
+		return refuse("%schangetype not understood", what)
 	}
 	for _, r := range set.Records {
 		if a, err := netip.ParseAddr(r.Content); (set.Type == "A" || set.Type == "AAAA") && (err != nil || a.Is4() != (set.Type == "A")) {
-			return fmt.Errorf("Record %s/%s '%s': Parsing record content: unable to parse IP address", set.Name, set.Type, r.Content) //nolint:staticcheck // as the server says it
+			return refuse("Record %s/%s '%s': Parsing record content: unable to parse IP address", set.Name, set.Type, r.Content)
 		}
 	}
 	for other := range s.sets {
 		if other.name == k.name && (other.typ == "CNAME") != (k.typ == "CNAME") && s.without != Exclusive {
-			return fmt.Errorf("%sConflicts with pre-existing RRset", what)
+			return refuse("%sConflicts with pre-existing RRset", what)
 		}
 	}
 	was := s.sets[k]
@@ -222,3 +222,10 @@ func (s *Server) All() []RRset {
 	defer s.mu.Unlock()
 	return s.list("", "")
 }
+
+// refusal is a request that is refused, in the server's own words.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+func refuse(format string, args ...any) error { return refusal(fmt.Sprintf(format, args...)) }
