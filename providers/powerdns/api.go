@@ -202,6 +202,20 @@ func (a *api) Quota(calls int) string {
 // has no records.
 func (a *api) ClaimsFirst() bool { return true }
 
+// unasked tells what the server says for good from what another try may mend.
+// Nothing was written either way.
+func unasked(ctx context.Context, err error) error {
+	var said *errServer
+	var busy *providers.BusyError
+	switch {
+	case ctx.Err() != nil || errors.As(err, &busy):
+		return err
+	case errors.As(err, &said) && said.status < http.StatusInternalServerError:
+		return fmt.Errorf("%w: %w", fenced.ErrNothing, err)
+	}
+	return &providers.BusyError{Err: err}
+}
+
 // checkBackend refuses a server on which two requests can both pass.
 func (a *api) checkBackend(ctx context.Context) error {
 	a.mu.Lock()
@@ -218,12 +232,7 @@ func (a *api) checkBackend(ctx context.Context) error {
 		Value string `json:"value"`
 	}
 	if err := a.get(ctx, "/config", nil, &settings); err != nil {
-		err = fmt.Errorf("asking for the server's backends: %w", err)
-		var said *errServer
-		if errors.As(err, &said) && said.status < http.StatusInternalServerError {
-			err = fmt.Errorf("%w: %w", fenced.ErrNothing, err)
-		}
-		return err
+		return unasked(ctx, fmt.Errorf("asking for the server's backends: %w", err))
 	}
 	for _, s := range settings {
 		if s.Name == "launch" {

@@ -38,6 +38,9 @@ type (
 // maxReply bounds what is read of a reply: a zone of some 500,000 records.
 const maxReply = 64 << 20
 
+// maxQuiet bounds for how long a reply can have the zones left alone.
+const maxQuiet = time.Hour
+
 // errServer is what the server said, in bounded words.
 type errServer struct {
 	status int
@@ -104,7 +107,7 @@ func (a *api) do(ctx context.Context, method, path string, body []byte) ([]byte,
 	case resp.StatusCode == http.StatusTooManyRequests:
 		// PowerDNS has no such limit; a gateway before it may (RFC 6585, section 4).
 		seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16)
-		return nil, &providers.BusyError{After: time.Duration(seconds) * time.Second, Err: said}
+		return nil, &providers.BusyError{After: min(time.Duration(seconds)*time.Second, maxQuiet), Err: said}
 	case resp.StatusCode/100 != 2:
 		return nil, said
 	}
