@@ -32,6 +32,8 @@ type client struct {
 	log     zerolog.Logger
 	// preferred is the server that answered last.
 	preferred atomic.Int32
+	// primary is the server that accepted the last update; at first the first.
+	primary atomic.Int32
 }
 
 // reply is what a server answered.

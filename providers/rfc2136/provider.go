@@ -143,7 +143,7 @@ func (a *api) Swap(ctx context.Context, zone string, r fenced.Request) (fenced.R
 		return out, fmt.Errorf("%w: %w", fenced.ErrNothing, err)
 	}
 	var errs []error
-	refused := false
+	refused, away := false, false
 	for n, i := range a.client.order() {
 		server := a.client.servers[i]
 		out.Calls = n + 1
@@ -157,6 +157,7 @@ func (a *api) Swap(ctx context.Context, zone string, r fenced.Request) (fenced.R
 		switch {
 		case err == nil:
 			a.client.worked(i)
+			a.client.primary.Store(int32(i)) // #nosec G115 -- a few
 			out.Change = a.accept(zone, server)
 			if r.Fence.After != nil {
 				out.Fence = fenced.Record{RRSet: r.Fence.After.RRSet}
@@ -170,10 +171,12 @@ func (a *api) Swap(ctx context.Context, zone string, r fenced.Request) (fenced.R
 		case !errors.Is(err, errUnsent):
 			out.Change = a.accept(zone, server) // it may be
 			return out, fmt.Errorf("server %s: %w", server, err)
+		default:
+			away = away || int32(i) == a.client.primary.Load() // #nosec G115 -- a few
 		}
 		errs = append(errs, fmt.Errorf("server %s: %w", server, err))
 	}
-	if refused {
+	if refused && !away {
 		return out, fmt.Errorf("%w: %w", fenced.ErrNothing, errors.Join(errs...))
 	}
 	return out, &providers.BusyError{Err: errors.Join(errs...)}

@@ -188,6 +188,43 @@ func TestTheNextMayTakeIt(t *testing.T) {
 	})
 }
 
+// TestThePrimaryIsAway: that a secondary takes no updates says nothing while the
+// server that does cannot be reached: it is tried again soon.
+func TestThePrimaryIsAway(t *testing.T) {
+	for _, primary := range []string{one, two} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			secondary := rfc2136test.NewWorld(t, "other.test", true, &providertest.Line{})
+			takes := true // the primary takes updates
+			p := w.provider(t, func(_ *rfc2136.Config, o *rfc2136.Options) {
+				o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+					if takes == (address == primary) {
+						return w.dial(ctx, network, address)
+					}
+					return secondary.Wire.Dial(ctx, network, address)
+				}
+			})
+			if _, err := write(t, p, 1, app); err != nil {
+				t.Fatal(err)
+			}
+			from, err := p.Read(t.Context(), zone)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.down = primary
+			var busy *providers.BusyError
+			if _, err = p.Apply(t.Context(), from, from.Fence.Next(), nil); !errors.As(err, &busy) || errors.Is(err, providers.ErrRejected) {
+				t.Errorf("Apply gives %v; want a BusyError", err)
+			}
+			// What the primary refuses is refused, whoever else is away.
+			takes, w.down = false, map[string]string{one: two, two: one}[primary]
+			if _, err = p.Apply(t.Context(), from, from.Fence.Next(), nil); !errors.Is(err, providers.ErrRejected) {
+				t.Errorf("with the primary refusing, Apply gives %v", err)
+			}
+		})
+	}
+}
+
 func TestFaultsOfTheServer(t *testing.T) {
 	for _, c := range []struct {
 		name   string
