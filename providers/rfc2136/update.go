@@ -5,6 +5,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/providers/internal/fenced"
 )
 
@@ -39,6 +40,8 @@ type builder struct {
 	// their names.
 	gone  map[place]bool
 	names map[string]bool
+	// first are the names that become owned, with their first records.
+	first map[string]bool
 	// absent are the prerequisites that are there already.
 	absent map[place]bool
 }
@@ -47,7 +50,7 @@ type builder struct {
 // then what is added (RFC 2136, sections 2.4 and 2.5). Servers take them in
 // this order (3.4.2).
 func update(zone string, r fenced.Request) (*dns.Msg, error) {
-	b := builder{new(dns.Msg), map[place]bool{}, map[string]bool{}, map[place]bool{}}
+	b := builder{new(dns.Msg), map[place]bool{}, map[string]bool{}, map[string]bool{}, map[place]bool{}}
 	b.m.SetUpdate(zone)
 	b.m.Compress = true
 	steps := append([]fenced.Step{r.Fence}, r.Steps...)
@@ -63,6 +66,13 @@ func update(zone string, r fenced.Request) (*dns.Msg, error) {
 		b.gone[at], b.names[at.name] = true, true
 		b.m.Used(rrs)
 		b.m.Ns = append(b.m.Ns, at.any(dns.ClassANY))
+	}
+	for _, s := range steps {
+		if s.After != nil && s.Before == nil {
+			if name, mark := providers.OwnedName(s.After.Name); mark {
+				b.first[name] = true
+			}
+		}
 	}
 	for _, s := range steps {
 		if s.After == nil {
@@ -81,9 +91,14 @@ func update(zone string, r fenced.Request) (*dns.Msg, error) {
 }
 
 // create demands that the zone has no set there, nor any that would make the
-// server ignore it.
+// server ignore it; at a name that becomes owned, nor one that would become
+// Veer's with it.
 func (b *builder) create(at place) {
 	b.none(at)
+	if b.first[at.name] && at.typ != dns.TypeCNAME {
+		b.none(place{at.name, dns.TypeA})
+		b.none(place{at.name, dns.TypeAAAA})
+	}
 	if at.typ != dns.TypeCNAME {
 		b.none(place{at.name, dns.TypeCNAME})
 		return
@@ -145,7 +160,7 @@ func sizeOf(s fenced.Step) int {
 	case s.After.Type == "CNAME":
 		n += (1 + len(besideCNAME())) * bare(s.After)
 	default:
-		n += 2 * bare(s.After)
+		n += 3 * bare(s.After)
 	}
 	return n
 }

@@ -225,6 +225,35 @@ func TestThePrimaryIsAway(t *testing.T) {
 	}
 }
 
+// TestAStrangersRecordBesideAFirstOne: what somebody makes at a name between the
+// read and the write of its first record, of another type, does not become
+// Veer's.
+func TestAStrangersRecordBesideAFirstOne(t *testing.T) {
+	theirs := providers.RRSet{Name: app.Name, Type: "AAAA", TTL: 60, Data: []string{"2001:db8::9"}}
+	alias := providers.RRSet{Name: app.Name, Type: "CNAME", TTL: 60, Data: []string{"lb.example.org."}}
+	for _, want := range [][]providers.RRSet{{app}, {app, theirs}, {alias}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			p := w.provider(t, nil)
+			from, err := p.Read(t.Context(), zone)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Admin.Put("", theirs); err != nil {
+				t.Fatal(err)
+			}
+			next := providers.Fence{Owner: owner, Term: 1, Holder: "h", Write: 1}
+			if _, err := p.Apply(t.Context(), from, next, providers.Diff(nil, want)); !errors.Is(err, providers.ErrConflict) {
+				t.Errorf("%v gives %v; want a conflict", want, err)
+			}
+			snap, err := p.Read(t.Context(), zone)
+			if err != nil || len(snap.Records) != 0 || len(snap.Owned) != 0 || len(snap.Foreign) != 1 {
+				t.Errorf("%v: %v, %+v; want the stranger's record alone", want, err, snap)
+			}
+		})
+	}
+}
+
 func TestFaultsOfTheServer(t *testing.T) {
 	for _, c := range []struct {
 		name   string
