@@ -12,6 +12,7 @@ import (
 	"github.com/veerdns/veer/checks"
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions/controller"
+	"github.com/veerdns/veer/regions/steering"
 )
 
 // A name that conflicts each time, with what a reading of the zone does not
@@ -205,5 +206,41 @@ func TestSlowReadsAndClaimsComeToAnEnd(t *testing.T) {
 		if got := z.v.has(t, nameOf(0)); got != "192.0.2.1" {
 			t.Errorf("the zone has %q", got)
 		}
+	})
+}
+
+// A ledger that was lost, and knows nothing of a zone that could not be read
+// before, moves no answer of it while nothing is known. A verdict or an override
+// tells better; so does nothing that stands there.
+func TestEmptyLedgerMovesNothingOnUnknown(t *testing.T) {
+	writing(t, 3, func(z *zones) {
+		z.voteAll(checks.Unknown, one, two)
+		for i := range 2 {
+			if err := z.v.store.Put(planZone, "test", set(nameOf(i), "A", "192.0.2.2")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}, func(z *zones) {
+		pass(time.Minute)
+		if a, b, c := z.v.has(t, nameOf(0)), z.v.has(t, nameOf(1)), z.v.has(t, nameOf(2)); a != "192.0.2.2" || b != a || c != "192.0.2.1" {
+			t.Errorf("the zone has %q, %q and, where nothing stood, %q", a, b, c)
+		}
+		if got := z.want(controller.ZoneRefused); len(got.Refused) != 2 || !strings.Contains(got.Refused[0].Why, "nothing is known") {
+			t.Errorf("%+v", got.Refused)
+		}
+		z.change(func() {
+			z.orders["1"] = controller.Order{Override: steering.Override{
+				ID: "1", Act: steering.Force, Target: steering.Target{Service: nameOf(0), Region: "eu"}, By: "alice", Why: "disks"}}
+		})
+		pass(time.Second)
+		if a := z.v.has(t, nameOf(0)); a != "192.0.2.1" {
+			t.Errorf("with an override the zone has %q", a)
+		}
+		z.voteAll(checks.Up, one, two)
+		pass(time.Second)
+		if b := z.v.has(t, nameOf(1)); b != "192.0.2.1" {
+			t.Errorf("with verdicts the zone has %q", b)
+		}
+		z.want(controller.ZoneOK)
 	})
 }

@@ -210,7 +210,7 @@ func (r *reign) passZones(ctx context.Context, req *Request) []ZoneOutcome {
 	}
 	for _, sh := range r.shards {
 		for _, wr := range r.writers {
-			wr.give(sh.id, sh.kept.Answers)
+			wr.give(sh.id, sh.kept.Answers, r.blind(sh))
 		}
 	}
 	if req != nil && req.Plan != nil {

@@ -70,6 +70,9 @@ type shard struct {
 	// news: kept.Answers are not with the writers yet; fresh: nor are the
 	// endpoints of kept on the floor.
 	news, fresh bool
+	// blind are the services that were decided on nothing, as the writers have
+	// heard.
+	blind map[string]bool
 }
 
 // attempt is a commit whose outcome is not known.

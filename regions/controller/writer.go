@@ -65,6 +65,7 @@ type writer struct {
 
 	mu      sync.Mutex
 	answers map[int][]steering.Answer // by shard
+	blind   map[int]map[string]bool   // by shard; see reign.blind
 	gen     uint64                    // of answers
 	stands  standing
 }
@@ -75,21 +76,23 @@ func newWriter(o *Options, w Written, lead Lead, depose context.CancelCauseFunc,
 		log: o.Log.With().Str("provider", w.Name).Str("zone", w.Zone).Logger(),
 		due: make(chan struct{}, 1), asks: make(chan *ask), done: make(chan struct{}),
 		followers: make(chan struct{}, followAtOnce), rejected: map[string]rejection{},
-		answers: map[int][]steering.Answer{}, stands: standing{since: time.Now(), pending: map[string]pending{}},
+		answers: map[int][]steering.Answer{}, blind: map[int]map[string]bool{}, stands: standing{since: time.Now(), pending: map[string]pending{}},
 	}
 }
 
-// give hands over a shard's committed answers, and reports whether they say
+// give hands over a shard's committed answers, with the names of those that were
+// decided blindly, and reports whether they say
 // anything new of this zone: the time for which they hold is not written.
-func (w *writer) give(shard int, answers []steering.Answer) (news bool) {
+func (w *writer) give(shard int, answers []steering.Answer, blind map[string]bool) (news bool) {
 	own := slices.DeleteFunc(slices.Clone(answers), func(a steering.Answer) bool { return !w.w.takes(a.Name) })
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	was, is := byAnswer(w.answers[shard]), byAnswer(own)
-	w.answers[shard] = own
+	blindly := w.blind[shard]
+	w.answers[shard], w.blind[shard] = own, blind
 	w.gen++
 	for name, sets := range is {
-		if slices.EqualFunc(was[name], sets, providers.RRSet.Equal) {
+		if slices.EqualFunc(was[name], sets, providers.RRSet.Equal) && blindly[name] == blind[name] {
 			continue
 		}
 		news = true
@@ -210,6 +213,9 @@ func (w *writer) once(ctx context.Context, asked *Request) (ZoneOutcome, error) 
 		return done, err
 	}
 	answers, gen := w.newest()
+	if may.Plan == nil {
+		answers, done.Refused = w.sighted(answers, have, done.Refused)
+	}
 	plan := PlanZone(w.w, have, answers, w.o.Policy)
 	changes := plan.permitted(may, &done)
 	done.Refused, done.Held = append(done.Refused, plan.Refused...), plan.Held
@@ -374,10 +380,15 @@ func (w *writer) sayDrift(done ZoneOutcome) {
 // publish hands newly committed shards to the writers. At first every zone is
 // claimed, whether it has answers or not.
 func (r *reign) publish() {
+	for _, sh := range r.shards {
+		if sh.news || len(sh.blind) > 0 { // an override may end that, and change no answer
+			sh.news, sh.blind = true, r.blind(sh)
+		}
+	}
 	for _, w := range r.writers {
 		news := !r.published
 		for _, sh := range r.shards {
-			if sh.news && w.give(sh.id, sh.kept.Answers) {
+			if sh.news && w.give(sh.id, sh.kept.Answers, sh.blind) {
 				news = true
 			}
 		}
