@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -15,6 +16,9 @@ const (
 	// followTimeout bounds it: a change that takes longer is said to.
 	followTimeout = 15 * time.Minute
 )
+
+// errSlow ends the following of a change that takes longer.
+var errSlow = errors.New("not on all name servers yet")
 
 // measured keeps the longest propagation of each zone over all terms of this
 // process.
@@ -57,14 +61,14 @@ func (w *writer) follow(ctx context.Context, got providers.Receipt) {
 	}
 	w.following.Go(func() {
 		defer func() { <-w.followers }()
-		ctx, cancel := context.WithTimeout(ctx, followTimeout)
+		ctx, cancel := context.WithTimeoutCause(ctx, followTimeout, errSlow)
 		defer cancel()
 		took, err := f.Follow(ctx, got)
 		switch {
 		case err == nil:
 			w.measured.add(w.w, took)
 			w.log.Info().Uint64("write", got.Fence.Write).Dur("took_ms", took).Msg("the change is on all name servers")
-		case context.Cause(ctx) == context.DeadlineExceeded:
+		case context.Cause(ctx) == errSlow:
 			w.measured.add(w.w, followTimeout)
 			w.log.Warn().Uint64("write", got.Fence.Write).Dur("waited_ms", followTimeout).Msg("the change is still not on all name servers")
 		case ctx.Err() == nil:

@@ -50,8 +50,14 @@ func Once(ctx context.Context, o OnceOptions) (_ api.Pass, err error) {
 		return api.Pass{}, err
 	}
 	limit := 2 * max(o.Config.Schedule, 15*time.Second)
+	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	defer func() {
+		if err != nil && ctx.Err() != nil && whole.Err() == nil {
+			err = fmt.Errorf("the pass did not end within %s, and was given up: %w", limit, err)
+		}
+	}()
 	d, closing, err := joinOnce(ctx, o)
 	if err != nil {
 		return api.Pass{}, err
