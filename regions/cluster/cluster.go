@@ -126,6 +126,21 @@ func (c *Cluster) bound(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithTimeout(ctx, c.timeout)
 }
 
+// Reach asks for any value, and fails if etcd does not answer in time: with
+// endpoints, Start does not know.
+func (c *Cluster) Reach(ctx context.Context) error {
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+	_, err := c.etcd.Get(ctx, c.keys.term())
+	switch {
+	case err == nil || len(c.conf.Endpoints) == 0:
+		return err
+	case ctx.Err() != nil:
+		return fmt.Errorf("etcd does not answer at %s (cluster.endpoints): %w", strings.Join(c.conf.Endpoints, ", "), err)
+	}
+	return fmt.Errorf("etcd at %s (cluster.endpoints): %w", strings.Join(c.conf.Endpoints, ", "), err)
+}
+
 // View implements controller.World. The copy is the caller's.
 func (c *Cluster) View() controller.View { return c.world.view() }
 

@@ -201,3 +201,19 @@ func TestTheTermStartsAboveTheFloor(t *testing.T) {
 		}
 	}
 }
+
+func TestReachNamesTheEtcdThatDoesNotAnswer(t *testing.T) {
+	c := fast()
+	c.Endpoints = []string{"http://" + freeAddress(t)}
+	cl := start(t, c, cluster.Options{Owner: "test", Name: "a"})
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if err := cl.Reach(ctx); err == nil || !strings.Contains(err.Error(), "etcd does not answer at "+c.Endpoints[0]) {
+		t.Fatal(err)
+	}
+	c = fast()
+	main := start(t, c, cluster.Options{Owner: "test", Name: "b", DataDir: clustertest.ShortDir(t)})
+	if err := main.Reach(within(t)); err != nil {
+		t.Fatal(err)
+	}
+}

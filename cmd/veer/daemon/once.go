@@ -97,6 +97,9 @@ func joinOnce(ctx context.Context, o OnceOptions) (*daemon, func() error, error)
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("joining the ledger: %w", err), lock())
 	}
+	if err := cl.Reach(ctx); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("joining the ledger: %w", err), cl.Close(), lock())
+	}
 	d.joined = cl
 	return d, func() error { return errors.Join(cl.Close(), lock()) }, nil
 }
