@@ -13,6 +13,7 @@ import (
 
 	"github.com/veerdns/veer/cmd/veer/api"
 	"github.com/veerdns/veer/cmd/veer/daemon"
+	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions/controller"
 )
 
@@ -80,12 +81,12 @@ func (a *app) apply(ctx context.Context, o applying) error {
 	if err := a.mayAsk(&o.request, o.yes); err != nil {
 		return err
 	}
-	show, pending, err := a.toApply(ctx, &o)
+	show, pending, refused, err := a.toApply(ctx, &o)
 	if err != nil {
 		return err
 	}
 	if !pending && !o.request.Prune {
-		return a.print(api.Applied{Zones: []controller.ZoneOutcome{}}, func(w io.Writer) { fmt.Fprintln(w, "Nothing to write.") })
+		return a.nothing(refused)
 	}
 	if !o.yes {
 		show(a.err)
@@ -96,33 +97,50 @@ func (a *app) apply(ctx context.Context, o applying) error {
 	return a.write(ctx, o.request)
 }
 
-// toApply returns what shows the changes, and whether there are any. With a
-// file the request becomes the one to carry that out.
-func (a *app) toApply(ctx context.Context, o *applying) (show func(io.Writer), pending bool, err error) {
+// nothing ends an apply that has nothing to write, and tells what it may not.
+func (a *app) nothing(refused []controller.ZoneOutcome) error {
+	done := api.Applied{Zones: refused}
+	err := a.print(done, func(w io.Writer) {
+		fmt.Fprintln(w, "Nothing to write.")
+		writeApplied(w, done)
+	})
+	if err == nil && done.Refused() {
+		return quiet(exitRefused, "a name is refused")
+	}
+	return err
+}
+
+// toApply returns what shows the changes, whether there are any, and what is
+// refused. With a file the request becomes the one to carry that out.
+func (a *app) toApply(ctx context.Context, o *applying) (show func(io.Writer), pending bool, refused []controller.ZoneOutcome, err error) {
+	refused = []controller.ZoneOutcome{}
 	if o.file != "" {
 		if o.request.Prune {
-			return nil, false, usagef("--prune and a file exclude each other: the file says whether to prune")
+			return nil, false, nil, usagef("--prune and a file exclude each other: the file says whether to prune")
 		}
 		f, err := openPlan(o.file)
 		if err != nil {
-			return nil, false, usage(err)
+			return nil, false, nil, usage(err)
 		}
 		o.request.Plan, o.request.Prune = &f.Plan, f.Prune
-		return func(w io.Writer) { writeSaved(w, f) }, len(f.Plan.Zones) > 0, nil
+		return func(w io.Writer) { writeSaved(w, f) }, len(f.Plan.Zones) > 0, refused, nil
 	}
 	p, err := a.plan(ctx, o.request.Prune)
 	if err != nil {
-		return nil, false, err
+		return nil, false, nil, err
 	}
 	if p.First {
-		return nil, false, &exitError{code: exitRefused, err: errors.New("there is no ledger yet, so nothing is decided"), hint: "Run `veer run`, or `veer once` from a scheduler, first."}
+		return nil, false, nil, &exitError{code: exitRefused, err: errors.New("there is no ledger yet, so nothing is decided"), hint: "Run `veer run`, or `veer once` from a scheduler, first."}
 	}
 	for _, z := range p.Zones {
 		if z.Guard != "" && !o.request.AllowMany {
-			return nil, false, &exitError{code: exitRefused, err: fmt.Errorf("%s %s: %s", z.Provider, shown(z.Zone), z.Guard)}
+			return nil, false, nil, &exitError{code: exitRefused, err: fmt.Errorf("%s %s: %s", z.Provider, shown(z.Zone), z.Guard)}
+		}
+		if len(z.Refused) > 0 {
+			refused = append(refused, controller.ZoneOutcome{Provider: z.Provider, Zone: z.Zone, Changes: []providers.Change{}, Refused: z.Refused})
 		}
 	}
-	return func(w io.Writer) { writePlanZones(w, p, paint{true}) }, p.Pending() > 0 || unread(p) != "", nil
+	return func(w io.Writer) { writePlanZones(w, p, paint{true}) }, p.Pending() > 0 || unread(p) != "", refused, nil
 }
 
 func writeSaved(w io.Writer, f planFile) {

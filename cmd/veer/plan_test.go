@@ -117,6 +117,7 @@ func TestImportAndRelease(t *testing.T) {
 	}
 	s.want("203.0.113.9")
 	s.expect(exitDone, "! app.example.test is left alone", "plan")
+	s.expect(exitRefused, "app.example.test is left alone", "apply", "--yes", "--reason", "test")
 	s.expect(exitUsage, "is in no zone that is written to", "import", "app.example.com", "--yes", "--reason", "test")
 	s.expect(exitDone, "app.example.test", "import", "app.example.test", "--yes", "--reason", "test")
 	s.want("127.0.0.11")
