@@ -93,8 +93,29 @@ func either[T any](a *app, online func(daemonClient) (T, error), offline func(da
 }
 
 func (a *app) plan(ctx context.Context, prune bool) (api.Plan, error) {
-	return either(a, func(c daemonClient) (api.Plan, error) { return c.Plan(ctx, prune) },
+	return either(a, func(c daemonClient) (api.Plan, error) {
+		p, err := c.Plan(ctx, prune)
+		if w := a.otherConfig(p); err == nil && w != "" {
+			p.Warnings = append(p.Warnings, w)
+		}
+		return p, err
+	},
 		func(o daemon.OnceOptions) (api.Plan, error) { return daemon.Plan(ctx, o, prune) })
+}
+
+// otherConfig warns that the config file here is not what the daemon runs: an
+// edit is planned only after a restart.
+func (a *app) otherConfig(p api.Plan) string {
+	c, path, err := a.load()
+	switch {
+	case err != nil && a.socket != "":
+		return "" // the socket is all that is needed
+	case err != nil:
+		return "this is planned from the daemon's config: the file here is invalid now (veer validate)"
+	case c.Hash() != p.Config:
+		return fmt.Sprintf("this is planned from the config that the daemon runs: %s is another one (restart the daemon to have it)", path)
+	}
+	return ""
 }
 
 // unread names a zone that could not be read.

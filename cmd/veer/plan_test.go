@@ -274,6 +274,22 @@ func TestPlanAndApplyThroughDaemons(t *testing.T) {
 		}
 		s.want("127.0.0.11")
 	}
+	// A file that the daemon does not run is not what is planned.
+	old := s.config()
+	if _, out, _ := s.veer("eu-west", "plan"); strings.Contains(out, "is another one") {
+		t.Errorf("the plan warns of its own config:\n%s", out)
+	}
+	for text, want := range map[string]string{
+		strings.Replace(old, "max: 5s", "max: 6s", 1): "veer.yaml is another one",
+		"owner: ?": "the file here is invalid",
+	} {
+		s.write(text)
+		_, out, errs := s.veer("eu-west", "plan")
+		if !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
+			t.Errorf("the plan does not say %q:\n%s%s", want, out, errs)
+		}
+	}
+	s.write(old)
 	_, out, _ := s.veer("us-east", "journal", "--orders")
 	if !strings.Contains(out, "applied\n") || !strings.Contains(out, ": in eu-west") || !strings.Contains(out, ": in us-east") {
 		t.Errorf("the journal says\n%s", out)
