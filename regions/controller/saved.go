@@ -78,7 +78,10 @@ func (s SavedZone) differs(changes []providers.Change) string {
 	if len(changes) == len(s.Changes) && (len(changes) == 0 || reflect.DeepEqual(shape(changes), shape(s.Changes))) {
 		return ""
 	}
-	return fmt.Sprintf("the decision moved: %d changes would be made now, %d are in the plan", len(changes), len(s.Changes))
+	if len(changes) == len(s.Changes) {
+		return "the decision moved: other changes would be made now than are in the plan"
+	}
+	return fmt.Sprintf("the decision moved: changes that would be made now are %d, and %d in the plan", len(changes), len(s.Changes))
 }
 
 // shape is the changes in canonical form.
