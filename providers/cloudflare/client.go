@@ -120,8 +120,7 @@ func (c *client) once(req *http.Request, secret, scope string, next func(*http.R
 	}
 	jsonErr := json.Unmarshal(body, &says)
 	if res.StatusCode < 200 || res.StatusCode > 299 || jsonErr == nil && !says.Success {
-		e := newError(res.StatusCode, res.Header, body, scope)
-		e.Text = strings.ReplaceAll(e.Text, secret, "[the token]")
+		e := newError(res.StatusCode, res.Header, bytes.ReplaceAll(body, []byte(secret), []byte("[the token]")), scope)
 		if e.kind() == busy {
 			c.limit.pause(e.After)
 			c.log.Debug().Dur("wait", e.After).Msg("the API is asked too often: nothing is sent before the time that it names")
@@ -129,7 +128,7 @@ func (c *client) once(req *http.Request, secret, scope string, next func(*http.R
 		return nil, e
 	}
 	if jsonErr != nil {
-		return nil, fmt.Errorf("the API's reply is not JSON: %.120q", body)
+		return nil, fmt.Errorf("the API's reply is not JSON: %.120q", bytes.ReplaceAll(body, []byte(secret), []byte("[the token]")))
 	}
 	res.Header.Set("Content-Type", "application/json")
 	res.Body = io.NopCloser(bytes.NewReader(body))

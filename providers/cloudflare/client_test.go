@@ -321,12 +321,19 @@ func TestTokenFile(t *testing.T) {
 // TestTokenIsNotEchoed: not even an API that repeats the token makes an error
 // tell it.
 func TestTokenIsNotEchoed(t *testing.T) {
-	p, log := client(t, answers(func(_ int, req *http.Request) (int, http.Header, string) {
-		return 403, nil, failure(10000, req.Header.Get("Authorization"))
-	}).transport(), nil)
-	_, err := p.Read(t.Context(), zone)
-	if err == nil || strings.Contains(err.Error()+log.String(), cloudflaretest.Token) || !strings.Contains(err.Error(), "[the token]") {
-		t.Errorf("the error is %v, the log %s", err, log)
+	for _, reply := range []func(echo string) (int, string){
+		func(echo string) (int, string) { return 403, failure(10000, echo) },
+		func(echo string) (int, string) { return 200, "a portal: " + echo },
+		func(echo string) (int, string) { return 403, strings.Repeat("x", 95) + " " + echo },
+	} {
+		p, log := client(t, answers(func(_ int, req *http.Request) (int, http.Header, string) {
+			status, body := reply(req.Header.Get("Authorization"))
+			return status, nil, body
+		}).transport(), nil)
+		_, err := p.Read(t.Context(), zone)
+		if err == nil || strings.Contains(err.Error()+log.String(), cloudflaretest.Token[:8]) || !strings.Contains(err.Error(), "[the token]") {
+			t.Errorf("the error is %v, the log %s", err, log)
+		}
 	}
 }
 

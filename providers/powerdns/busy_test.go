@@ -58,3 +58,21 @@ func TestBackendIsAskedAgain(t *testing.T) {
 		}
 	}
 }
+
+// A gateway that shows the request's headers in its error brings the key into no
+// error.
+func TestErrorsHoldNoKey(t *testing.T) {
+	t.Setenv("VEER_TEST_KEY", "s3cr3t-key")
+	for _, reply := range []answering{
+		{status: 502, body: "bad gateway; X-API-Key: s3cr3t-key"},
+		{status: 422, body: `{"error":"` + strings.Repeat("x", 294) + `s3cr3t-key"}`},
+	} {
+		p, err := New(Config{URL: "http://pdns.test", APIKeyEnv: "VEER_TEST_KEY", Zones: []Zone{{"example.test"}}}, Options{Owner: "shop", Transport: reply, Log: zerolog.Nop()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = p.Read(t.Context(), "example.test."); err == nil || strings.Contains(err.Error(), "s3cr3t") {
+			t.Errorf("got %v", err)
+		}
+	}
+}

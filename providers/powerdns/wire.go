@@ -103,7 +103,7 @@ func (a *api) do(ctx context.Context, method, path string, body []byte) ([]byte,
 	if len(b) > maxReply {
 		return nil, fmt.Errorf("PowerDNS's reply to %s %s is larger than %d bytes", method, path, maxReply)
 	}
-	switch said := (&errServer{resp.StatusCode, errorText(b)}); {
+	switch said := (&errServer{resp.StatusCode, errorText(bytes.ReplaceAll(b, []byte(a.key), []byte("[the key]")))}); {
 	case resp.StatusCode == http.StatusTooManyRequests:
 		// PowerDNS has no such limit; a gateway before it may (RFC 6585, section 4).
 		seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16)
