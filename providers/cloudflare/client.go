@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/veerdns/veer/providers"
+	"github.com/veerdns/veer/providers/internal/fenced"
 )
 
 const (
@@ -150,6 +151,8 @@ func (c *client) read(ctx context.Context, ask func() error) error {
 			if try == readTries || e.After > patience {
 				return &providers.BusyError{After: e.After, Err: err}
 			}
+		case errors.As(err, &e) && e.kind() == nothing:
+			return fmt.Errorf("%w: %w", fenced.ErrUnread, err)
 		case errors.As(err, &e) && e.kind() != unknown, errors.As(err, &before), errors.Is(err, errTooLarge), try == readTries:
 			return err
 		}

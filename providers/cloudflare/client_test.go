@@ -318,6 +318,20 @@ func TestTokenFile(t *testing.T) {
 	}
 }
 
+// TestReadsThatAreNotPermitted: such a read is told as one that no repetition
+// mends, so that the account's limit is not spent on it; a lost write is not
+// taken for one that was rejected by it.
+func TestReadsThatAreNotPermitted(t *testing.T) {
+	for status, rejected := range map[int]bool{403: true, 404: true, 500: false} {
+		p, _ := client(t, answers(func(int, *http.Request) (int, http.Header, string) {
+			return status, nil, failure(10000, "no")
+		}).transport(), nil)
+		if _, err := p.Read(t.Context(), zone); errors.Is(err, providers.ErrRejected) != rejected {
+			t.Errorf("with status %d, Read gave %v", status, err)
+		}
+	}
+}
+
 // TestTokenIsNotEchoed: not even an API that repeats the token makes an error
 // tell it.
 func TestTokenIsNotEchoed(t *testing.T) {

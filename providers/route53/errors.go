@@ -170,6 +170,8 @@ func (a *api) failed(ctx context.Context, err error, action, zone, id string) er
 		return &providers.BusyError{After: j.after, Err: text}
 	case j.nothing && action == actChange:
 		return fmt.Errorf("%w: %w", fenced.ErrNothing, text)
+	case j.nothing && statusOf(err) != 0 && !isCredentials(err):
+		return fmt.Errorf("%w: %w", fenced.ErrUnread, text)
 	}
 	return text
 }

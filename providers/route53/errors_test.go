@@ -160,14 +160,14 @@ func TestReadRetries(t *testing.T) {
 			b.server.Fail(list, 503, "ServiceUnavailable", "Try later")
 		}
 		start := time.Now()
-		if _, err := b.Read(t.Context(), zone); err == nil || !strings.Contains(err.Error(), "ServiceUnavailable") {
+		if _, err := b.Read(t.Context(), zone); err == nil || !strings.Contains(err.Error(), "ServiceUnavailable") || errors.Is(err, providers.ErrRejected) {
 			t.Errorf("five failures: %v", err)
 		}
 		if took := time.Since(start); took > 100*time.Second {
 			t.Errorf("a read gave up after %s", took)
 		}
 		b.server.Fail(list, 403, "AccessDenied", "no")
-		if _, err := b.Read(t.Context(), zone); err == nil || !strings.Contains(err.Error(), "allow route53:ListResourceRecordSets on arn:aws:route53:::hostedzone/Z0WORLD; `veer iam-policy`") {
+		if _, err := b.Read(t.Context(), zone); err == nil || !strings.Contains(err.Error(), "allow route53:ListResourceRecordSets on arn:aws:route53:::hostedzone/Z0WORLD; `veer iam-policy`") || !errors.Is(err, providers.ErrRejected) {
 			t.Errorf("a denied read: %v", err)
 		}
 	})

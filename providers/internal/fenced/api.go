@@ -95,7 +95,7 @@ func (s Size) within(limit Size) bool {
 	return (limit.Records == 0 || s.Records <= limit.Records) && (limit.Characters == 0 || s.Characters <= limit.Characters)
 }
 
-// Errors of API.Swap.
+// Errors of an API.
 var (
 	// ErrRefused means that the zone was not as the request expected.
 	ErrRefused = errors.New("the zone is not as it was read")
@@ -107,4 +107,8 @@ var (
 	// request would fare no better: it is invalid, or not permitted. The
 	// controller sees it as what it is.
 	ErrNothing = providers.ErrRejected
+	// ErrUnread means that a List or Find is not permitted, or wrong, and would
+	// fare no better until somebody changes something. It says nothing of a
+	// write.
+	ErrUnread = errors.New("the zone cannot be read")
 )

@@ -94,6 +94,9 @@ type held struct {
 func (p *Provider) Read(ctx context.Context, zoneName string) (providers.Snapshot, error) {
 	name := providers.CanonicalName(zoneName)
 	snap, err := p.read(ctx, name)
+	if errors.Is(err, ErrUnread) { // here there is no write that it could be taken to speak of
+		err = fmt.Errorf("%w: %w", providers.ErrRejected, err)
+	}
 	if err != nil {
 		return providers.Snapshot{}, fmt.Errorf("read zone %s: %w", name, err)
 	}
