@@ -100,10 +100,7 @@ func (a *app) apply(ctx context.Context, o applying) error {
 // nothing ends an apply that has nothing to write, and tells what it may not.
 func (a *app) nothing(refused []controller.ZoneOutcome) error {
 	done := api.Applied{Zones: refused}
-	err := a.print(done, func(w io.Writer) {
-		fmt.Fprintln(w, "Nothing to write.")
-		writeApplied(w, done)
-	})
+	err := a.print(done, func(w io.Writer) { writeApplied(w, done) })
 	if err == nil && done.Refused() {
 		return quiet(exitRefused, "a name is refused")
 	}
@@ -201,7 +198,10 @@ func writeApplied(w io.Writer, done api.Applied) {
 		writeZoneOutcome(w, z)
 		wrote = wrote || len(z.Changes)+len(z.Taken)+len(z.Released) > 0
 	}
-	if wrote {
+	switch {
+	case wrote:
 		fmt.Fprintf(w, "done, by the leader %s\n", done.Leader)
+	case !done.Failed() && !done.Stale():
+		fmt.Fprintln(w, "Nothing to write.")
 	}
 }

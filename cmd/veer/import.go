@@ -106,6 +106,9 @@ func (o owning) refusal(all []api.Standing, list []string) error {
 		if len(here) == 0 {
 			return usagef("%s is in no zone that is written to", name)
 		}
+		if served := slices.ContainsFunc(here, func(s api.Standing) bool { return s.Service }); take && !served {
+			return refuse("Add the service to the config first.", "the config has no service %s, so nothing would write it", shown(name))
+		}
 		if owned := slices.ContainsFunc(here, func(s api.Standing) bool { return s.Owned }); !take && !owned {
 			return refuse("", "%s is not owned, so it cannot be released", shown(name))
 		}
@@ -140,7 +143,7 @@ func writeStanding(w io.Writer, s api.Standing, take bool) {
 	case !take:
 		fmt.Fprintln(w, "  is given up; its records stay")
 	case !s.Service:
-		para(w, "  ", "is taken; the config has no service of it here, so its records are held as they are")
+		para(w, "  ", "is left alone: the service is not written here")
 	case len(s.Wanted) == 0:
 		para(w, "  ", "is taken; its answer is not decided yet, so its records stay until it is")
 	}

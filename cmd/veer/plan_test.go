@@ -119,7 +119,9 @@ func TestImportAndRelease(t *testing.T) {
 	s.expect(exitDone, "! app.example.test is left alone", "plan")
 	s.expect(exitRefused, "app.example.test is left alone", "apply", "--yes", "--reason", "test")
 	s.expect(exitUsage, "is in no zone that is written to", "import", "app.example.com", "--yes", "--reason", "test")
+	s.expect(exitRefused, "the config has no service www.example.test", "import", "www.example.test", "--yes", "--reason", "test")
 	s.expect(exitDone, "app.example.test", "import", "app.example.test", "--yes", "--reason", "test")
+	s.expect(exitDone, "Nothing to write.", "import", "app.example.test", "--yes", "--reason", "test")
 	s.want("127.0.0.11")
 	s.expect(exitDone, "nothing to write", "plan")
 
@@ -133,7 +135,9 @@ func TestImportAndRelease(t *testing.T) {
 	s.write(strings.Replace(s.config(), "name: app.example.test", "name: www.example.test", 1))
 	s.round(everywhere...)
 	s.expect(exitDone, "held as they are, since no service has them: app.example.test", "plan")
-	s.expect(exitDone, "- app.example.test A 127.0.0.11", "plan", "--prune")
+	if text := s.expect(exitDone, "- app.example.test A 127.0.0.11", "plan", "--prune"); !strings.Contains(text, "no service of the config has it here") {
+		t.Errorf("the plan does not say why it prunes:\n%s", text)
+	}
 	if !strings.Contains(s.answer(), "127.0.0.11 127.0.0.11") {
 		t.Fatalf("both names are answered until then: %q", s.answer())
 	}
@@ -262,6 +266,10 @@ func TestPlanAndApplyThroughDaemons(t *testing.T) {
 	s.write(strings.Replace(s.config(), ", timeout: 2s", "", 1))
 	s.daemons("eu-west", "us-east")
 	s.until("the daemons lead and write", func() bool { return s.answer() == "127.0.0.11" })
+	s.until("an answer rests on a verdict", func() bool { // before, a leader replaces nothing
+		_, out, _ := s.veer("eu-west", "explain", "app.example.test")
+		return strings.Contains(out, "eu-west is up")
+	})
 	for _, region := range []string{"eu-west", "us-east"} {
 		s.hand("app.example.test.", "203.0.113.9")
 		code, out, errs := s.veer(region, "plan", "--detailed-exitcode")

@@ -115,6 +115,10 @@ func planZone(ctx context.Context, w controller.Written, known read, prune bool)
 	out.Fence, out.Records = have.Fence, controller.Digest(have)
 	for _, c := range out.Changes {
 		name := changed(c)
+		if slices.Contains(out.Held, name) {
+			out.Why[name] = []steering.Reason{{Service: name, Rule: steering.RuleUnlisted, Text: "no service of the config has it here"}}
+			continue
+		}
 		if svc, ok := known.service(name); ok && out.Why[name] == nil {
 			out.Why[name] = steering.Decide(known.input(svc, known.view.Overrides)).Why
 		}
