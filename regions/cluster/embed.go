@@ -69,6 +69,12 @@ func startMember(ctx context.Context, c Config, o Options) (*member, error) {
 		return nil, err
 	}
 	cfg, err := memberConfig(c, o, inner)
+	if err == nil && len(c.Members) <= 1 {
+		var unborn bool
+		if unborn, err = removeUnborn(inner); unborn {
+			o.Log.Warn().Str("folder", inner).Msg("the last process was killed while it made this etcd member, before anything was agreed: making it anew")
+		}
+	}
 	if err != nil {
 		return nil, errors.Join(err, unlockFolder(m.lock))
 	}
