@@ -65,8 +65,8 @@ func (a *api) sets(ctx context.Context, zone string, query url.Values) ([]fenced
 	return out, nil
 }
 
-// record turns a set of the API into ours; one whose records are all disabled
-// is not served and left out.
+// record turns a set of the API into ours. One whose records are all disabled
+// is not served, and no name to write to: that would delete them.
 func (s rrset) record() (fenced.Record, bool) {
 	r := fenced.Record{RRSet: providers.RRSet{Name: providers.CanonicalName(s.Name), Type: strings.ToUpper(s.Type), TTL: s.TTL}}
 	k := kept{}
@@ -82,6 +82,12 @@ func (s rrset) record() (fenced.Record, bool) {
 		r.Data = append(r.Data, content)
 	}
 	r.Handle = k
+	if len(r.Data) == 0 && providers.Steered(r.Type) {
+		r.Foreign = "whoever disabled its records in PowerDNS"
+		for _, rec := range k.disabled {
+			r.Data = append(r.Data, rec.Content)
+		}
+	}
 	return r, len(r.Data) > 0
 }
 
@@ -98,7 +104,8 @@ func (a *api) Swap(ctx context.Context, zone string, r fenced.Request) (fenced.R
 	reply := fenced.Reply{Calls: 1}
 	if r.Fence.After != nil {
 		reply.Fence = *r.Fence.After
-		reply.Fence.Handle = kept{count: countOf(r.Fence.Before) + 1}
+		l := lock{reply.Fence.Name, countOf(r.Fence.Before)}
+		reply.Fence.Handle = kept{count: l.next(reply.Fence.Data[0])}
 	}
 	return reply, err
 }
@@ -121,9 +128,10 @@ func swap(s fenced.Step) []rrset {
 	if s.After == nil {
 		return append(l.remove(), rrset{Name: set.Name, Type: "TXT", ChangeType: "DELETE"})
 	}
-	return append(l.step(), rrset{
+	to := l.next(set.Data[0])
+	return append(l.step(to), rrset{
 		Name: set.Name, Type: "TXT", ChangeType: "REPLACE", TTL: set.TTL,
-		Records: []record{{Content: counted(set.Data[0], l.count+1)}},
+		Records: []record{{Content: counted(set.Data[0], to)}},
 	})
 }
 

@@ -85,16 +85,16 @@ func TestLock(t *testing.T) {
 	const last = 300
 	// Nothing stands for 0 only to the request that makes the lock: every later
 	// one finds all bits there.
-	if !apply((lock{"f.example.test.", 0}).step()) || len(types) != bits {
+	if !apply((lock{"f.example.test.", 0}).step(1)) || len(types) != bits {
 		t.Fatalf("the first request made %v", types)
 	}
 	for now := uint32(1); now < last; now++ {
 		for try := range uint32(last + 1) {
-			if try != now && apply((lock{"f.example.test.", try}).step()) {
+			if try != now && apply((lock{"f.example.test.", try}).step(try+1)) {
 				t.Fatalf("a request on count %d passed at count %d", try, now)
 			}
 		}
-		if !apply((lock{"f.example.test.", now}).step()) {
+		if !apply((lock{"f.example.test.", now}).step(now+1)) {
 			t.Fatalf("a request on count %d was refused at that count", now)
 		}
 	}

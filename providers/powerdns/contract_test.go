@@ -1,6 +1,7 @@
 package powerdns_test
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -143,6 +144,29 @@ func madeWhole(t *testing.T, without powerdnstest.Rule) bool {
 		t.Fatal(err)
 	}
 	return !slices.ContainsFunc(all, a.Equal)
+}
+
+// TestDisabledRecordsStay: where only records stand that the server does not
+// serve, nothing is written, since that would delete them.
+func TestDisabledRecordsStay(t *testing.T) {
+	d := double{powerdnstest.New(doubleZone, "")}
+	off := powerdnstest.RRset{Name: "app." + doubleZone, Type: "A", TTL: 60, Records: []powerdnstest.Record{{Content: "192.0.2.9", Disabled: true}}}
+	if err := d.Put(off); err != nil {
+		t.Fatal(err)
+	}
+	p := d.client(t, "shop", &providertest.Line{}, zerolog.Nop())
+	from, err := p.Read(t.Context(), doubleZone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := providers.RRSet{Name: off.Name, Type: "A", TTL: 60, Data: []string{"192.0.2.1"}}
+	_, err = p.Apply(t.Context(), from, providers.Fence{Owner: "shop", Term: 1, Holder: "h", Write: 1}, []providers.Change{{After: &set}})
+	if !errors.Is(err, providers.ErrConflict) || !strings.Contains(err.Error(), "disabled") {
+		t.Errorf("got %v, want a conflict that tells of the disabled records", err)
+	}
+	if all := d.All(); len(all) != 1 || len(all[0].Records) != 1 || !all[0].Records[0].Disabled {
+		t.Errorf("the zone has %+v", all)
+	}
 }
 
 func race(t *testing.T, fence bool) scheduletest.World {

@@ -2,6 +2,7 @@ package powerdns
 
 import (
 	"fmt"
+	"hash/fnv"
 	"strconv"
 	"strings"
 
@@ -22,11 +23,23 @@ type lock struct {
 	count uint32
 }
 
-// step returns what insists on the count and raises it by one.
-func (l lock) step() []rrset {
+// next is the count of a record that gets the text: one more, and where the
+// lock is made, a number that follows from the text, so that no request to a
+// lock that was taken away fits the one made after it.
+func (l lock) next(text string) uint32 {
+	if l.count > 0 {
+		return l.count + 1
+	}
+	h := fnv.New32a()
+	h.Write([]byte(text)) // a hash's Write never fails
+	return h.Sum32()>>2 + 1
+}
+
+// step returns what insists on the count and changes it to another.
+func (l lock) step(to uint32) []rrset {
 	var out []rrset
 	for i := range bits {
-		was, is := l.count>>i&1, (l.count+1)>>i&1
+		was, is := l.count>>i&1, to>>i&1
 		out = append(out, l.bit(i, was))
 		if was != is {
 			out = append(out, l.clear(i, was), l.bit(i, is))
