@@ -94,7 +94,7 @@ func TestLock(t *testing.T) {
 				t.Fatalf("a request on count %d passed at count %d", try, now)
 			}
 		}
-		if !apply((lock{"f.example.test.", now}).step(now+1)) {
+		if !apply((lock{"f.example.test.", now}).step(now + 1)) {
 			t.Fatalf("a request on count %d was refused at that count", now)
 		}
 	}
