@@ -41,7 +41,14 @@ func (p *Provider) proveOnce(ctx context.Context, z *zone, name string) error {
 		return nil
 	}
 	t := trial{p: p, zone: name}
-	if err := t.run(ctx); err != nil {
+	err := t.run(ctx)
+	for again := 1; again < trials && errors.Is(err, providers.ErrUnproven); again++ {
+		if t.clean(ctx) != nil {
+			break // what was seen stands
+		}
+		err = t.run(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("prove the swap in zone %s: %w", name, err)
 	}
 	p.log.Info().Str("zone", name).Int("calls", t.calls).Msg("the zone refuses a stale write: proven on a scratch record")
@@ -52,6 +59,11 @@ func (p *Provider) proveOnce(ctx context.Context, z *zone, name string) error {
 // creations is how often the same creation must be accepted again before the
 // zone counts as one that accepts any.
 const creations = 3
+
+// trials is how often a zone must be seen to let a stale write in: another
+// controller's proof, which takes the scratch record away at the wrong moment,
+// can make it seem so once.
+const trials = 3
 
 // trial is one proof: on a scratch TXT, the same request is sent twice, and
 // then one with a stale precondition that would create something else.
@@ -88,8 +100,25 @@ func (t *trial) run(ctx context.Context) error {
 	if err != nil || len(left) > 0 && slices.Equal(left[0].Canonical().Data, other.Canonical().Data) {
 		return t.unless(err, "a request that was refused has written %s all the same; remove it by hand", other.Name)
 	}
+	return t.clean(ctx) // and what an earlier proof left, whose requests arrived late and twice
+}
+
+// clean removes what a trial left, so that the next one begins as it did.
+func (t *trial) clean(ctx context.Context) error {
+	if err := t.find(ctx); err != nil {
+		return err
+	}
+	left, err := t.p.api.Find(ctx, t.zone, providers.ProofName(t.p.owner, t.zone), "TXT")
+	if err != nil || t.now == nil && len(left) == 0 {
+		return err
+	}
+	if t.now == nil { // a swap needs a record to swap
+		if err := t.swap(ctx, Request{Fence: Step{After: t.scratch()}}); err != nil {
+			return err
+		}
+	}
 	last := Request{Fence: Step{Before: t.now}}
-	for _, r := range left { // an earlier proof's, whose requests arrived late and twice
+	for _, r := range left {
 		last.Steps = append(last.Steps, Step{Before: &r})
 	}
 	return t.swap(ctx, last)
