@@ -54,6 +54,7 @@ func TestMutantProvider(t *testing.T) {
 		{name: "no fence is compared", by: "a late write of a fenced controller is refused", broken: []memory.Rule{memory.Guarded}},
 		{name: "half of a refused write is made", by: "changes are made all or none", broken: []memory.Rule{memory.Atomic}},
 		{name: "foreign names are written", by: "foreign records stay untouched", broken: []memory.Rule{memory.Ownership}},
+		{name: "a name's first record goes in beside others'", by: "what comes in between read and a name's first record stays", broken: []memory.Rule{memory.Ownership}},
 		{name: "another owner's names are written", by: "two owners in one zone never meet", broken: []memory.Rule{memory.Ownership}},
 		{name: "records are not compared", by: "a foreign change between read and apply conflicts", broken: []memory.Rule{memory.Exact}},
 		{name: "records are read before the fence", by: "the fence is read before the records", twin: twin{read: recordsFirst}},

@@ -113,116 +113,138 @@ func (b bench) later(t testing.TB, err error) {
 	}
 }
 
-// parts are sets of so many names that they take three requests, two sets a
-// name; none where one request carries all.
-func (b bench) parts(from providers.Snapshot) []providers.RRSet {
+// parts has so many names owned, two sets a name, that to change all of them
+// takes three requests, and returns what they are to be changed to; nothing where
+// one request carries all.
+func (b bench) parts() (from providers.Snapshot, want []providers.RRSet) {
 	b.t.Helper()
 	estimator, ok := b.Provider.(providers.Estimator)
 	if !ok || b.Lacks["Parts"] != "" {
-		return nil
+		return from, nil
 	}
-	for n := 1; n <= maxParts; n++ {
-		if n > 64 && n%64 != 0 {
-			continue
-		}
-		var want []providers.RRSet
-		for i := range n {
-			label := fmt.Sprintf("part%d", i)
-			v6 := b.a(label, 60, fmt.Sprintf("2001:db8::%x", i+1))
-			v6.Type = "AAAA"
-			want = append(want, b.a(label, 60, fmt.Sprintf("192.0.2.%d", i%250+1)), v6)
-		}
+	from = b.read()
+	for n := 3; n <= maxParts; n *= 2 {
+		b.must(b.write(from, b.after(from), b.manySets(n, 0)...))
+		from, want = b.read(), b.manySets(n, 1)
 		e, err := estimator.Estimate(from, providers.Diff(from.Records, want))
 		b.must(err)
 		if e.Calls >= 3 {
-			return want
+			return from, want
 		}
 	}
 	b.t.Fatalf("%d names still fit in two requests: give the World's provider a smaller limit", maxParts)
-	return nil
+	return from, nil
 }
 
 // maxParts bounds the names that a World needs for three requests.
 const maxParts = 4096
 
-// part writes so much that it takes three requests or more, of which the
-// second suffers the fault, and returns what was written and what was wanted.
-func (b bench) part(fault func()) (r providers.Receipt, after providers.Snapshot, want []providers.RRSet, err error) {
+// manySets are the sets of n names, which round changes.
+func (b bench) manySets(n, round int) (sets []providers.RRSet) {
+	for i := range n {
+		label := fmt.Sprintf("part%d", i)
+		v6 := b.a(label, 60, fmt.Sprintf("2001:db8:%d::%x", round, i+1))
+		v6.Type = "AAAA"
+		sets = append(sets, b.a(label, 60, fmt.Sprintf("10.%d.%d.%d", round, i/250, i%250+1)), v6)
+	}
+	return sets
+}
+
+// after is a fence for the next write.
+func (b bench) after(from providers.Snapshot) providers.Fence {
+	next := b.fence(1, 0)
+	next.Write = from.Fence.Write + 1
+	return next
+}
+
+// parted is a write of three requests or more, of which the second suffered.
+type parted struct {
+	next  providers.Fence
+	r     providers.Receipt
+	after providers.Snapshot
+	want  []providers.RRSet
+	err   error
+}
+
+// part makes the write, with the fault; false where one request carries all.
+func (b bench) part(fault func()) (p parted, ok bool) {
 	b.t.Helper()
-	from := b.read()
-	want = b.parts(from)
+	from, want := b.parts()
 	if want == nil {
-		return r, after, nil, nil // complete has told why
+		return p, false // complete has told why
 	}
 	b.Line.Pass()
 	fault()
-	r, err = b.Provider.Apply(b.t.Context(), from, b.fence(1, 1), providers.Diff(nil, want))
-	return r, b.read(), want, err
+	p.want, p.next = want, b.after(from)
+	p.r, p.err = b.Provider.Apply(b.t.Context(), from, p.next, providers.Diff(from.Records, want))
+	p.after = b.read()
+	return p, true
 }
 
 // half wants the first of several requests to have been done, whole, and the
 // next Apply to do the rest.
-func (b bench) half(r providers.Receipt, after providers.Snapshot, want []providers.RRSet) {
+func (b bench) half(p parted) {
 	b.t.Helper()
-	if r.Fence != b.fence(1, 1) || after.Fence != r.Fence {
-		b.t.Errorf("beside the error the receipt has the fence %s and the zone %s; want both %s, of the request that was done", r.Fence, after.Fence, b.fence(1, 1))
+	if p.r.Fence != p.next || p.after.Fence != p.r.Fence {
+		b.t.Errorf("beside the error the receipt has the fence %s and the zone %s; want both %s, of the request that was done", p.r.Fence, p.after.Fence, p.next)
 	}
-	// Where names are claimed first, the first request may have done no more.
-	none := len(after.Records)+len(after.Owned) == 0 && b.Provider.Caps().Exact
-	if none || len(after.Records) >= len(want) {
-		b.t.Fatalf("%d of %d sets are written; want some, not all", len(after.Records), len(want))
-	}
-	count := map[string]int{}
-	for _, set := range after.Records {
-		count[set.Name]++
-		if !slices.ContainsFunc(want, set.Equal) {
-			b.t.Errorf("%v was written, which nobody wanted", set)
+	count, done := map[string]int{}, 0
+	for _, set := range p.want {
+		if slices.ContainsFunc(p.after.Records, set.Equal) {
+			count[set.Name]++
+			done++
 		}
+	}
+	if done == 0 || done == len(p.want) {
+		b.t.Fatalf("%d of %d sets are changed; want some, not all", done, len(p.want))
+	}
+	if len(p.after.Records) != len(p.want) {
+		b.t.Errorf("%d sets are owned, want %d", len(p.after.Records), len(p.want))
 	}
 	for name, n := range count {
 		if n != 2 {
 			b.t.Errorf("%s has %d of its 2 sets: a name was parted", name, n)
 		}
 	}
-	if len(after.Foreign) != 0 {
-		b.t.Errorf("of what was written, %v is not owned; owned are %v", after.Foreign, after.Owned)
+	if len(p.after.Foreign) != 0 {
+		b.t.Errorf("of what was written, %v is not owned; owned are %v", p.after.Foreign, p.after.Owned)
 	}
-	next := after.Fence
-	next.Write += providers.WritesOf(len(want))
-	r, err := b.Provider.Apply(b.t.Context(), after, next, providers.Diff(after.Records, want))
+	next := p.after.Fence
+	next.Write += providers.WritesOf(len(p.want))
+	r, err := b.Provider.Apply(b.t.Context(), p.after, next, providers.Diff(p.after.Records, p.want))
 	b.must(err)
-	b.holds(r.Fence, want...)
+	b.holds(r.Fence, p.want...)
 }
 
 func testPartLost(t testing.TB, b bench) {
-	r, after, want, err := b.part(b.Line.LoseRequest)
-	if want == nil {
+	p, ok := b.part(b.Line.LoseRequest)
+	if !ok {
 		return
 	}
-	if err == nil || errors.Is(err, providers.ErrFenced) || errors.Is(err, providers.ErrConflict) {
-		t.Fatalf("with the second request lost, Apply returned %v; want an error that is neither a fence's nor a conflict's", err)
+	if p.err == nil || errors.Is(p.err, providers.ErrFenced) || errors.Is(p.err, providers.ErrConflict) {
+		t.Fatalf("with the second request lost, Apply returned %v; want an error that is neither a fence's nor a conflict's", p.err)
 	}
-	b.half(r, after, want)
+	b.half(p)
 }
 
 func testPartThrottled(t testing.TB, b bench) {
-	r, after, want, err := b.part(b.Throttle)
-	if want == nil {
+	p, ok := b.part(b.Throttle)
+	if !ok {
 		return
 	}
-	b.busy(err)
-	b.later(t, err)
-	b.half(r, after, want)
+	b.busy(p.err)
+	b.later(t, p.err)
+	b.half(p)
 }
 
 func testPartReplyLost(_ testing.TB, b bench) {
-	r, _, want, err := b.part(b.Line.LoseReply)
-	if want == nil {
+	p, ok := b.part(b.Line.LoseReply)
+	if !ok {
 		return
 	}
-	b.must(err)
-	if r.Calls < 4 || r.Fence.Write < b.fence(1, 1).Write+2 {
-		b.t.Errorf("receipt %+v: want three requests and one to settle", r)
+	b.must(p.err)
+	if p.r.Calls < 4 || p.r.Fence.Write < p.next.Write+2 {
+		b.t.Errorf("receipt %+v: want three requests and one to settle", p.r)
 	}
-	b.holds(r.Fence, want...)
+	b.holds(p.r.Fence, p.want...)
 }

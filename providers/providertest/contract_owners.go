@@ -2,6 +2,7 @@ package providertest
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -39,6 +40,27 @@ func testForeignChange(_ testing.TB, b bench) {
 	}
 	b.must(err)
 	b.holds(b.fence(1, 2), b.a("app", 30, "192.0.2.2"))
+}
+
+// testStranger: a set that somebody makes between a Read and a name's first
+// record stays, whatever its type, and so does the name theirs.
+func testStranger(t testing.TB, b bench) {
+	aaaa := b.a("app", 60, "2001:db8::1")
+	aaaa.Type = "AAAA"
+	for i, theirs := range []providers.RRSet{b.a("new", 60, "203.0.113.1"), aaaa} {
+		label, _, _ := strings.Cut(theirs.Name, ".")
+		from := b.read()
+		b.must(b.Put("", theirs))
+		b.wants(b.write(from, b.fence(1, uint64(i)+1), b.a(label, 30, "192.0.2.1")), providers.ErrConflict)
+		all, err := b.All()
+		b.must(err)
+		if n := len(all); n != i+1 || !slices.ContainsFunc(all, theirs.Equal) {
+			t.Errorf("after %v came in, the zone has %v: want it as it was, and nothing beside it", theirs, all)
+		}
+		if got := b.read(); len(got.Records)+len(got.Owned) > 0 {
+			t.Errorf("after %v came in, Read returned %v as owned", theirs, got.Owned)
+		}
+	}
 }
 
 func testOwner(t testing.TB, b bench) {

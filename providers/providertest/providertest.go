@@ -170,6 +170,7 @@ var contract = []clause{
 	{"changes are made all or none", testAtomic},
 	{"foreign records stay untouched", testForeign},
 	{"a foreign change between read and apply conflicts", testForeignChange},
+	{"what comes in between read and a name's first record stays", testStranger},
 	{"a foreign removal between read and apply is mended", testForeignRemoval},
 	{"types that Veer does not steer stay untouched", testTypes},
 	{"attributes that Veer does not set are kept", testAttribute},

@@ -8,7 +8,9 @@
 // DELETE and CREATE of what changes. A DELETE that does not give a set's values
 // exactly is refused, and so is a CREATE over a set that exists; hence so is
 // every write made on what is no longer there (Caps.Exact). It costs no more
-// than UPSERT, which counts twice. The SDK never repeats a write.
+// than UPSERT, which counts twice. The SDK never repeats a write. A name is
+// claimed before its first record, since a set of another type made by hand
+// meanwhile refuses nothing.
 //
 // Records are simple or weighted, or as the config says multivalue answers or
 // aliases. What others made with another routing policy, and what leads to
@@ -69,7 +71,7 @@ func New(c Config, o Options) (*Provider, error) {
 	}, nil
 }
 
-// api implements fenced.API.
+// api implements fenced.API and fenced.Claimer.
 type api struct {
 	config      Config
 	owner       string
@@ -93,6 +95,12 @@ type zone struct {
 	id   string // found by looking the name up
 	last string // id of the last change
 }
+
+var _ fenced.Claimer = (*api)(nil)
+
+// ClaimsFirst implements fenced.Claimer: a batch refuses to create a set that
+// exists, but not to create one beside sets of other types.
+func (a *api) ClaimsFirst() bool { return true }
 
 // Caps implements fenced.API.
 func (a *api) Caps() providers.Caps { return a.config.Caps() }

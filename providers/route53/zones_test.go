@@ -226,9 +226,9 @@ func TestActionBucket(t *testing.T) {
 		}
 		sent := server.Calls()[change]
 		if sent != 6 {
-			t.Fatalf("the proof took %d writes; the bucket is to have one token left", sent)
+			t.Fatalf("the proof took %d writes; the bucket is to have two tokens left", sent)
 		}
-		b.must(a("app", "192.0.2.1"))
+		b.must(a("app", "192.0.2.1")) // a claim and the record
 		from := b.read()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -237,8 +237,8 @@ func TestActionBucket(t *testing.T) {
 		if !errors.As(err, &busy) || busy.After < 9*time.Second || busy.After > 10*time.Second {
 			t.Errorf("a write without a token: %v; want a BusyError of 10 s", err)
 		}
-		if n := server.Calls()[change]; n != sent+1 {
-			t.Errorf("%d writes were sent, want %d", n, sent+1)
+		if n := server.Calls()[change]; n != sent+2 {
+			t.Errorf("%d writes were sent, want %d", n, sent+2)
 		}
 		start := time.Now()
 		b.must(a("app", "192.0.2.2"))

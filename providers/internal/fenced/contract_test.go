@@ -16,8 +16,8 @@ import (
 // apis are the kinds of API that there are.
 var apis = map[string]func(*fencedtest.API){
 	"exact":                  func(*fencedtest.API) {},
-	"insists on fence alone": func(a *fencedtest.API) { a.Inexact = true },
-	"claims first":           func(a *fencedtest.API) { a.Inexact, a.Claims = true, true },
+	"exact set by set":       func(a *fencedtest.API) { a.Claims = true },
+	"insists on fence alone": func(a *fencedtest.API) { a.Inexact, a.Claims = true, true },
 }
 
 func TestContract(t *testing.T) {
@@ -44,6 +44,7 @@ func TestMutantAPI(t *testing.T) {
 		"a refused request is made":    {fencedtest.Atomic, "", "does not refuse a stale write"},
 		"a refused request moves":      {fencedtest.Unmoved, "", "does not refuse a stale write"},
 		"steps are not compared":       {fencedtest.Steps, "a foreign change between read and apply conflicts", ""},
+		"a first record goes in":       {fencedtest.Firsts, "what comes in between read and a name's first record stays", ""},
 		"attributes are lost":          {fencedtest.Attributes, "attributes that Veer does not set are kept", ""},
 		"one page is listed":           {fencedtest.Pages, "all pages are read", ""},
 	} {

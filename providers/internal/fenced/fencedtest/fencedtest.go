@@ -29,6 +29,9 @@ const (
 	// Steps: a request of which a step does not find what it expects is
 	// refused.
 	Steps
+	// Firsts: a request of a client that does not claim is refused where it makes
+	// the first record of a name that has some.
+	Firsts
 	// Atomic: a request that is refused makes none of its steps.
 	Atomic
 	// Unmoved: a request that is refused leaves the fence.
@@ -142,7 +145,8 @@ type API struct {
 	// Most bounds one request. A creation or deletion is one record, a change
 	// two; characters are those of the data.
 	Most fenced.Size
-	// Claims makes it a fenced.Claimer, whose requests create what exists.
+	// Claims makes it a fenced.Claimer, whose requests create sets beside those of
+	// others.
 	Claims bool
 	// Inexact makes a request insist on its fence alone.
 	Inexact bool
@@ -249,7 +253,10 @@ func (v *Vendor) swap(zone string, r fenced.Request, claims, inexact bool) (fenc
 		if err != nil {
 			break
 		}
-		err = v.step(next, s, v.broken[Steps] || inexact, v.broken[Steps] || claims)
+		err = v.step(next, s, v.broken[Steps] || inexact, v.broken[Steps] || inexact)
+	}
+	if err == nil && !claims && !v.broken[Firsts] {
+		err = first(v.zones[zone], r.Steps)
 	}
 	switch {
 	case err == nil:
@@ -269,6 +276,29 @@ func (v *Vendor) swap(zone string, r fenced.Request, claims, inexact bool) (fenc
 		reply.Fence = fenced.Record{RRSet: r.Fence.After.RRSet, Handle: next[r.Fence.After.Key()].id}
 	}
 	return reply, nil
+}
+
+// first refuses a name's first record, which comes with its mark, where the name
+// has sets.
+func first(sets map[providers.Key]set, steps []fenced.Step) error {
+	marked := map[string]bool{}
+	for _, s := range steps {
+		if s.After != nil && s.After.Type == "TXT" {
+			owned, ok := providers.OwnedName(s.After.Name)
+			marked[owned] = ok
+		}
+	}
+	for _, s := range steps {
+		if s.After == nil || s.Before != nil || !marked[s.After.Name] || !providers.Steered(s.After.Type) {
+			continue
+		}
+		for key := range sets {
+			if key.Name == s.After.Name && providers.Steered(key.Type) {
+				return fmt.Errorf("%s %s exists", key.Name, key.Type)
+			}
+		}
+	}
+	return nil
 }
 
 // step makes one step, blind to what it finds before it where told so.
