@@ -376,28 +376,3 @@ func (w *writer) sayDrift(done ZoneOutcome) {
 	}
 	more(&w.log, n, "records were changed by somebody else")
 }
-
-// publish hands newly committed shards to the writers. At first every zone is
-// claimed, whether it has answers or not.
-func (r *reign) publish() {
-	for _, sh := range r.shards {
-		if sh.news || len(sh.blind) > 0 { // an override may end that, and change no answer
-			sh.news, sh.blind = true, r.blind(sh)
-		}
-	}
-	for _, w := range r.writers {
-		news := !r.published
-		for _, sh := range r.shards {
-			if sh.news && w.give(sh.id, sh.kept.Answers, sh.blind) {
-				news = true
-			}
-		}
-		if news {
-			w.kick()
-		}
-	}
-	for _, sh := range r.shards {
-		sh.news = false
-	}
-	r.published = true
-}
