@@ -81,7 +81,7 @@ func (z zone) steered() []string {
 	names := []string{"app", "b", "c", "alias", "ghost", "new", "theirs", "*.wild", `a\.b`, "blog", "keep", "low", "high", "beyond",
 		"one", "other", "*", "*.below", "aaa", "mmm", "zzz", "race", "cname"}
 	if z.wide {
-		for i := range 512 {
+		for i := range 1024 {
 			names = append(names, fmt.Sprintf("part%d", i))
 		}
 	}
