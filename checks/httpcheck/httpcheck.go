@@ -33,6 +33,7 @@ type Prober struct {
 	matches  *regexp.Regexp
 	roots    *x509.CertPool
 	dialer   dial.Dialer
+	buffers  buffers
 
 	mu   sync.Mutex
 	idle map[place]*link // kept for the next probe; only with KeepAlive

@@ -1,7 +1,6 @@
 package httpcheck
 
 import (
-	"context"
 	"net"
 	"net/http"
 	"net/url"
@@ -139,20 +138,19 @@ func redirectMethod(method string, status int) string {
 	return method
 }
 
-// build makes the request for net/http.
-func (p *Prober) build(ctx context.Context, r *request, authorization string) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, r.method, r.url.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-	req.Host = r.host
-	req.Close = !p.c.KeepAlive
-	req.Header.Set("User-Agent", "veer")
+// build makes the request. Check has refused what cannot be sent, and a redirect
+// leads to what url.Parse took.
+func (p *Prober) build(r *request, authorization string) *http.Request {
+	header := make(http.Header, len(p.c.Headers)+2)
+	header.Set("User-Agent", "veer")
 	for name, value := range p.c.Headers {
-		req.Header.Set(name, value)
+		header.Set(name, value)
 	}
 	if authorization != "" {
-		req.Header.Set("Authorization", authorization)
+		header.Set("Authorization", authorization)
 	}
-	return req, nil
+	return &http.Request{
+		Method: r.method, URL: r.url, Host: r.host, Header: header, Close: !p.c.KeepAlive,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
 }
