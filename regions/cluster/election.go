@@ -35,6 +35,7 @@ func (l *lead) Term() regions.Term    { return l.term }
 func (l *lead) Holder() string        { return l.holder }
 func (l *lead) Since() time.Time      { return l.since }
 func (l *lead) Done() <-chan struct{} { return l.session.done }
+func (l *lead) Sure() bool            { return l.session.sure() }
 
 // Resign implements controller.Lead. Done is closed when it returns.
 func (l *lead) Resign(ctx context.Context) error {
@@ -114,10 +115,8 @@ func (l *lead) stand(ctx context.Context, name string) error {
 // await reports whether this candidate is the first; if not, it waits for the
 // one before it to go, then reports false.
 func (l *lead) await(ctx context.Context) (bool, error) {
-	select {
-	case <-l.session.done:
+	if !l.session.sure() {
 		return false, errRetry
-	default:
 	}
 	req, cancel := l.c.bound(ctx)
 	before, err := l.c.etcd.Get(req, l.c.keys.leader(), clientv3.WithPrefix(), clientv3.WithKeysOnly(),
@@ -152,7 +151,7 @@ func (l *lead) raise(ctx context.Context, name string) error {
 			return &ValueError{Key: key, Err: err}
 		}
 	}
-	if l.journal, err = l.c.openJournal(ctx); err != nil {
+	if l.journal, err = l.c.openJournal(ctx, l); err != nil {
 		return err
 	}
 	if l.c.opts.Floor != nil {
@@ -178,12 +177,10 @@ func (l *lead) raise(ctx context.Context, name string) error {
 		return errRetry
 	}
 	l.termRev, l.since = resp.Header.Revision, time.Now()
-	select {
-	case <-l.session.done:
+	if !l.session.sure() {
 		return errRetry
-	default:
-		return nil
 	}
+	return nil
 }
 
 // watchKey ends the lead when its key goes, however it goes.

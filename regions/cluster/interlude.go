@@ -115,6 +115,9 @@ func (c *Cluster) Pause(ctx context.Context, by controller.Lead, again bool) err
 	if err != nil {
 		return fmt.Errorf("mark the end of the pass: %w", err)
 	}
+	if !l.Sure() {
+		return fmt.Errorf("mark the end of the pass: %w", l.over())
+	}
 	resp, err := c.etcd.Txn(ctx).If(l.guards()...).
 		Then(clientv3.OpPut(c.keys.interlude(), string(value), clientv3.WithLease(lease))).Commit()
 	if err != nil {

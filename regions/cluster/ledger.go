@@ -71,11 +71,6 @@ func (c *Cluster) Commit(ctx context.Context, by controller.Lead, from controlle
 	if !ok || l.c != c {
 		return 0, fmt.Errorf("commit shard %d: the lead is not one of this cluster: %w", s.ID, controller.ErrNotLeader)
 	}
-	select {
-	case <-l.session.done:
-		return 0, fmt.Errorf("commit shard %d: the lease of term %d ended: %w", s.ID, l.term, controller.ErrNotLeader)
-	default:
-	}
 	n := l.journal.next()
 	rec := shard{Shard: s, Holder: l.holder, Commit: n}
 	key := c.keys.shard(s.ID)
@@ -111,6 +106,9 @@ func (c *Cluster) Commit(ctx context.Context, by controller.Lead, from controlle
 // commit runs the transaction and settles a lost reply.
 func (l *lead) commit(ctx context.Context, key string, from controller.Revision, ops []clientv3.Op, n uint64) (controller.Revision, error) {
 	guards := append(l.guards(), clientv3.Compare(clientv3.ModRevision(key), "=", int64(from)))
+	if !l.Sure() {
+		return 0, l.over()
+	}
 	req, cancel := l.c.bound(ctx)
 	resp, err := l.c.etcd.Txn(req).If(guards...).Then(ops...).
 		Else(clientv3.OpGet(l.key, clientv3.WithKeysOnly()), clientv3.OpGet(l.c.keys.term(), clientv3.WithKeysOnly())).
@@ -128,6 +126,13 @@ func (l *lead) commit(ctx context.Context, key string, from controller.Revision,
 		return 0, controller.ErrNotLeader
 	}
 	return 0, controller.ErrMoved
+}
+
+// over says that the lease may have run out. It is asked for right before a
+// request is sent, although etcd guards every one: a leader that was paused
+// writes nothing when it goes on.
+func (l *lead) over() error {
+	return fmt.Errorf("the lease of term %d ended: %w", l.term, controller.ErrNotLeader)
 }
 
 // guards hold while this lead leads.
