@@ -88,6 +88,7 @@ func (c *Cluster) campaign(ctx context.Context, name string) (*lead, error) {
 		if first, err = l.await(ctx); err == nil && first {
 			if err = l.raise(ctx, name); err == nil {
 				l.watchKey()
+				l.keepApart()
 				return l, nil
 			}
 		}
@@ -193,7 +194,7 @@ func (l *lead) watchKey() {
 			select {
 			case resp, ok := <-watch:
 				if len(resp.Events) > 0 {
-					l.session.close()
+					l.session.lapse()
 					return
 				}
 				if !ok || resp.Err() != nil {
@@ -223,6 +224,26 @@ func (c *Cluster) Daemon(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return who.Name, nil
+}
+
+// Candidates returns the names of all who stand for election, the oldest
+// candidacy first: it leads, or is about to.
+func (c *Cluster) Candidates(ctx context.Context) ([]string, error) {
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+	resp, err := c.etcd.Get(ctx, c.keys.leader(), clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
+	if err != nil {
+		return nil, fmt.Errorf("read the candidates: %w", err)
+	}
+	var out []string
+	for _, kv := range resp.Kvs {
+		who, err := unpack[claim](kv.Value)
+		if err != nil {
+			return out, &ValueError{Key: string(kv.Key), Err: err}
+		}
+		out = append(out, who.Name)
+	}
+	return out, nil
 }
 
 func (c *Cluster) leader(ctx context.Context) (claim, regions.Term, error) {

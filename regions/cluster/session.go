@@ -60,7 +60,7 @@ func (c *Cluster) newSession(ctx context.Context, ttl time.Duration) (*session, 
 	}
 	s := &session{c: c, lease: resp.ID, done: make(chan struct{})}
 	granted := time.Duration(resp.TTL) * time.Second
-	s.timer = time.AfterFunc(granted, s.close)
+	s.timer = time.AfterFunc(granted, s.lapse)
 	s.extend(sent, granted)
 	run, stop := context.WithCancel(c.ctx)
 	s.stop = stop
@@ -72,6 +72,13 @@ func (c *Cluster) newSession(ctx context.Context, ttl time.Duration) (*session, 
 }
 
 func (s *session) close() { s.once.Do(func() { close(s.done) }) }
+
+// lapse closes done since the lease may have run out.
+func (s *session) lapse() {
+	if !s.c.opts.LeaseOverrun {
+		s.close()
+	}
+}
 
 // end stops keeping the lease and revokes it.
 func (s *session) end() {
@@ -108,6 +115,9 @@ func (s *session) sure() bool {
 		return false
 	default:
 	}
+	if s.c.opts.LeaseOverrun {
+		return true
+	}
 	now := s.c.now()
 	s.mu.Lock()
 	lives := now.before(s.deadline)
@@ -135,7 +145,7 @@ func (s *session) keep(ctx context.Context, ttl time.Duration) {
 			s.extend(sent, time.Duration(resp.TTL)*time.Second)
 			wait = ttl / 4
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
-			s.close()
+			s.lapse()
 			return
 		default:
 			wait = ttl / 20
