@@ -44,6 +44,8 @@ type Cluster struct {
 	once   sync.Once
 	closed error
 
+	strangers strangers
+
 	mu     sync.Mutex
 	ending bool // no goroutine starts any more
 }

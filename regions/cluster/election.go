@@ -146,8 +146,9 @@ func (l *lead) raise(ctx context.Context, name string) error {
 	}
 	var was termRecord
 	var at int64
+	raw := []byte("{}")
 	if len(now.Kvs) > 0 {
-		at = now.Kvs[0].ModRevision
+		at, raw = now.Kvs[0].ModRevision, now.Kvs[0].Value
 		if was, err = unpack[termRecord](now.Kvs[0].Value); err != nil {
 			return &ValueError{Key: key, Err: err}
 		}
@@ -163,7 +164,7 @@ func (l *lead) raise(ctx context.Context, name string) error {
 		}
 	}
 	l.term = was.Term + 1
-	value, err := pack(termRecord{Term: l.term, Holder: l.holder, Name: name})
+	value, err := repack(raw, termRecord{Term: l.term, Holder: l.holder, Name: name})
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,7 @@ func (c *Cluster) Shards(ctx context.Context) ([]controller.Versioned, error) {
 			bad = append(bad, err)
 			continue
 		}
+		c.strangers.saw(s.ID, kv.ModRevision, unknown[shard](kv.Value))
 		out = append(out, controller.Versioned{Shard: s.Shard, At: controller.Revision(kv.ModRevision)})
 	}
 	return out, errors.Join(bad...)
@@ -75,6 +76,11 @@ func (c *Cluster) Commit(ctx context.Context, by controller.Lead, from controlle
 	rec := shard{Shard: s, Holder: l.holder, Commit: n}
 	key := c.keys.shard(s.ID)
 	value, err := pack(rec)
+	var strange []byte
+	if was, ok := c.strangers.at(s.ID, int64(from)); ok && err == nil {
+		value, err = repack(was, rec)
+		strange = value
+	}
 	if err != nil {
 		return 0, fmt.Errorf("commit shard %d: %w", s.ID, err)
 	}
@@ -97,6 +103,7 @@ func (c *Cluster) Commit(ctx context.Context, by controller.Lead, from controlle
 	if err != nil {
 		return 0, fmt.Errorf("commit shard %d in term %d: %w", s.ID, l.term, err)
 	}
+	c.strangers.saw(s.ID, int64(rev), strange)
 	if e != nil {
 		l.journal.add(at)
 	}
