@@ -145,6 +145,9 @@ func (c *client) once(ctx context.Context, network, server string, p packed, tim
 		return reply{}, err
 	}
 	defer end()
+	if err := ctx.Err(); err != nil { // the dialling may have been long
+		return reply{}, fmt.Errorf("%w: %w", errUnsent, err)
+	}
 	if network == "tcp" {
 		return c.overTCP(ctx, conn, server, p)
 	}

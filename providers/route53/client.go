@@ -135,6 +135,9 @@ func (t throttle) HandleFinalize(ctx context.Context, in middleware.FinalizeInpu
 	if err := t.wait(ctx, awsmiddleware.GetOperationName(ctx)); err != nil {
 		return middleware.FinalizeOutput{}, middleware.Metadata{}, err
 	}
+	if err := ctx.Err(); err != nil { // the wait may have been long
+		return middleware.FinalizeOutput{}, middleware.Metadata{}, err
+	}
 	return next.HandleFinalize(ctx, in)
 }
 

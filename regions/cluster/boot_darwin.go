@@ -19,3 +19,13 @@ func sinceBoot() (id string, at time.Duration, ok bool) {
 	}
 	return id, time.Duration(ts.Nano()), true
 }
+
+// sleepless is the time since boot, which goes on while the machine sleeps; 0
+// where it cannot be read. Go's monotonic clock stands still then.
+func sleepless() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return 0
+	}
+	return time.Duration(ts.Nano())
+}

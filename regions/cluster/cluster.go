@@ -35,12 +35,16 @@ type Cluster struct {
 	world   *world
 	timeout time.Duration // of one request
 	boot    func() (id string, at time.Duration, ok bool)
+	// sleepless is a clock that goes on while the machine sleeps; 0: none.
+	sleepless func() time.Duration
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	once   sync.Once
 	closed error
+
+	strangers strangers
 
 	mu     sync.Mutex
 	ending bool // no goroutine starts any more
@@ -69,7 +73,7 @@ func Start(ctx context.Context, c Config, o Options) (*Cluster, error) {
 		return nil, err
 	}
 	c = c.Defaults()
-	cl := &Cluster{conf: c, opts: o, keys: newKeys(o.Owner), timeout: 3*time.Second + 2*c.Election(), boot: sinceBoot}
+	cl := &Cluster{conf: c, opts: o, keys: newKeys(o.Owner), timeout: 3*time.Second + 2*c.Election(), boot: sinceBoot, sleepless: sleepless}
 	cl.ctx, cl.cancel = context.WithCancel(context.Background())
 	cl.world = newWorld(cl.keys, c.VoteLease, o.Log)
 	if err := cl.connect(ctx); err != nil {

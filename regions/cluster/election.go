@@ -35,6 +35,7 @@ func (l *lead) Term() regions.Term    { return l.term }
 func (l *lead) Holder() string        { return l.holder }
 func (l *lead) Since() time.Time      { return l.since }
 func (l *lead) Done() <-chan struct{} { return l.session.done }
+func (l *lead) Sure() bool            { return l.session.sure() }
 
 // Resign implements controller.Lead. Done is closed when it returns.
 func (l *lead) Resign(ctx context.Context) error {
@@ -87,6 +88,7 @@ func (c *Cluster) campaign(ctx context.Context, name string) (*lead, error) {
 		if first, err = l.await(ctx); err == nil && first {
 			if err = l.raise(ctx, name); err == nil {
 				l.watchKey()
+				l.keepApart()
 				return l, nil
 			}
 		}
@@ -114,10 +116,8 @@ func (l *lead) stand(ctx context.Context, name string) error {
 // await reports whether this candidate is the first; if not, it waits for the
 // one before it to go, then reports false.
 func (l *lead) await(ctx context.Context) (bool, error) {
-	select {
-	case <-l.session.done:
+	if !l.session.sure() {
 		return false, errRetry
-	default:
 	}
 	req, cancel := l.c.bound(ctx)
 	before, err := l.c.etcd.Get(req, l.c.keys.leader(), clientv3.WithPrefix(), clientv3.WithKeysOnly(),
@@ -146,13 +146,14 @@ func (l *lead) raise(ctx context.Context, name string) error {
 	}
 	var was termRecord
 	var at int64
+	raw := []byte("{}")
 	if len(now.Kvs) > 0 {
-		at = now.Kvs[0].ModRevision
+		at, raw = now.Kvs[0].ModRevision, now.Kvs[0].Value
 		if was, err = unpack[termRecord](now.Kvs[0].Value); err != nil {
 			return &ValueError{Key: key, Err: err}
 		}
 	}
-	if l.journal, err = l.c.openJournal(ctx); err != nil {
+	if l.journal, err = l.c.openJournal(ctx, l); err != nil {
 		return err
 	}
 	if l.c.opts.Floor != nil {
@@ -163,7 +164,7 @@ func (l *lead) raise(ctx context.Context, name string) error {
 		}
 	}
 	l.term = was.Term + 1
-	value, err := pack(termRecord{Term: l.term, Holder: l.holder, Name: name})
+	value, err := repack(raw, termRecord{Term: l.term, Holder: l.holder, Name: name})
 	if err != nil {
 		return err
 	}
@@ -178,12 +179,10 @@ func (l *lead) raise(ctx context.Context, name string) error {
 		return errRetry
 	}
 	l.termRev, l.since = resp.Header.Revision, time.Now()
-	select {
-	case <-l.session.done:
+	if !l.session.sure() {
 		return errRetry
-	default:
-		return nil
 	}
+	return nil
 }
 
 // watchKey ends the lead when its key goes, however it goes.
@@ -196,7 +195,7 @@ func (l *lead) watchKey() {
 			select {
 			case resp, ok := <-watch:
 				if len(resp.Events) > 0 {
-					l.session.close()
+					l.session.lapse()
 					return
 				}
 				if !ok || resp.Err() != nil {
@@ -226,6 +225,26 @@ func (c *Cluster) Daemon(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return who.Name, nil
+}
+
+// Candidates returns the names of all who stand for election, the oldest
+// candidacy first: it leads, or is about to.
+func (c *Cluster) Candidates(ctx context.Context) ([]string, error) {
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+	resp, err := c.etcd.Get(ctx, c.keys.leader(), clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
+	if err != nil {
+		return nil, fmt.Errorf("read the candidates: %w", err)
+	}
+	var out []string
+	for _, kv := range resp.Kvs {
+		who, err := unpack[claim](kv.Value)
+		if err != nil {
+			return out, &ValueError{Key: string(kv.Key), Err: err}
+		}
+		out = append(out, who.Name)
+	}
+	return out, nil
 }
 
 func (c *Cluster) leader(ctx context.Context) (claim, regions.Term, error) {

@@ -107,13 +107,16 @@ func (c *Cluster) Pause(ctx context.Context, by controller.Lead, again bool) err
 	}
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
-	m, lease, err := c.newMark(ctx, l, again)
+	m, was, lease, err := c.newMark(ctx, l, again)
 	if err != nil {
 		return fmt.Errorf("mark the end of the pass: %w", err)
 	}
-	value, err := pack(m)
+	value, err := repack(was, m)
 	if err != nil {
 		return fmt.Errorf("mark the end of the pass: %w", err)
+	}
+	if !l.Sure() {
+		return fmt.Errorf("mark the end of the pass: %w", l.over())
 	}
 	resp, err := c.etcd.Txn(ctx).If(l.guards()...).
 		Then(clientv3.OpPut(c.keys.interlude(), string(value), clientv3.WithLease(lease))).Commit()
@@ -131,23 +134,24 @@ func (c *Cluster) Pause(ctx context.Context, by controller.Lead, again bool) err
 
 // newMark is the mark of this term: the one that is there, where again says
 // that the timers stand as that one left them, or else one that begins now. It
-// is made after the last commit, so that it is never older than the timers.
-func (c *Cluster) newMark(ctx context.Context, l *lead, again bool) (mark, clientv3.LeaseID, error) {
+// is made after the last commit, so that it is never older than the timers. Its
+// value goes with it.
+func (c *Cluster) newMark(ctx context.Context, l *lead, again bool) (m mark, was []byte, lease clientv3.LeaseID, err error) {
+	was = []byte("{}")
 	if again {
 		resp, err := c.etcd.Get(ctx, c.keys.interlude())
 		if err != nil {
-			return mark{}, 0, err
+			return mark{}, nil, 0, err
 		}
 		if len(resp.Kvs) > 0 {
 			if m, err := unpack[mark](resp.Kvs[0].Value); err == nil && m.Term+1 == l.term {
 				m.Term = l.term
-				return m, clientv3.LeaseID(resp.Kvs[0].Lease), nil
+				return m, resp.Kvs[0].Value, clientv3.LeaseID(resp.Kvs[0].Lease), nil
 			}
 		}
 	}
-	m := mark{Term: l.term}
+	m = mark{Term: l.term}
 	id, at, known := c.boot()
-	var lease clientv3.LeaseID
 	if c.alone() {
 		if known {
 			m.Boot, m.At = id, at
@@ -155,13 +159,12 @@ func (c *Cluster) newMark(ctx context.Context, l *lead, again bool) (mark, clien
 	} else {
 		granted, err := c.etcd.Grant(ctx, interludeLease)
 		if err != nil {
-			return mark{}, 0, err
+			return mark{}, nil, 0, err
 		}
 		lease = granted.ID
 	}
-	var err error
 	m.Votes, err = c.votesLive(ctx)
-	return m, lease, err
+	return m, was, lease, err
 }
 
 // votesLive is how long every vote that is there lives at least.

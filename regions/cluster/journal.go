@@ -9,6 +9,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/veerdns/veer/regions/controller"
 	"github.com/veerdns/veer/regions/steering"
 )
 
@@ -147,6 +148,7 @@ func (c *Cluster) journalKeys(ctx context.Context) ([]journalKey, error) {
 // term and prunes the oldest in the background.
 type journal struct {
 	c *Cluster
+	l *lead // whose term it is
 
 	mu    sync.Mutex
 	n     uint64
@@ -155,12 +157,12 @@ type journal struct {
 	busy  bool
 }
 
-func (c *Cluster) openJournal(ctx context.Context) (*journal, error) {
+func (c *Cluster) openJournal(ctx context.Context, l *lead) (*journal, error) {
 	keys, err := c.journalKeys(ctx)
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{c: c, keys: keys}
+	j := &journal{c: c, l: l, keys: keys}
 	for _, k := range keys {
 		j.bytes += k.size
 	}
@@ -203,8 +205,7 @@ func (j *journal) surplus() int {
 	return cut
 }
 
-// prune deletes the oldest entries until the bounds hold. A leader that was
-// replaced meanwhile does no harm by it: old entries stay old.
+// prune deletes the oldest entries until the bounds hold, or the lead is over.
 func (j *journal) prune() {
 	for {
 		j.mu.Lock()
@@ -235,6 +236,12 @@ func (j *journal) prune() {
 func (j *journal) deleteBefore(key string) error {
 	ctx, cancel := context.WithTimeout(j.c.ctx, j.c.timeout)
 	defer cancel()
-	_, err := j.c.etcd.Delete(ctx, j.c.keys.journal(), clientv3.WithRange(key))
+	if !j.l.Sure() {
+		return j.l.over()
+	}
+	resp, err := j.c.etcd.Txn(ctx).If(j.l.guards()...).Then(clientv3.OpDelete(j.c.keys.journal(), clientv3.WithRange(key))).Commit()
+	if err == nil && !resp.Succeeded {
+		err = controller.ErrNotLeader
+	}
 	return err
 }

@@ -43,6 +43,7 @@ func (c *Cluster) Shards(ctx context.Context) ([]controller.Versioned, error) {
 			bad = append(bad, err)
 			continue
 		}
+		c.strangers.saw(s.ID, kv.ModRevision, unknown[shard](kv.Value))
 		out = append(out, controller.Versioned{Shard: s.Shard, At: controller.Revision(kv.ModRevision)})
 	}
 	return out, errors.Join(bad...)
@@ -71,15 +72,15 @@ func (c *Cluster) Commit(ctx context.Context, by controller.Lead, from controlle
 	if !ok || l.c != c {
 		return 0, fmt.Errorf("commit shard %d: the lead is not one of this cluster: %w", s.ID, controller.ErrNotLeader)
 	}
-	select {
-	case <-l.session.done:
-		return 0, fmt.Errorf("commit shard %d: the lease of term %d ended: %w", s.ID, l.term, controller.ErrNotLeader)
-	default:
-	}
 	n := l.journal.next()
 	rec := shard{Shard: s, Holder: l.holder, Commit: n}
 	key := c.keys.shard(s.ID)
 	value, err := pack(rec)
+	var strange []byte
+	if was, ok := c.strangers.at(s.ID, int64(from)); ok && err == nil {
+		value, err = repack(was, rec)
+		strange = value
+	}
 	if err != nil {
 		return 0, fmt.Errorf("commit shard %d: %w", s.ID, err)
 	}
@@ -102,6 +103,7 @@ func (c *Cluster) Commit(ctx context.Context, by controller.Lead, from controlle
 	if err != nil {
 		return 0, fmt.Errorf("commit shard %d in term %d: %w", s.ID, l.term, err)
 	}
+	c.strangers.saw(s.ID, int64(rev), strange)
 	if e != nil {
 		l.journal.add(at)
 	}
@@ -111,6 +113,9 @@ func (c *Cluster) Commit(ctx context.Context, by controller.Lead, from controlle
 // commit runs the transaction and settles a lost reply.
 func (l *lead) commit(ctx context.Context, key string, from controller.Revision, ops []clientv3.Op, n uint64) (controller.Revision, error) {
 	guards := append(l.guards(), clientv3.Compare(clientv3.ModRevision(key), "=", int64(from)))
+	if !l.Sure() {
+		return 0, l.over()
+	}
 	req, cancel := l.c.bound(ctx)
 	resp, err := l.c.etcd.Txn(req).If(guards...).Then(ops...).
 		Else(clientv3.OpGet(l.key, clientv3.WithKeysOnly()), clientv3.OpGet(l.c.keys.term(), clientv3.WithKeysOnly())).
@@ -128,6 +133,13 @@ func (l *lead) commit(ctx context.Context, key string, from controller.Revision,
 		return 0, controller.ErrNotLeader
 	}
 	return 0, controller.ErrMoved
+}
+
+// over says that the lease may have run out. It is asked for right before a
+// request is sent, although etcd guards every one: a leader that was paused
+// writes nothing when it goes on.
+func (l *lead) over() error {
+	return fmt.Errorf("the lease of term %d ended: %w", l.term, controller.ErrNotLeader)
 }
 
 // guards hold while this lead leads.

@@ -32,7 +32,10 @@ type Options struct {
 	// long, in whole seconds, and the next pass of its vantage takes its place
 	// whether they still do or not. 0: it is a daemon.
 	Pass time.Duration
-	Log  zerolog.Logger
+	// LeaseOverrun is a planted fault for tests: a lead goes on when its lease
+	// may have run out, until something else ends it.
+	LeaseOverrun bool
+	Log          zerolog.Logger
 }
 
 // TLS names PEM files. With a CA, members and clients must show a certificate

@@ -116,6 +116,9 @@ func (c *Cluster) endOrder(ctx context.Context, id string, n Note, l *lead) erro
 	guards := []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(key), "=", now.Kvs[0].CreateRevision)}
 	if l != nil {
 		guards = append(guards, l.guards()...)
+		if !l.Sure() {
+			return fmt.Errorf("end order %s: %w", id, l.over())
+		}
 	}
 	resp, err := c.etcd.Txn(ctx).If(guards...).Then(clientv3.OpDelete(key), note).
 		Else(clientv3.OpGet(key, clientv3.WithKeysOnly())).Commit()

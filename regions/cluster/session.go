@@ -12,7 +12,8 @@ import (
 
 // session is a lease that is kept alive and knows, on the monotonic clock,
 // until when it surely lives: etcd counts the TTL from when it gets a request,
-// which is not before the request was sent. done is closed before that.
+// which is not before the request was sent. done is closed before that; where
+// the process was paused, it is closed late, and only sure tells.
 type session struct {
 	c     *Cluster
 	lease clientv3.LeaseID
@@ -21,14 +22,36 @@ type session struct {
 	stop  context.CancelFunc
 
 	mu       sync.Mutex
-	deadline time.Time
+	deadline instant
 	timer    *time.Timer
+}
+
+// instant is a time on two clocks: Go's, which stands still while the machine
+// sleeps, and the one since boot, which does not and is not everywhere (0).
+type instant struct {
+	at   time.Time
+	boot time.Duration
+}
+
+func (c *Cluster) now() instant { return instant{time.Now(), c.sleepless()} }
+
+func (i instant) add(d time.Duration) instant {
+	i.at = i.at.Add(d)
+	if i.boot != 0 {
+		i.boot += d
+	}
+	return i
+}
+
+// before reports whether i is before j on both clocks.
+func (i instant) before(j instant) bool {
+	return i.at.Before(j.at) && (i.boot == 0 || j.boot == 0 || i.boot < j.boot)
 }
 
 // newSession gets a lease and keeps it until end is called, the cluster is
 // closed or the lease is lost.
 func (c *Cluster) newSession(ctx context.Context, ttl time.Duration) (*session, error) {
-	sent := time.Now()
+	sent := c.now()
 	req, cancel := c.bound(ctx)
 	defer cancel()
 	resp, err := c.etcd.Grant(req, seconds(ttl))
@@ -37,7 +60,7 @@ func (c *Cluster) newSession(ctx context.Context, ttl time.Duration) (*session, 
 	}
 	s := &session{c: c, lease: resp.ID, done: make(chan struct{})}
 	granted := time.Duration(resp.TTL) * time.Second
-	s.timer = time.AfterFunc(granted, s.close)
+	s.timer = time.AfterFunc(granted, s.lapse)
 	s.extend(sent, granted)
 	run, stop := context.WithCancel(c.ctx)
 	s.stop = stop
@@ -49,6 +72,13 @@ func (c *Cluster) newSession(ctx context.Context, ttl time.Duration) (*session, 
 }
 
 func (s *session) close() { s.once.Do(func() { close(s.done) }) }
+
+// lapse closes done since the lease may have run out.
+func (s *session) lapse() {
+	if !s.c.opts.LeaseOverrun {
+		s.close()
+	}
+}
 
 // end stops keeping the lease and revokes it.
 func (s *session) end() {
@@ -62,19 +92,40 @@ func (s *session) end() {
 // clocks to differ, and for those who wait on done to stop.
 func margin(ttl time.Duration) time.Duration { return ttl / 8 }
 
-func (s *session) extend(sent time.Time, ttl time.Duration) {
+func (s *session) extend(sent instant, ttl time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d := sent.Add(ttl - margin(ttl)); d.After(s.deadline) {
+	if d := sent.add(ttl - margin(ttl)); s.deadline.before(d) {
 		s.deadline = d
-		s.timer.Reset(time.Until(d))
+		s.timer.Reset(time.Until(d.at))
 	}
 }
 
 func (s *session) until() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.deadline
+	return s.deadline.at
+}
+
+// sure reports whether the lease surely lives now; once it does not, it never
+// does again.
+func (s *session) sure() bool {
+	select {
+	case <-s.done:
+		return false
+	default:
+	}
+	if s.c.opts.LeaseOverrun {
+		return true
+	}
+	now := s.c.now()
+	s.mu.Lock()
+	lives := now.before(s.deadline)
+	s.mu.Unlock()
+	if !lives {
+		s.close()
+	}
+	return lives
 }
 
 // keep renews the lease four times a TTL, and more often while it fails.
@@ -82,13 +133,11 @@ func (s *session) keep(ctx context.Context, ttl time.Duration) {
 	defer s.stop()
 	wait := ttl / 4
 	for pause(ctx, wait) {
-		select {
-		case <-s.done:
+		if !s.sure() {
 			return
-		default:
 		}
-		sent := time.Now()
-		try, cancel := context.WithDeadline(ctx, earlier(s.until(), sent.Add(ttl/3)))
+		sent := s.c.now()
+		try, cancel := context.WithDeadline(ctx, earlier(s.until(), sent.at.Add(ttl/3)))
 		resp, err := s.c.etcd.KeepAliveOnce(try, s.lease)
 		cancel()
 		switch {
@@ -96,7 +145,7 @@ func (s *session) keep(ctx context.Context, ttl time.Duration) {
 			s.extend(sent, time.Duration(resp.TTL)*time.Second)
 			wait = ttl / 4
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
-			s.close()
+			s.lapse()
 			return
 		default:
 			wait = ttl / 20

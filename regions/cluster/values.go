@@ -33,8 +33,16 @@ func pack(v value) ([]byte, error) {
 		return nil, err
 	}
 	plain, err := json.Marshal(v)
-	if err != nil || len(plain) <= packAbove {
-		return plain, err
+	if err != nil {
+		return nil, err
+	}
+	return squeeze(plain)
+}
+
+// squeeze compresses what is large.
+func squeeze(plain []byte) ([]byte, error) {
+	if len(plain) <= packAbove {
+		return plain, nil
 	}
 	var buf bytes.Buffer
 	z, err := gzip.NewWriterLevel(&buf, gzip.BestSpeed)

@@ -72,6 +72,9 @@ func (c *Cluster) writingKey(z controller.ZoneID) string {
 func (l *lead) marks(ctx context.Context, z controller.ZoneID, op clientv3.Op) error {
 	ctx, cancel := l.c.bound(ctx)
 	defer cancel()
+	if !l.Sure() {
+		return fmt.Errorf("note whether zone %s of %s is being written: %w", z.Zone, z.Provider, l.over())
+	}
 	resp, err := l.c.etcd.Txn(ctx).If(l.guards()...).Then(op).Commit()
 	if err != nil {
 		return fmt.Errorf("note whether zone %s of %s is being written: %w", z.Zone, z.Provider, err)

@@ -72,7 +72,7 @@ type ask struct {
 // this process does not lead, or stops leading meanwhile.
 func (c *Controller) Apply(ctx context.Context, req Request) ([]ZoneOutcome, error) {
 	r := c.reigning.Load()
-	if r == nil {
+	if r == nil || !r.lead.Sure() {
 		return nil, ErrNotLeader
 	}
 	c.o.Log.Info().Str("by", req.By).Str("why", req.Why).Bool("prune", req.Prune).Bool("allow_many", req.AllowMany).
@@ -123,7 +123,7 @@ func (r Request) picks(w Written) bool {
 // Options.Providers; nil when this process does not lead.
 func (c *Controller) Zones() []ZoneState {
 	r := c.reigning.Load()
-	if r == nil {
+	if r == nil || !r.lead.Sure() {
 		return nil
 	}
 	out := make([]ZoneState, 0, len(r.writers))
@@ -188,7 +188,10 @@ func (w *writer) keep(ctx context.Context, have providers.Snapshot, may Request,
 	}
 	writing, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	got, err := keeper.Own(writing, have, next, take, release)
+	if !w.lead.Sure() {
+		return have, errDeposed
+	}
+	got, err := keeper.Own(whileLeading(writing, w.lead), have, next, take, release)
 	w.wrote(err)
 	done.Calls += got.Calls
 	if err != nil {

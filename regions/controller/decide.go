@@ -20,6 +20,9 @@ const leftSlack = time.Second
 // decide decides one shard, and commits what changed. It returns an error only
 // when this process must stop leading.
 func (r *reign) decide(ctx context.Context, sh *shard) error {
+	if !r.lead.Sure() {
+		return errDeposed
+	}
 	// What a commit without a reply did is not known: what this shard was
 	// decided from may be old, and must be read before deciding anew.
 	failed := sh.failing

@@ -103,6 +103,21 @@ type lead struct {
 	term  regions.Term
 	since time.Time
 	done  chan struct{}
+	// late, once it is not zero, is when the lease is over although Done is not
+	// closed yet: the process was paused.
+	late time.Time
+}
+
+// Sure implements controller.Lead.
+func (l *lead) Sure() bool {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	select {
+	case <-l.done:
+		return false
+	default:
+		return l.late.IsZero() || time.Now().Before(l.late)
+	}
 }
 
 func (l *lead) Term() regions.Term    { return l.term }

@@ -48,6 +48,10 @@ type Lead interface {
 	// Done is closed when leadership can no longer be sure, before the lease
 	// can have run out, on the monotonic clock.
 	Done() <-chan struct{}
+	// Sure reports whether leadership is sure at this very moment. It reads the
+	// clock, for after a pause of the process Done is closed late; once it has
+	// said no it always does.
+	Sure() bool
 	// Resign gives it up, so that another can lead at once.
 	Resign(ctx context.Context) error
 }

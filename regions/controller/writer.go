@@ -141,6 +141,10 @@ func (w *writer) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if !w.lead.Sure() {
+			w.depose(errDeposed)
+			return
+		}
 		if errors.Is(err, providers.ErrFenced) {
 			w.log.Error().Err(err).Msg("another controller writes this zone, stepping down")
 			w.depose(fmt.Errorf("provider %s, zone %s: %w", w.w.Name, w.w.Zone, err))
@@ -288,7 +292,10 @@ func (w *writer) apply(ctx context.Context, have providers.Snapshot, changes []p
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	began := time.Now()
-	got, err := w.w.Provider.Apply(bounded, have, next, changes)
+	if !w.lead.Sure() {
+		return false, errDeposed
+	}
+	got, err := w.w.Provider.Apply(whileLeading(bounded, w.lead), have, next, changes)
 	w.wrote(err)
 	done.Calls += got.Calls
 	if err != nil {

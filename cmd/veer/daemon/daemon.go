@@ -88,6 +88,8 @@ type Hooks struct {
 	Swapped func([]steering.Shard)
 	// Serving is called with the authority's addresses when it serves.
 	Serving func(addresses []string)
+	// LeaseOverrun plants a fault: see cluster.Options.
+	LeaseOverrun bool
 }
 
 // daemon is one process.

@@ -27,10 +27,13 @@ const (
 	envKillStage = "VEERTEST_KILL_STAGE"
 )
 
-// TestMain runs the tests, or, started by TestKill, a daemon to be killed.
+// TestMain runs the tests, or, started by one, a daemon to be killed or paused.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(envKillDir); dir != "" {
 		os.Exit(victim(dir, os.Getenv(envKillStage)))
+	}
+	if dir := os.Getenv(envPauseDir); dir != "" {
+		os.Exit(pauseChild(dir))
 	}
 	os.Exit(m.Run())
 }

@@ -206,6 +206,10 @@ func (p *Provider) unclaim(mark Record) (Step, bool) {
 // swap sends one request. Whatever became of its reply, that the zone has next
 // tells that it was done, since no fence is ever given twice.
 func (p *Provider) swap(ctx context.Context, zone string, r Request, from, next providers.Fence) (Reply, error) {
+	// The controller's context tells by the clock whether it still leads.
+	if err := ctx.Err(); err != nil {
+		return Reply{}, fmt.Errorf("nothing was sent: %w", err)
+	}
 	reply, err := p.api.Swap(ctx, zone, r)
 	reply.Calls = max(reply.Calls, 1)
 	if errors.Is(err, ErrIncomplete) {

@@ -157,6 +157,9 @@ const (
 // send makes the request, again where the API only wants to be asked later.
 func (t *trial) send(ctx context.Context, r Request) error {
 	for wait, try := busyFirst, 1; ; wait, try = 2*wait, try+1 {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("nothing was sent: %w", err)
+		}
 		_, err := t.p.api.Swap(ctx, t.zone, r)
 		t.calls++
 		var busy *providers.BusyError

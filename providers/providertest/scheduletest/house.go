@@ -186,6 +186,9 @@ func (c *contender) Since() time.Time { return c.since }
 // Done implements controller.Lead: it never hears that another leads.
 func (c *contender) Done() <-chan struct{} { return nil }
 
+// Sure implements controller.Lead: it never doubts either.
+func (c *contender) Sure() bool { return true }
+
 // Resign implements controller.Lead.
 func (c *contender) Resign(context.Context) error {
 	c.once.Do(func() { close(c.deposed) })

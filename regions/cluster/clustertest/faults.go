@@ -74,12 +74,7 @@ func cutOffLeaderStopsBeforeOthers(t *testing.T, r Rig) {
 	overlap := make(chan bool, 1)
 	go func() {
 		l, err := b.Campaign(bounded(t), "b")
-		select {
-		case <-old.Done():
-			overlap <- false
-		default:
-			overlap <- true
-		}
+		overlap <- old.Sure()
 		if err == nil {
 			won <- l
 		}
@@ -89,6 +84,7 @@ func cutOffLeaderStopsBeforeOthers(t *testing.T, r Rig) {
 	if wait(t, "the comparison", overlap) {
 		t.Error("another led while the leader that was cut off still counted itself one")
 	}
+	wait(t, "the old lead's end", old.Done())
 	if next.Term() != old.Term()+1 {
 		t.Errorf("term %d follows term %d", next.Term(), old.Term())
 	}
