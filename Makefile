@@ -5,6 +5,7 @@ GO        ?= go
 FUZZTIME  ?= 10s
 SOAKTIME  ?= 10m
 REPEATS   ?= 20
+ROUNDS    ?= 5
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT    ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 DATE      ?= $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
@@ -14,7 +15,7 @@ GOBUILD   := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDF
 export VERSION COMMIT DATE FUZZTIME SOAKTIME REPEATS PARTS
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check accept bench bench-failover mutants fuzz soak clean toolchain
+.PHONY: help build run test check accept bench bench-failover bench-scale bench-prober mutants fuzz soak clean toolchain
 
 help: ## this list
 	@echo 'Veer: DNS failover from one binary. Targets:'
@@ -53,6 +54,15 @@ bench-failover: toolchain ## time from kill to changed answer, beside gdnsd and 
 	@$(GOBUILD) -o bin/veer ./cmd/veer
 	@$(GOBUILD) -o bin/benchfailover ./cmd/benchfailover
 	@exec bin/benchfailover --repeats $(REPEATS)
+
+bench-scale: toolchain ## 10,000 endpoints, 5 vantages: from the last needed vote to the new table, CPU and memory by role
+	@$(GOBUILD) -o bin/veer ./cmd/veer
+	@VEER=$(CURDIR)/bin/veer CGO_ENABLED=0 $(GO) test -buildvcs=false -count=1 -tags scale -run '^TestScale$$' ./cmd/veer/daemon
+
+bench-prober: toolchain ## what 20,000 HTTP checks every 2 s cost, beside gdnsd (no root)
+	@$(GOBUILD) -o bin/veer ./cmd/veer
+	@$(GOBUILD) -o bin/benchprober ./cmd/benchprober
+	@exec bin/benchprober --rounds $(ROUNDS)
 
 mutants: toolchain ## show that each property's test catches a broken twin, with the counter-example
 	CGO_ENABLED=0 $(GO) test -buildvcs=false -count=1 -v -run 'Mutant' ./checks ./regions/... ./providers/...

@@ -33,8 +33,8 @@ type flight struct {
 	job   *job
 	cause cause
 	phase phase
-	// began is when it was launched.
-	began time.Duration
+	// due is when the schedule wanted it, began when it was launched.
+	due, began time.Duration
 	// deadline is when a waiting flight gives up, and a flying one is stuck.
 	deadline time.Duration
 	// void: the process was paused during it, its result says nothing.
@@ -65,9 +65,10 @@ func (q *queue) take() (*flight, bool) {
 	return nil, false
 }
 
-// start launches a probe, or queues it when there is no room.
-func (l *loop) start(flights context.Context, now time.Duration, j *job, from cause) {
-	f := &flight{job: j, cause: from}
+// start launches a probe that was due at a time, or queues it when there is no
+// room.
+func (l *loop) start(flights context.Context, now time.Duration, j *job, from cause, due time.Duration) {
+	f := &flight{job: j, cause: from, due: due}
 	j.air[from] = f
 	if l.flying < l.p.room {
 		l.launch(flights, now, f)
@@ -85,6 +86,7 @@ func (l *loop) deadline(f *flight, at time.Duration) {
 func (l *loop) launch(flights context.Context, now time.Duration, f *flight) {
 	j := f.job
 	if f.cause == scheduled {
+		l.p.began(now - f.due)
 		l.schedule(j, now+j.jittered())
 	}
 	f.phase, f.began = flying, now

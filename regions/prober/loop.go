@@ -146,9 +146,10 @@ func (l *loop) schedule(j *job, at time.Duration) {
 // due starts j's scheduled probe, unless one is still there: then its end sets
 // the next time.
 func (l *loop) due(flights context.Context, now time.Duration, j *job) {
+	at := j.due
 	j.due = never
 	if j.stuck == 0 && j.air[scheduled] == nil {
-		l.start(flights, now, j, scheduled)
+		l.start(flights, now, j, scheduled, at)
 	}
 }
 
@@ -163,14 +164,14 @@ func (l *loop) nudge(flights context.Context, now time.Duration, ids []regions.E
 			continue
 		}
 		j.nudged = now
-		l.start(flights, now, j, suspicion)
+		l.start(flights, now, j, suspicion, now)
 	}
 }
 
 // loss re-probes an endpoint whose watched connection was lost.
 func (l *loop) loss(flights context.Context, now time.Duration, j *job) {
 	if !j.settled() && j.air[loss] == nil {
-		l.start(flights, now, j, loss)
+		l.start(flights, now, j, loss, now)
 	}
 }
 

@@ -32,6 +32,7 @@ type Prober struct {
 	clock func() time.Duration
 
 	mu   sync.Mutex
+	late lateness
 	last map[regions.EndpointID]checks.Result
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions"
 	"github.com/veerdns/veer/regions/controller"
+	"github.com/veerdns/veer/regions/prober"
 	"github.com/veerdns/veer/regions/steering"
 )
 
@@ -55,6 +56,8 @@ type Status struct {
 	Zones []controller.ZoneState `json:"zones"`
 	// Warnings are sentences, worst first; any makes `status` exit 4.
 	Warnings []string `json:"warnings"`
+	// Prober is how punctual this daemon's prober is; absent without one.
+	Prober *prober.Punctuality `json:"prober,omitempty"`
 }
 
 // Leader is who decides.

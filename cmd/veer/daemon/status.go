@@ -33,6 +33,10 @@ func (d *daemon) status(ctx context.Context) api.Status {
 	if c := d.controller.Load(); c != nil {
 		st.Zones = append(st.Zones, c.Zones()...)
 	}
+	if p := d.prober.Load(); p != nil {
+		now := p.Punctuality()
+		st.Prober = &now
+	}
 	var leaderless string
 	st.Leader, leaderless = d.leader(ctx, p)
 	st.Voters = p.voters()
