@@ -23,7 +23,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | \
 	  awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
 	@echo
-	@echo 'Variables: GO, VERSION, FUZZTIME (10s), SOAKTIME (10m), REPEATS (20), PARTS (of accept).'
+	@echo 'Variables: GO, VERSION, FUZZTIME (10s), SOAKTIME (10m), REPEATS (20), ROUNDS (5), PARTS (of accept).'
 
 toolchain:
 	@.ci/toolchain $(GO)
