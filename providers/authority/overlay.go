@@ -2,6 +2,7 @@ package authority
 
 import (
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/veerdns/veer/providers"
@@ -28,8 +29,24 @@ func (s *Server) Lay(over Overlay) {
 	s.table.Store(s.state.build(false))
 }
 
-// Laid reports the answers that are served in place of the ledger's, sorted by
-// nothing.
+// Ledger returns what the ledger says of a service's name, whatever an overlay
+// makes of it; nil if it is none.
+func (s *Server) Ledger(name string) []steering.Answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.held(providers.CanonicalName(name))
+}
+
+// LaidOf returns what is served of one name in place of the ledger's answer;
+// nil: the ledger's is.
+func (s *Server) LaidOf(name string) []steering.Answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.state.laid[providers.CanonicalName(name)].answers)
+}
+
+// Laid returns all answers that are served in place of the ledger's, in no
+// order.
 func (s *Server) Laid() []steering.Answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()

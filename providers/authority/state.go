@@ -188,6 +188,11 @@ func (st *state) answers(name string) []steering.Answer {
 	if s, ok := st.laid[name]; ok {
 		return slices.Clone(s.answers)
 	}
+	return st.held(name)
+}
+
+// held returns what the shards, or the start answers, say of the name.
+func (st *state) held(name string) []steering.Answer {
 	for _, services := range st.compiled {
 		if s, ok := services[name]; ok {
 			return slices.Clone(s.answers)

@@ -91,7 +91,7 @@ func (t *Takeover) Claim(ctx context.Context) []ZoneOutcome {
 	for i, w := range t.writers {
 		done := w.pass(ctx, &Request{})
 		out = append(out, done)
-		if !refusal(done.Err) {
+		if !Refuses(done.Err) {
 			continue
 		}
 		for _, rest := range t.writers[i:] {
@@ -102,8 +102,8 @@ func (t *Takeover) Claim(ctx context.Context) []ZoneOutcome {
 	return out
 }
 
-// refusal reports whether a zone said no, rather than nothing.
-func refusal(err error) bool {
+// Refuses reports whether a zone said no, rather than nothing.
+func Refuses(err error) bool {
 	var busy *providers.BusyError
 	return !errors.As(err, &busy) && (errors.Is(err, providers.ErrFenced) || errors.Is(err, providers.ErrConflict) ||
 		errors.Is(err, providers.ErrRejected) || errors.Is(err, providers.ErrUnproven))
