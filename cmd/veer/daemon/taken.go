@@ -111,14 +111,14 @@ func (d *daemon) resumeTakeover(ctx context.Context, wg *sync.WaitGroup) {
 	d.apart.mu.Lock()
 	defer d.apart.mu.Unlock()
 	t := d.apart.taken
-	if t == nil || t.file.Told.Ending || t.file.Told.Over != "" {
+	if t == nil || t.file.Told.Ending || t.file.Told.Over != "" || !t.writing.TryLock() { // its end is asked for already
 		return
 	}
 	if err := d.arm(t, t.file.Told.Term+1); err != nil {
+		t.writing.Unlock()
 		d.o.Log.Error().Err(err).Msg("the takeover cannot go on: give veer takeover again")
 		return
 	}
-	t.writing.Lock()
 	w := t.w
 	wg.Go(func() {
 		out := w.Claim(ctx)
