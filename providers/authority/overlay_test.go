@@ -73,7 +73,7 @@ func TestAnOverlayStaysApart(t *testing.T) {
 }
 
 // A twin that takes the overlay for the ledger's next version is caught.
-func TestAnOverlayThatIsSavedIsCaught(t *testing.T) {
+func TestMutantOverlayThatIsSaved(t *testing.T) {
 	err := laysApart(t, func(s *Server, over Overlay) {
 		for _, sh := range s.Shards() {
 			sh.Seq, sh.Answers = sh.Seq+1, over(sh.Answers)

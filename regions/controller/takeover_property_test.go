@@ -181,6 +181,9 @@ func TestPropertyTakeovers(t *testing.T) {
 		cov.Run(met...)
 		return err
 	})
+}
+
+func TestMutantsOfTakeovers(t *testing.T) {
 	for name, planted := range map[string]takeoverFault{"leaders know of no takeover": knowsNoTakeover, "the zone lets stale writes in": unguarded} {
 		regionstest.Caught(t, 300, name, func(rt *rapid.T) error {
 			_, err := takeovers(t, rt, planted)

@@ -141,6 +141,9 @@ func TestTakeover(t *testing.T) {
 	if err := takeoverRules(t, func(*zones) {}); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestMutantsOfATakeover(t *testing.T) {
 	for name, plant := range map[string]func(*zones){
 		"a leader that knows of no takeover": func(z *zones) { z.mu2(func() { z.ended = math.MaxInt64 }) },
 		"a zone that lets stale writes in":   func(z *zones) { z.v.store.Without(memory.Guarded) },
