@@ -82,3 +82,35 @@ func TestQuorum(t *testing.T) {
 		t.Errorf("it has heard of a quorum at %s", lonely.AsOf())
 	}
 }
+
+// TestQuorumOfThree: with two of three members gone, the third has none, and
+// what it knows grows old.
+func TestQuorumOfThree(t *testing.T) {
+	t.Parallel()
+	members := startThree(t)
+	last := members[2]
+	for last.AsOf().IsZero() {
+		<-last.Changed()
+	}
+	if ok, err := last.Quorum(within(t)); !ok || err != nil {
+		t.Fatalf("with three members: %v, %v", ok, err)
+	}
+	clustertest.Close(t, members[0])
+	for ctx := within(t); ; { // there may be an election
+		ok, err := last.Quorum(ctx)
+		if err != nil || ctx.Err() != nil {
+			t.Fatalf("with two members: %v, %v", ok, err)
+		}
+		if ok {
+			break
+		}
+	}
+	clustertest.Close(t, members[1])
+	asOf := last.AsOf()
+	if ok, err := last.Quorum(within(t)); ok || err != nil {
+		t.Errorf("with one member: %v, %v", ok, err)
+	}
+	if now := last.AsOf(); now.Sub(asOf) > time.Second {
+		t.Errorf("what it knows was proven %s after the quorum was gone", now.Sub(asOf))
+	}
+}
