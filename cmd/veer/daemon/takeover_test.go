@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -221,4 +223,58 @@ func TestTakeover(t *testing.T) {
 	if len(log.by) != 3 || len(log.by["one example.test."]) < 6 {
 		t.Errorf("%d zones, %v", len(log.by), log.by["one example.test."])
 	}
+}
+
+// TestTakeoverFromTheZonesAlone takes over on a host that serves no DNS and was
+// started when there was no quorum any more: the last answers are the zones'.
+// Then that host is lost, and another one ends the takeover by the fences.
+func TestTakeoverFromTheZonesAlone(t *testing.T) {
+	l, s := newWrittenLab(t)
+	l.edit("owner: lab\n", "owner: lab\ncluster: {vote_lease: 3s}\n")
+	l.start("eu-west")
+	l.start("us-east", daemon.RoleProber)
+	l.watch()
+	l.has(s.one, "example.test", "127.0.0.11")
+	l.has(s.two, "app.example.test", "127.0.0.11")
+	l.halt("eu-west")
+	l.halt("us-east")
+	l.start("us-east", daemon.RoleProber)
+
+	c := l.client("us-east")
+	_, err := c.Order(t.Context(), localDrain(steering.Target{Region: "eu-west"}), false)
+	wantProblem(t, err, http.StatusConflict, "serves no DNS")
+	s.lost.Store(true) // the first provider does not answer: the others are taken
+	taken, err := c.Takeover(t.Context(), api.TakeoverRequest{By: "lea", Why: "all is lost"}, false)
+	if err != nil || len(taken.Zones) != 3 || taken.Zones[0].State != api.TakenLost || taken.Zones[1].State != api.Taken || taken.Zones[2].State != api.Taken {
+		t.Fatalf("takeover: %+v, %v", taken, err)
+	}
+	drained := api.OrderRequest{Act: steering.Drain, Why: "lost", Target: steering.Target{Service: appName, Region: "eu-west"}}
+	done, err := c.Order(t.Context(), drained, false)
+	if err != nil || done.InForce || !strings.Contains(done.Note, "example.test at one: does not answer") {
+		t.Fatalf("drain: %+v, %v", done, err)
+	}
+	l.has(s.two, "app.example.test", "127.0.0.12")
+	s.lost.Store(false)
+	l.seen("us-east", func(st api.Status) bool { // it is tried again
+		return !slices.ContainsFunc(st.Apart.Takeover.Zones, func(z api.TakenZone) bool { return z.State != api.Taken })
+	})
+	l.has(s.one, "example.test", "127.0.0.12")
+
+	l.halt("us-east")
+	if err := os.RemoveAll(filepath.Join(l.dir, "us-east")); err != nil {
+		t.Fatal(err)
+	}
+	l.start("eu-west")
+	l.start("us-east", daemon.RoleProber) // a new host: without votes nothing moves
+	l.seen("eu-west", func(st api.Status) bool { return st.Voters[1].Votes == 3 })
+	l.seen("eu-west", func(st api.Status) bool { return zone(st, "one", "example.test.").State == controller.ZoneRefused })
+	ended, err := l.client("eu-west").EndTakeover(t.Context(), api.TakeoverRequest{By: "max", Why: "us-east is gone for good"})
+	if err != nil || ended.Term != taken.Term || len(ended.Orders) != 0 {
+		t.Fatalf("the end elsewhere: %+v, %v", ended, err)
+	}
+	l.seen("eu-west", func(st api.Status) bool {
+		return zone(st, "one", "example.test.").State == controller.ZoneOK && zone(st, "two", "app.example.test.").State == controller.ZoneOK
+	})
+	l.has(s.one, "example.test", "127.0.0.11")
+	l.has(s.two, "app.example.test", "127.0.0.11")
 }
