@@ -52,7 +52,7 @@ func takeoverText(t api.Takeover) string {
 	text := fmt.Sprintf("%s has taken over (%s): term %d holds %d of %d zones, and only its orders are written", t.By, t.Why, t.Term, taken, len(t.Zones))
 	switch {
 	case t.Over != "":
-		text += "; it writes no more: " + t.Over
+		text += "; it writes no more: " + t.Over + "; this host answers its orders until veer takeover --end here"
 	case t.Ending:
 		text += "; its end was begun: veer takeover --end finishes it"
 	default:
