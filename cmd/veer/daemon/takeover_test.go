@@ -17,6 +17,7 @@ import (
 	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/cmd/veer/daemon"
 	"github.com/veerdns/veer/providers"
+	"github.com/veerdns/veer/providers/memory"
 	"github.com/veerdns/veer/regions/controller"
 	"github.com/veerdns/veer/regions/steering"
 )
@@ -277,4 +278,58 @@ func TestTakeoverFromTheZonesAlone(t *testing.T) {
 	})
 	l.has(s.one, "example.test", "127.0.0.11")
 	l.has(s.two, "app.example.test", "127.0.0.11")
+}
+
+// TestTheEndOfATakeoverIsFinished: the process died between the beginning of
+// the end and its end. It writes nothing by the takeover any more, and the end
+// is given again.
+func TestTheEndOfATakeoverIsFinished(t *testing.T) {
+	l, s := newWrittenLab(t)
+	l.write("veer.yaml", string(oneVantage(t, l)))
+	fence := providers.Fence{Owner: "lab", Term: 5, Holder: "takeover-eu-west-1", Write: 9}
+	for store, zones := range map[*memory.Store][]string{s.one: {"example.test"}, s.two: {"example.test", "app.example.test"}} {
+		for _, z := range zones {
+			if err := store.PutFence(z, fence); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(l.dir, "eu-west"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l.write("eu-west/takeover.json", `{"version":1,"takeover":{"term":5,"holder":"takeover-eu-west-1","by":"lea","why":"lost","zones":[
+		{"provider":"one","zone":"example.test.","state":"taken"},{"provider":"two","zone":"example.test.","state":"taken"},{"provider":"two","zone":"app.example.test.","state":"taken"}],
+		"orders":null,"ending":true},"base":[{"name":"app.example.test.","type":"A","ttl":5,"data":["127.0.0.11"],"min_ttl":1}],"touched":["app.example.test."],
+		"orders":[{"id":"1","act":"force","target":{"service":"app.example.test.","region":"us-east"},"by":"lea","why":"eu-west is lost"},
+		{"id":"2","act":"drain","target":{"region":"ap-south"},"by":"lea","why":"over","until":"2020-01-01T00:00:00Z"}]}`)
+	l.start("eu-west")
+	l.watch()
+	c := l.client("eu-west")
+	st := l.seen("eu-west", func(st api.Status) bool {
+		return zone(st, "one", "example.test.").State == controller.ZoneRefused
+	})
+	if text := strings.Join(st.Warnings, "\n"); !strings.Contains(text, "veer takeover --end finishes it") {
+		t.Errorf("the warnings are\n%s", text)
+	}
+	_, err := c.Order(t.Context(), api.OrderRequest{Act: steering.Freeze, Why: "x", Target: steering.Target{Service: appName}}, false)
+	wantProblem(t, err, http.StatusConflict, "veer takeover --end finishes it")
+	if have, err := s.one.Read("lab", "example.test"); err != nil || have.Fence != fence {
+		t.Errorf("a takeover whose end was begun has written %s (%v)", have.Fence, err)
+	}
+	for range 2 { // the second finds the end done
+		ended, err := c.EndTakeover(t.Context(), api.TakeoverRequest{By: "lea", Why: "again"})
+		if err == nil && (ended.Term != 5 || len(ended.Orders) != 1 || !ended.InForce) {
+			t.Errorf("the end: %+v", ended)
+		}
+		if err != nil {
+			wantProblem(t, err, http.StatusNotFound, "no takeover lasts")
+		}
+		l.has(s.one, "example.test", "127.0.0.12")
+		l.seen("eu-west", func(st api.Status) bool {
+			return st.Apart == nil && len(st.Orders) == 1 && st.Leader.Term > 5 && !slices.ContainsFunc(st.Zones, func(z controller.ZoneState) bool { return z.State != controller.ZoneOK })
+		})
+	}
+	if _, err := os.Stat(filepath.Join(l.dir, "eu-west", "takeover.json")); !os.IsNotExist(err) {
+		t.Errorf("the file of the takeover is still there: %v", err)
+	}
 }
