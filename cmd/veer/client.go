@@ -22,6 +22,9 @@ type daemonClient interface {
 	// Order and EndOrder only say what would move with dryRun.
 	Order(ctx context.Context, r api.OrderRequest, dryRun bool) (api.OrderResult, error)
 	EndOrder(ctx context.Context, r api.OrderRequest, dryRun bool) (api.OrderResult, error)
+	// Takeover begins a takeover, or with dryRun says what it would claim.
+	Takeover(ctx context.Context, r api.TakeoverRequest, dryRun bool) (api.Takeover, error)
+	EndTakeover(ctx context.Context, r api.TakeoverRequest) (api.TakeoverEnd, error)
 	// Once has the daemon make a pass now.
 	Once(ctx context.Context) (api.Pass, error)
 	// Plan says what would be written, with prune also what would be deleted.

@@ -52,6 +52,9 @@ func writeExplain(w io.Writer, e api.Explain, p paint) {
 	fmt.Fprintln(w, p.bold(elide(shown(s.Name), width)))
 	para(w, "policy    ", string(s.Kind))
 	para(w, "answers   ", data(s.Answer))
+	if len(s.Here) > 0 {
+		para(w, "here      ", data(s.Here)+", by this server alone")
+	}
 	serving := names(s.Serving)
 	if s.AllDown {
 		serving = "ALL DOWN"

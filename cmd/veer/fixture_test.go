@@ -64,6 +64,9 @@ type fake struct {
 	result  api.OrderResult
 	pass    api.Pass
 
+	takeover api.Takeover
+	ended    api.TakeoverEnd
+
 	plan     api.Plan
 	standing []api.Standing
 	outcome  api.Applied
@@ -107,6 +110,16 @@ func (f *fake) Order(_ context.Context, r api.OrderRequest, dryRun bool) (api.Or
 
 func (f *fake) EndOrder(_ context.Context, r api.OrderRequest, dryRun bool) (api.OrderResult, error) {
 	return f.ordered("end", r, dryRun)
+}
+
+func (f *fake) Takeover(_ context.Context, _ api.TakeoverRequest, dryRun bool) (api.Takeover, error) {
+	f.note(fmt.Sprintf("takeover dry %v", dryRun))
+	return f.takeover, f.err
+}
+
+func (f *fake) EndTakeover(context.Context, api.TakeoverRequest) (api.TakeoverEnd, error) {
+	f.note("end takeover")
+	return f.ended, f.err
 }
 
 func (f *fake) Once(context.Context) (api.Pass, error) {

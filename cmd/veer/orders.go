@@ -20,6 +20,8 @@ type order struct {
 	length time.Duration
 	// forever is --forever; ends says that the act ends orders.
 	forever, ends, yes bool
+	// local is --local.
+	local bool
 }
 
 // maxOrder bounds --for: a longer order is --forever.
@@ -48,6 +50,11 @@ func orderFlags(cmd *cobra.Command, o *order) {
 func endFlags(cmd *cobra.Command, o *order) {
 	cmd.Flags().StringVar(&o.reason, "reason", "", "why, for the journal and for colleagues (needed)")
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+}
+
+// localFlag adds --local.
+func localFlag(cmd *cobra.Command, o *order) {
+	cmd.Flags().BoolVar(&o.local, "local", false, "only for what this host's own DNS server answers; needs no quorum")
 }
 
 // check finds what the flags lack.
@@ -94,7 +101,7 @@ func (a *app) give(ctx context.Context, text string, o order) error {
 	if err != nil {
 		return usage(err)
 	}
-	request := api.OrderRequest{Act: o.act, Target: target, By: a.user, Why: strings.TrimSpace(o.reason), For: o.length}
+	request := api.OrderRequest{Act: o.act, Target: target, By: a.user, Why: strings.TrimSpace(o.reason), For: o.length, Local: o.local}
 	do := client.Order
 	if o.ends {
 		do = client.EndOrder
@@ -133,14 +140,18 @@ func (a *app) confirm(ctx context.Context, o order, r api.OrderRequest, do order
 
 // intent says what is about to be ordered.
 func intent(o order, r api.OrderRequest) string {
+	here := ""
+	if r.Local {
+		here = " on this server alone"
+	}
 	if o.ends {
-		return fmt.Sprintf("End %s of %s", r.Act, targetText(r.Target))
+		return fmt.Sprintf("End %s of %s%s", r.Act, targetText(r.Target), here)
 	}
 	length := "forever"
 	if r.For > 0 {
 		length = "for " + short(r.For)
 	}
-	return fmt.Sprintf("%s %s %s", strings.ToUpper(string(r.Act[:1]))+string(r.Act[1:]), targetText(r.Target), length)
+	return fmt.Sprintf("%s %s %s", strings.ToUpper(string(r.Act[:1]))+string(r.Act[1:]), targetText(r.Target), length) + here
 }
 
 func writeMoves(w io.Writer, moves []api.Move) {

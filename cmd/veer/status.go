@@ -31,7 +31,7 @@ vantages vote, what each service answers, which orders are in force.
 
 It exits with 0 when all is well and with 4 when there is any warning. -o json
 prints {version, owner, region, roles, uptime, config, leader, vantages,
-services, orders, zones, warnings}; with --watch, one such object a line.`,
+services, orders, apart, zones, warnings}; with --watch, one such object a line.`,
 		Example: "  veer status\n  veer status --watch\n  veer status -o json | jq -r '.services[].name'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

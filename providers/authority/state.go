@@ -28,6 +28,8 @@ type state struct {
 	// first start, which hold for names that no shard answers.
 	compiled map[int]map[string]service
 	start    map[string]service
+	over     Overlay // nil: the ledger's answers are served
+	laid     map[string]service
 	log      zerolog.Logger
 }
 
@@ -134,6 +136,7 @@ func (st *state) put(s savedShard, now time.Time) {
 
 // build makes the table of the state. changed says that a shard was taken.
 func (st *state) build(changed bool) *Table {
+	st.lay(time.Now())
 	layers := make(map[key]map[key][]*set, len(st.bases))
 	for apex := range st.bases {
 		layers[apex] = make(map[key][]*set)
@@ -147,6 +150,9 @@ func (st *state) build(changed bool) *Table {
 		for _, s := range st.compiled[id] {
 			layers[s.apex][s.key] = s.sets
 		}
+	}
+	for _, s := range st.laid {
+		layers[s.apex][s.key] = s.sets
 	}
 	zones := make([]*zone, 0, len(st.bases))
 	for apex, base := range st.bases {
@@ -179,6 +185,14 @@ func (st *state) snapshot() snapshot {
 // answers returns what is served for the name.
 func (st *state) answers(name string) []steering.Answer {
 	name = providers.CanonicalName(name)
+	if s, ok := st.laid[name]; ok {
+		return slices.Clone(s.answers)
+	}
+	return st.held(name)
+}
+
+// held returns what the shards, or the start answers, say of the name.
+func (st *state) held(name string) []steering.Answer {
 	for _, services := range st.compiled {
 		if s, ok := services[name]; ok {
 			return slices.Clone(s.answers)

@@ -29,6 +29,7 @@ type lead struct {
 	termRev int64 // the revision that raised the term
 	journal *journal
 	mark    clientv3.LeaseID // of the interlude before, once resumed
+	ended   regions.Term     // see TakeoversEnded
 }
 
 func (l *lead) Term() regions.Term    { return l.term }
@@ -164,7 +165,8 @@ func (l *lead) raise(ctx context.Context, name string) error {
 		}
 	}
 	l.term = was.Term + 1
-	value, err := repack(raw, termRecord{Term: l.term, Holder: l.holder, Name: name})
+	l.ended = was.Ended
+	value, err := repack(raw, termRecord{Term: l.term, Holder: l.holder, Name: name, Ended: was.Ended})
 	if err != nil {
 		return err
 	}

@@ -107,6 +107,8 @@ type termRecord struct {
 	Term   regions.Term `json:"term"`
 	Holder string       `json:"holder"`
 	Name   string       `json:"name"`
+	// Ended is the highest term of a takeover that has ended.
+	Ended regions.Term `json:"ended,omitempty"`
 }
 
 func (t termRecord) check() error {

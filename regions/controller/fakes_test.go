@@ -29,6 +29,7 @@ type world struct {
 	changed  chan struct{}
 
 	term    regions.Term
+	ended   regions.Term // of takeovers
 	leading *lead
 	freed   chan struct{}
 

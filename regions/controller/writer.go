@@ -260,6 +260,9 @@ func (w *writer) read(ctx context.Context) (providers.Snapshot, error) {
 		return have, err
 	}
 	w.o.Fence(have.Fence)
+	if err := w.taken(have.Fence); err != nil {
+		return have, err
+	}
 	return have, w.reach(have.Fence)
 }
 

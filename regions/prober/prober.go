@@ -122,6 +122,13 @@ func (p *Prober) Last() map[regions.EndpointID]checks.Result {
 	return last
 }
 
+// Ballot returns what this vantage votes now, whether anybody hears it or not.
+// It is safe for concurrent use.
+func (p *Prober) Ballot() regions.Ballot {
+	b, _ := p.desk.newest()
+	return b
+}
+
 func (p *Prober) keep(id regions.EndpointID, r checks.Result) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -73,6 +73,7 @@ const (
 	RuleDrain        Rule = "drain"         // drained by an override
 	RuleDrainRefused Rule = "drain-refused" // a drain would have left no answer
 	RuleUnlisted     Rule = "unlisted"      // the ledger knows it, the config does not
+	RuleLocal        Rule = "local"         // one server answers apart from the ledger
 )
 
 // State is what a decision leaves for the next one. It holds durations still

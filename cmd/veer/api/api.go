@@ -9,6 +9,8 @@
 //	GET    /v1/orders                      -> []controller.Order
 //	POST   /v1/orders[?dry_run=true]       OrderRequest -> OrderResult
 //	DELETE /v1/orders[?dry_run=true]       OrderRequest -> OrderResult (undrain, unfreeze, unforce)
+//	POST   /v1/takeover[?dry_run=true]     TakeoverRequest -> Takeover
+//	DELETE /v1/takeover                    TakeoverRequest -> TakeoverEnd
 //	POST   /v1/once                        -> Pass
 //	GET    /v1/plan[?prune=true]           -> Plan
 //	GET    /v1/standing?name=&name=        -> []Standing
@@ -51,6 +53,9 @@ type Status struct {
 	Voters  []Vantage          `json:"vantages"`
 	Serves  []Service          `json:"services"`
 	Orders  []controller.Order `json:"orders"`
+	// Apart is what this daemon answers, or writes, apart from the ledger;
+	// absent: nothing.
+	Apart *Apart `json:"apart,omitempty"`
 	// Zones are the written providers' zones as the leader keeps them; empty
 	// where this daemon does not lead.
 	Zones []controller.ZoneState `json:"zones"`
@@ -89,6 +94,9 @@ type Service struct {
 	Steady uint32            `json:"steady_ttl"`
 	Answer []providers.RRSet `json:"answer"`
 	Pools  []Pool            `json:"pools"`
+	// Here is what this daemon's DNS server answers where that is not what the
+	// ledger says.
+	Here []providers.RRSet `json:"here,omitempty"`
 	// Since is how long the answer has been as it is, as far as this daemon saw.
 	Since time.Duration     `json:"since"`
 	Why   []steering.Reason `json:"why"`
@@ -149,6 +157,8 @@ type OrderRequest struct {
 	Why    string          `json:"why"`
 	// For is how long; 0 is forever.
 	For time.Duration `json:"for,omitempty"`
+	// Local: it is about this daemon's DNS server alone, and needs no quorum.
+	Local bool `json:"local,omitempty"`
 }
 
 // OrderResult says what will move (dry run) or did. The reply to an order that

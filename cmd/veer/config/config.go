@@ -47,13 +47,18 @@ type Config struct {
 	// Schedule is the time from one pass of `veer once` to the next; 0: there
 	// are daemons.
 	Schedule time.Duration `yaml:"schedule"`
-	Host     Host          `yaml:"host"`
+	// Isolation is what an authority answers that is cut off.
+	Isolation Isolation `yaml:"isolation"`
+	Host      Host      `yaml:"host"`
 
 	dir    string         // of the file
 	shared cluster.Config // cluster as the file has it, the environment aside
 }
 
-func (c *Config) setDefaults() { c.Reconcile.setDefaults() }
+func (c *Config) setDefaults() {
+	c.Reconcile.setDefaults()
+	c.Isolation.setDefaults()
+}
 
 // Host is what differs from host to host.
 type Host struct {

@@ -16,6 +16,7 @@ func (c *Config) Warnings() []string {
 	for _, group := range c.grouped() {
 		out = append(out, group.what+": "+strings.Join(group.services, ", "))
 	}
+	out = append(out, c.isolationWarnings()...)
 	return append(out, c.sharedAddresses()...)
 }
 

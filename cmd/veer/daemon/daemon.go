@@ -104,6 +104,7 @@ type daemon struct {
 	joined  *cluster.Cluster                // for the parts that start after it
 	cluster atomic.Pointer[cluster.Cluster] // nil until it is up, and when etcd gave up
 	fences  fences
+	apart   detached
 
 	opening sync.Mutex
 	written []controller.Written // see clients
@@ -140,7 +141,10 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	err = d.start(ctx)
+	err = d.recallApart()
+	if err == nil {
+		err = d.start(ctx)
+	}
 	if err == nil {
 		select {
 		case <-ctx.Done():
@@ -240,6 +244,7 @@ func (d *daemon) startAuthority(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("authority %s: %w", p.Name, err)
 		}
+		s.Lay(d.overlay()) // before the first query
 		d.parts.start("authority "+p.Name, s.Run)
 		select {
 		case <-s.Ready():

@@ -109,10 +109,12 @@ func (d *daemon) follow(ctx context.Context, cl *cluster.Cluster) error {
 			if d.o.Hooks.BeforeSwap != nil {
 				d.o.Hooks.BeforeSwap(shards)
 			}
+			d.rejoined() // the ledger holds at once
 			for _, s := range d.servers {
 				s.update(shards)
 			}
 			d.scene.heard(shards) // status never tells what is not served yet
+			d.again()
 			if d.o.Hooks.Swapped != nil {
 				d.o.Hooks.Swapped(shards)
 			}

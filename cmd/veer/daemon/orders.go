@@ -80,13 +80,13 @@ func (d *daemon) give(ctx context.Context, r api.OrderRequest, dry bool) (api.Or
 	if problem := checkOrder(&r); problem != nil {
 		return api.OrderResult{}, problem
 	}
-	now := time.Now()
-	o := controller.Order{Made: now.UTC().Truncate(time.Second), Override: steering.Override{
-		ID: cluster.NewOrderID(now), Act: r.Act, Target: r.Target, By: r.By, Why: r.Why,
-	}}
-	if r.For > 0 {
-		o.Until = now.Add(r.For).UTC().Round(0)
+	switch {
+	case r.Local:
+		return d.giveLocal(ctx, r, dry)
+	case d.takenOver():
+		return d.giveTaken(ctx, r, dry)
 	}
+	o := newOrder(r)
 	p := d.picture()
 	about := slices.DeleteFunc(slices.Clone(p.policy.Services), func(s steering.Service) bool { return !concerns(r.Target, s) })
 	if len(about) == 0 {
@@ -232,19 +232,14 @@ func (d *daemon) end(ctx context.Context, r api.OrderRequest, dry bool) (api.Ord
 	if problem := checkOrder(&r); problem != nil {
 		return api.OrderResult{}, problem
 	}
-	p := d.picture()
-	var ended, kept []controller.Order
-	var others []string
-	for _, o := range p.view.Overrides {
-		switch {
-		case o.Act == r.Act && o.Target == r.Target:
-			ended = append(ended, o)
-			continue
-		case o.Act == r.Act:
-			others = append(others, targetText(o.Target))
-		}
-		kept = append(kept, o)
+	switch {
+	case r.Local:
+		return d.endLocal(ctx, r, dry)
+	case d.takenOver():
+		return d.endTaken(ctx, r, dry)
 	}
+	p := d.picture()
+	ended, kept, others := parted(p.view.Overrides, r)
 	if len(ended) == 0 {
 		problem := &api.Problem{Code: http.StatusNotFound, What: fmt.Sprintf("no %s of %s is in force", r.Act, targetText(r.Target))}
 		if len(others) > 0 {

@@ -116,6 +116,17 @@ func (s *scene) heard(shards []steering.Shard) {
 	s.news = make(chan struct{})
 }
 
+// states are those of all services, as far as they were heard of.
+func (s *scene) states() steering.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out steering.State
+	for _, sh := range s.shards {
+		out.Services = append(out.Services, sh.State.Services...)
+	}
+	return out
+}
+
 // picture is the scene at one moment, with what follows from it.
 type picture struct {
 	now      time.Time

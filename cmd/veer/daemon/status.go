@@ -49,7 +49,8 @@ func (d *daemon) status(ctx context.Context) api.Status {
 		s, _ := d.service(p, svc)
 		st.Serves = append(st.Serves, s)
 	}
-	st.Warnings = warnings(p, st, leaderless)
+	st.Apart = d.statusApart()
+	st.Warnings = d.warnings(p, st, leaderless)
 	return st
 }
 
@@ -129,6 +130,7 @@ func (d *daemon) service(p *picture, svc steering.Service) (api.Service, steerin
 		}
 		s.Answer = append(s.Answer, set)
 	}
+	s.Here = setsOf(d.laidOf(svc.Name))
 	left := serviceOf(now.Next, svc.Name)
 	for _, pool := range svc.Pools {
 		s.Pools = append(s.Pools, p.pool(pool, state, left))
@@ -147,7 +149,7 @@ func (d *daemon) answers(p *picture, name string) ([]steering.Answer, time.Time)
 	}
 	if len(out) == 0 {
 		for _, s := range d.servers {
-			if held := s.Answer(name); len(held) > 0 {
+			if held := s.Ledger(name); len(held) > 0 {
 				return held, p.now
 			}
 		}
@@ -193,7 +195,7 @@ func (p *picture) pool(pool steering.Pool, state, left steering.ServiceState) ap
 }
 
 // warnings are what is not as it should be, worst first.
-func warnings(p *picture, st api.Status, leaderless string) []string {
+func (d *daemon) warnings(p *picture, st api.Status, leaderless string) []string {
 	var out []string
 	for _, s := range st.Serves {
 		if s.AllDown {
@@ -203,6 +205,7 @@ func warnings(p *picture, st api.Status, leaderless string) []string {
 	if leaderless != "" {
 		out = append(out, leaderless)
 	}
+	out = append(out, d.apartWarnings(st.Apart, p.now)...)
 	for _, v := range st.Voters {
 		switch {
 		case !v.Fresh:
