@@ -86,6 +86,7 @@ func (d *daemon) handler() http.Handler {
 	route("GET /v1/standing", d.handleStanding)
 	route("POST /v1/apply", d.handleApply)
 	route("POST /v1/once", func(r *http.Request) (any, *api.Problem) { return d.handleOnce(r.Context()) })
+	d.routeBackups(mux)
 	route("/", func(r *http.Request) (any, *api.Problem) {
 		return nil, &api.Problem{Code: http.StatusNotFound, What: fmt.Sprintf("%s %s is not part of the API", r.Method, r.URL.Path),
 			Hint: "are the command and the daemon the same version?"}
