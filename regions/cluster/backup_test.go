@@ -61,7 +61,6 @@ func sameBackup(t *testing.T, what string, a, b Backup) {
 // TestBackupHasTheLedger: what it has, that its file reads as the same, and that
 // the folder of the stopped member has the same.
 func TestBackupHasTheLedger(t *testing.T) {
-	t.Parallel()
 	c := filled(t)
 	for i := range 100 { // several pages, and several versions of one key
 		raw, _ := pack(Note{Act: fmt.Sprint(i)})
@@ -105,7 +104,6 @@ func TestBackupHasTheLedger(t *testing.T) {
 
 // TestUnreadableValuesAreNamed and keep nothing else out of the backup.
 func TestUnreadableValuesAreNamed(t *testing.T) {
-	t.Parallel()
 	c := filled(t)
 	c.put(c.keys.shard(9), "no shard")
 	b := c.backup()
@@ -117,7 +115,6 @@ func TestUnreadableValuesAreNamed(t *testing.T) {
 // TestCorruptFolders: whatever is in the database's file, reading it ends in an
 // error or a backup, never in a crash.
 func TestCorruptFolders(t *testing.T) {
-	t.Parallel()
 	c := filled(t)
 	c.stop()
 	path := filepath.Join(c.dir, "etcd", "member", "snap", "db")
@@ -256,7 +253,6 @@ func FuzzBackup(f *testing.F) {
 // TestRestoreIntoAnEmptyCluster: the ledger, numbered on, the orders, the
 // decisions and the notes are there, and the next term is above the floor.
 func TestRestoreIntoAnEmptyCluster(t *testing.T) {
-	t.Parallel()
 	b := filled(t).backup()
 	c := startAlone(t, Options{})
 	zone := controller.ZoneID{Provider: "p", Zone: "example.test."}
@@ -304,7 +300,6 @@ func TestRestoreIntoAnEmptyCluster(t *testing.T) {
 // leader, replaces the ledger and the orders, a shard that cannot be read among
 // them, and keeps the decisions that were made since.
 func TestRestoreOverALedger(t *testing.T) {
-	t.Parallel()
 	c := filled(t)
 	b := c.backup()
 	first, err := c.Campaign(c.ctx, "a")
@@ -352,7 +347,6 @@ func TestRestoreOverALedger(t *testing.T) {
 // TestHalfARestoreIsNotLedOn: broken off after any step, nobody leads before a
 // restore has ended; without the mark, the planted fault, somebody would.
 func TestHalfARestoreIsNotLedOn(t *testing.T) {
-	t.Parallel()
 	b := filled(t).backup()
 	for done := 1; done <= 3; done++ {
 		c := startAlone(t, Options{})

@@ -222,7 +222,6 @@ func TestReachNamesTheEtcdThatDoesNotAnswer(t *testing.T) {
 // TestBackupWithoutAQuorum: the last of three members still tells what was
 // agreed, and that nobody stands behind it.
 func TestBackupWithoutAQuorum(t *testing.T) {
-	t.Parallel()
 	members := startThree(t)
 	l, err := members[0].Campaign(within(t), "a")
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 // TestOutrank: a leader below a term that is served elsewhere is deposed, and
 // the next one is above; one that is above stays.
 func TestOutrank(t *testing.T) {
-	t.Parallel()
 	c := startAlone(t, Options{})
 	low, err := c.Campaign(c.ctx, "a")
 	if err != nil {
