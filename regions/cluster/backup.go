@@ -133,6 +133,9 @@ func (b *Backup) add(k keys, key string, raw []byte) bool {
 	return true
 }
 
+// errHalf refuses to make a backup of half a ledger.
+var errHalf = errors.New("a restore of the ledger has begun and not ended: run veer restore again first")
+
 // Backup reads what a backup has, all of it at one revision. Without a majority
 // of the members it reads what the nearest one has.
 func (c *Cluster) Backup(ctx context.Context) (Backup, error) {
@@ -148,6 +151,13 @@ func (c *Cluster) Backup(ctx context.Context) (Backup, error) {
 	} else if err != nil {
 		return b, fmt.Errorf("read the ledger: %w", err)
 	}
+	how = append(how, clientv3.WithRev(first.Header.Revision))
+	switch half, err := c.read(ctx, c.keys.restoring(), how...); {
+	case err != nil:
+		return b, fmt.Errorf("read the ledger: %w", err)
+	case len(half.Kvs) > 0:
+		return b, errHalf
+	}
 	if len(first.Kvs) > 0 {
 		t, err := unpack[termRecord](first.Kvs[0].Value)
 		if err != nil {
@@ -155,7 +165,6 @@ func (c *Cluster) Backup(ctx context.Context) (Backup, error) {
 		}
 		b.Term = t.Term
 	}
-	how = append(how, clientv3.WithRev(first.Header.Revision))
 	for _, prefix := range c.keys.backedUp() {
 		if err := c.backupPrefix(ctx, &b, prefix, how); err != nil {
 			return b, fmt.Errorf("read the ledger: %w", err)
@@ -196,6 +205,9 @@ func (c *Cluster) read(ctx context.Context, key string, how ...clientv3.OpOption
 
 // fill makes the backup of keys and values that were read from a folder.
 func (b *Backup) fill(k keys, all map[string]*mvccpb.KeyValue) error {
+	if all[k.restoring()] != nil {
+		return errHalf
+	}
 	if kv := all[k.term()]; kv != nil {
 		t, err := unpack[termRecord](kv.Value)
 		if err != nil {

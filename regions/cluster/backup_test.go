@@ -360,6 +360,9 @@ func TestHalfARestoreIsNotLedOn(t *testing.T) {
 		if l, err := c.campaign(c.ctx, "a"); !errors.Is(err, errRetry) {
 			t.Fatalf("after %d steps: %v, %v: expected that nobody leads", done, l, err)
 		}
+		if _, err := c.Backup(c.ctx); !errors.Is(err, errHalf) {
+			t.Errorf("after %d steps, a backup: %v", done, err)
+		}
 		mutant := done == 2
 		if mutant {
 			if _, err := c.etcd.Delete(c.ctx, c.keys.restoring()); err != nil {
