@@ -363,6 +363,9 @@ func TestHalfARestoreIsNotLedOn(t *testing.T) {
 		if _, err := c.Backup(c.ctx); !errors.Is(err, errHalf) {
 			t.Errorf("after %d steps, a backup: %v", done, err)
 		}
+		if name, _, err := c.Leader(c.ctx); name != "" || err != nil || !c.HalfRestored(c.ctx) {
+			t.Errorf("after %d steps, %q leads (%v), half restored %v", done, name, err, c.HalfRestored(c.ctx))
+		}
 		mutant := done == 2
 		if mutant {
 			if _, err := c.etcd.Delete(c.ctx, c.keys.restoring()); err != nil {
@@ -389,7 +392,7 @@ func TestHalfARestoreIsNotLedOn(t *testing.T) {
 		if shards, err := c.Shards(c.ctx); err != nil || len(shards) != 2 {
 			t.Errorf("%d shards, %v", len(shards), err)
 		}
-		if err := r.fill(c.ctx); !errors.Is(err, ErrRestoring) {
+		if err := r.fill(c.ctx); !errors.Is(err, ErrRestoring) || c.HalfRestored(c.ctx) {
 			t.Errorf("the one that was broken off goes on: %v", err)
 		}
 	}

@@ -220,6 +220,12 @@ func (r *restore) do(ctx context.Context, ops ...clientv3.Op) error {
 	return nil
 }
 
+// HalfRestored reports whether a restore is known to have begun and not ended.
+func (c *Cluster) HalfRestored(ctx context.Context) bool {
+	now, err := c.read(ctx, c.keys.restoring(), clientv3.WithKeysOnly())
+	return err == nil && len(now.Kvs) > 0
+}
+
 // awaitRestore waits while a restore goes on, and then has the election begun
 // anew.
 func (l *lead) awaitRestore(ctx context.Context) error {

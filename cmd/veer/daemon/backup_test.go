@@ -6,11 +6,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
 	"github.com/rs/zerolog"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 
 	"github.com/veerdns/veer/cmd/veer/api"
 	"github.com/veerdns/veer/cmd/veer/daemon"
@@ -204,4 +207,22 @@ func TestBackupOfAStoppedDaemon(t *testing.T) {
 	if told, err := daemon.ReadBackup(file); err != nil || told.Agreed || told.Shards == 0 || told.Decisions == 0 || told.Term < 1 {
 		t.Errorf("%+v, %v", told, err)
 	}
+}
+
+// TestStatusTellsOfHalfARestore: a restore that was broken off is why nobody
+// leads.
+func TestStatusTellsOfHalfARestore(t *testing.T) {
+	l := newLab(t)
+	l.start("eu-west", daemon.RoleProber)
+	raw, err := clientv3.New(clientv3.Config{Endpoints: []string{l.socket()}, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = raw.Close() }() // it only wrote one key
+	if _, err := raw.Put(t.Context(), "/veer/lab/restoring", `{"id":"x","by":"ann"}`); err != nil {
+		t.Fatal(err)
+	}
+	l.status("eu-west", func(st api.Status) bool {
+		return slices.ContainsFunc(st.Warnings, func(w string) bool { return strings.HasPrefix(w, "a restore has begun and not ended") })
+	})
 }
