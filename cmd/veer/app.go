@@ -157,7 +157,8 @@ func (a *app) commands() []*cobra.Command {
 		a.applyCommand(), a.importCommand(), a.releaseCommand(), a.iamPolicyCommand(), a.statusCommand(),
 		a.explainCommand(), a.queryCommand(), a.checkCommand(), a.journalCommand(),
 		a.drainCommand(), a.undrainCommand(), a.forceCommand(), a.freezeCommand(),
-		a.unfreezeCommand(), a.failbackCommand(), a.takeoverCommand(), a.configCommand(), a.versionCommand(),
+		a.unfreezeCommand(), a.failbackCommand(), a.takeoverCommand(), a.backupCommand(), a.restoreCommand(),
+		a.configCommand(), a.versionCommand(),
 	}
 }
 

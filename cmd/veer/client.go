@@ -33,6 +33,9 @@ type daemonClient interface {
 	Standing(ctx context.Context, names []string) ([]api.Standing, error)
 	// Apply has the leader write.
 	Apply(ctx context.Context, r controller.Request) (api.Applied, error)
+	// Backup returns a backup's file, and Restore restores one.
+	Backup(ctx context.Context) ([]byte, error)
+	Restore(ctx context.Context, file []byte, r api.RestoreRequest) (api.Restored, error)
 }
 
 func dialDaemon(socket string) daemonClient { return api.NewClient(socket) }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/veerdns/veer/checks"
 	"github.com/veerdns/veer/cmd/veer/api"
+	"github.com/veerdns/veer/cmd/veer/daemon"
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions"
 	"github.com/veerdns/veer/regions/controller"
@@ -71,6 +73,8 @@ type fake struct {
 	standing []api.Standing
 	outcome  api.Applied
 	applied  controller.Request
+	file     []byte
+	restored api.RestoreRequest
 	err      error
 	asked    []string
 	request  api.OrderRequest
@@ -141,6 +145,18 @@ func (f *fake) Apply(_ context.Context, r controller.Request) (api.Applied, erro
 	f.note("apply")
 	f.applied = r
 	return f.outcome, f.err
+}
+
+func (f *fake) Backup(context.Context) ([]byte, error) {
+	f.note("backup")
+	return f.file, f.err
+}
+
+func (f *fake) Restore(_ context.Context, file []byte, r api.RestoreRequest) (api.Restored, error) {
+	f.note("restore")
+	f.restored = r
+	b, err := daemon.ReadBackup(file)
+	return api.Restored{Backup: b, Term: 41, Unread: []string{"example.org at bind"}}, errors.Join(err, f.err)
 }
 
 func (f *fake) ordered(what string, r api.OrderRequest, dryRun bool) (api.OrderResult, error) {

@@ -36,7 +36,6 @@ func leadsEtcd(t *testing.T, c *cluster.Cluster) (leads, ok bool) {
 // TestOneProcessDoesNotLeadBoth: who wins Veer's election beside etcd's leader
 // gives etcd's leadership away, and goes on leading.
 func TestOneProcessDoesNotLeadBoth(t *testing.T) {
-	t.Parallel()
 	members := startThree(t)
 	if err := members[0].Reach(within(t)); err != nil {
 		t.Fatal(err)

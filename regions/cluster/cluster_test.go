@@ -16,6 +16,7 @@ import (
 	"github.com/veerdns/veer/regions"
 	"github.com/veerdns/veer/regions/cluster"
 	"github.com/veerdns/veer/regions/cluster/clustertest"
+	"github.com/veerdns/veer/regions/steering"
 )
 
 // fast is the suite's config.
@@ -215,5 +216,34 @@ func TestReachNamesTheEtcdThatDoesNotAnswer(t *testing.T) {
 	main := start(t, c, cluster.Options{Owner: "test", Name: "b", DataDir: clustertest.ShortDir(t)})
 	if err := main.Reach(within(t)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestBackupWithoutAQuorum: the last of three members still tells what was
+// agreed, and that nobody stands behind it.
+func TestBackupWithoutAQuorum(t *testing.T) {
+	members := startThree(t)
+	l, err := members[0].Campaign(within(t), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := members[0].Commit(within(t), l, 0, steering.Shard{ID: 1, Term: l.Term(), Seq: 1}, nil); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := members[2].Backup(within(t)) // it has heard of the commit, too
+	if err != nil || !whole.Agreed || whole.Term != l.Term() {
+		t.Fatalf("agreed %v, term %d, %v", whole.Agreed, whole.Term, err)
+	}
+	clustertest.Close(t, members[0])
+	clustertest.Close(t, members[1])
+	b, err := members[2].Backup(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shards, _, _, _ := b.Counts(); b.Agreed || shards != 1 || b.Term != l.Term() {
+		t.Errorf("agreed %v, %d shards, term %d: expected what was agreed on, and that no majority stands behind it", b.Agreed, shards, b.Term)
+	}
+	if _, err := members[2].Restore(within(t), b, cluster.Restoring{Over: true}); err == nil {
+		t.Error("a restore without a majority was made")
 	}
 }

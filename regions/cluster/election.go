@@ -154,6 +154,9 @@ func (l *lead) raise(ctx context.Context, name string) error {
 			return &ValueError{Key: key, Err: err}
 		}
 	}
+	if err := l.awaitRestore(ctx); err != nil {
+		return err
+	}
 	if l.journal, err = l.c.openJournal(ctx, l); err != nil {
 		return err
 	}
@@ -171,7 +174,8 @@ func (l *lead) raise(ctx context.Context, name string) error {
 		return err
 	}
 	resp, err := l.c.etcd.Txn(ctx).
-		If(clientv3.Compare(clientv3.CreateRevision(l.key), "=", l.rev), clientv3.Compare(clientv3.ModRevision(key), "=", at)).
+		If(clientv3.Compare(clientv3.CreateRevision(l.key), "=", l.rev), clientv3.Compare(clientv3.ModRevision(key), "=", at),
+			clientv3.Compare(clientv3.CreateRevision(l.c.keys.restoring()), "=", 0)).
 		Then(clientv3.OpPut(key, string(value))).
 		Commit()
 	if err != nil {

@@ -26,6 +26,7 @@ import (
 //	interlude                         what the time since a pass is told by (lease)
 //	ask/<id>, reply/<id>              a request to the leader          (lease)
 //	writing/<provider>/<zone>         a leader's write may be under way
+//	restoring                         a restore has begun, and not ended
 //
 // What is not said to be under a lease stays until it is replaced.
 //
@@ -47,6 +48,7 @@ func (k keys) note(id string) string {
 }
 func (k keys) interlude() string { return string(k) + "interlude" }
 func (k keys) writing() string   { return string(k) + "writing/" }
+func (k keys) restoring() string { return string(k) + "restoring" }
 func (k keys) memories(v regions.Name) string {
 	return string(k) + "memory/" + string(v) + "/"
 }

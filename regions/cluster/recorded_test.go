@@ -255,7 +255,6 @@ func TestMutantRecordings(t *testing.T) {
 // TestRecordedLedgerInEtcd puts each recording into etcd and has the cluster
 // read it: the ledger, the votes, the orders, the journal, the notes, the term.
 func TestRecordedLedgerInEtcd(t *testing.T) {
-	t.Parallel()
 	for _, r := range recordings(t) {
 		t.Run(r.Commit, func(t *testing.T) {
 			c := startAlone(t, Options{})

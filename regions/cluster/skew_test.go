@@ -245,7 +245,6 @@ func byPlace(old, now any) {
 // TestAnOlderLeaderKeepsUnknownFields, in etcd: of the term and of a shard, over
 // several commits.
 func TestAnOlderLeaderKeepsUnknownFields(t *testing.T) {
-	t.Parallel()
 	c := startAlone(t, Options{})
 	ctx := c.ctx
 	c.put(c.keys.term(), `{"term":4,"holder":"x","name":"n","zone":"later"}`)

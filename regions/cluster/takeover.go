@@ -81,15 +81,16 @@ func (c *Cluster) endTakeover(ctx context.Context, term regions.Term, note clien
 	}
 	var was termRecord
 	var at int64
+	raw := []byte("{}")
 	if kvs := now.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
-		at = kvs[0].ModRevision
+		at, raw = kvs[0].ModRevision, kvs[0].Value
 		if was, err = unpack[termRecord](kvs[0].Value); err != nil {
 			return false, &ValueError{Key: key, Err: err}
 		}
 	}
 	// The holder is nobody's, so that nobody leads until the next election.
 	next := termRecord{Term: max(was.Term, term) + 1, Holder: newHolder(), Ended: max(was.Ended, term)}
-	value, err := pack(next)
+	value, err := repack(raw, next)
 	if err != nil {
 		return false, err
 	}

@@ -20,6 +20,9 @@ const (
 	packAbove = 4 << 10
 	// maxValue bounds a value once unpacked.
 	maxValue = 32 << 20
+	// maxTerm is the highest term that is believed: no number of elections
+	// reaches it.
+	maxTerm = 1<<62 - 1
 	// maxTTL is the largest TTL of RFC 2181, section 8.
 	maxTTL = 1<<31 - 1
 )

@@ -9,10 +9,13 @@ import (
 	"github.com/veerdns/veer/providers"
 )
 
-// id names the writer's zone.
-func (w *writer) id() ZoneID {
-	return ZoneID{Provider: w.w.Name, Zone: providers.CanonicalName(w.w.Zone)}
+// ZoneIDOf names a zone that is written.
+func ZoneIDOf(w Written) ZoneID {
+	return ZoneID{Provider: w.Name, Zone: providers.CanonicalName(w.Zone)}
 }
+
+// id names the writer's zone.
+func (w *writer) id() ZoneID { return ZoneIDOf(w.w) }
 
 // mark has it remembered that a write may be under way, before the first one of
 // this reign. Only a leader can mark: one that was deposed writes no more.

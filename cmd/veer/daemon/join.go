@@ -52,6 +52,7 @@ func (d *daemon) startCluster(ctx context.Context) error {
 			return d.outlive(ctx, cl.Err())
 		}
 	})
+	d.parts.start("term", func(ctx context.Context) error { d.outrank(ctx, cl); return nil })
 	d.parts.start("votes watch", func(ctx context.Context) error { d.scene.watch(ctx, cl); return nil })
 	d.parts.start("ledger watch", func(ctx context.Context) error { return d.follow(ctx, cl) })
 	return nil

@@ -1,7 +1,11 @@
 package daemon
 
 import (
+	"context"
+	"time"
+
 	"github.com/veerdns/veer/regions"
+	"github.com/veerdns/veer/regions/cluster"
 	"github.com/veerdns/veer/regions/steering"
 )
 
@@ -59,4 +63,23 @@ func (d *daemon) servedTerm() regions.Term {
 		term = max(term, sh.Term)
 	}
 	return term
+}
+
+// outrank makes sure, once a ledger is joined, that its terms are above what this
+// process serves: the leader may be in a region that served less when the ledger
+// was lost.
+func (d *daemon) outrank(ctx context.Context, cl *cluster.Cluster) {
+	for pause := rejoinFirst; ; pause = min(2*pause, rejoinMost) {
+		err := cl.Outrank(ctx, d.servedTerm())
+		if err == nil {
+			break
+		}
+		d.o.Log.Debug().Err(err).Msg("cannot compare the term with what is served, trying again")
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+	<-ctx.Done()
 }

@@ -89,6 +89,7 @@ func (d *daemon) handler() http.Handler {
 	route("POST /v1/once", func(r *http.Request) (any, *api.Problem) { return d.handleOnce(r.Context()) })
 	route("POST /v1/takeover", func(r *http.Request) (any, *api.Problem) { return d.handleTakeover(r, d.takeOver) })
 	route("DELETE /v1/takeover", func(r *http.Request) (any, *api.Problem) { return d.handleTakeover(r, d.endTakeover) })
+	d.routeBackups(mux)
 	route("/", func(r *http.Request) (any, *api.Problem) {
 		return nil, &api.Problem{Code: http.StatusNotFound, What: fmt.Sprintf("%s %s is not part of the API", r.Method, r.URL.Path),
 			Hint: "are the command and the daemon the same version?"}

@@ -70,6 +70,8 @@ func (d *daemon) leader(ctx context.Context, p *picture) (api.Leader, string) {
 	switch {
 	case err != nil:
 		return api.Leader{}, fmt.Sprintf("etcd does not answer: %v; answers stay as they are", err)
+	case name == "" && cl.HalfRestored(ctx):
+		return api.Leader{Term: term}, "a restore has begun and not ended, and nobody leads before: if it was broken off, run veer restore again; answers stay as they are"
 	case name == "":
 		return api.Leader{Term: term}, "no controller leads; answers stay as they are"
 	}

@@ -168,29 +168,24 @@ func (d *daemon) readFences(ctx context.Context, written []controller.Written) {
 	if len(written) == 0 || len(stored) > 0 && err == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, fenceWait)
-	defer cancel()
-	var all sync.WaitGroup
-	for _, w := range written {
-		all.Go(func() { d.readFence(ctx, w) })
-	}
-	all.Wait()
+	d.seeFences(ctx, written)
 }
 
-func (d *daemon) readFence(ctx context.Context, w controller.Written) {
+// readFence reads one zone, and reports whether it answered.
+func (d *daemon) readFence(ctx context.Context, w controller.Written) bool {
 	for pause := rejoinFirst; ; pause = min(2*pause, rejoinMost) {
 		have, err := w.Provider.Read(ctx, w.Zone)
 		if err == nil {
 			d.fences.saw(have.Fence.Term)
 			d.fences.keep(have, w.Takes)
-			return
+			return true
 		}
 		log := d.o.Log.Warn().Err(err).Str("provider", w.Name).Str("zone", w.Zone)
 		if ctx.Err() != nil {
-			log.Msg("the ledger is empty and the zone's fence cannot be read: leading without it; the zone is claimed when it answers")
-			return
+			log.Msg("the zone's fence cannot be read: going on without it; it counts when the zone answers and is claimed")
+			return false
 		}
-		log.Dur("again_in_ms", pause).Msg("the ledger is empty: reading the zone's fence before leading")
+		log.Dur("again_in_ms", pause).Msg("the ledger is empty, or is restored: reading the zone's fence first")
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
