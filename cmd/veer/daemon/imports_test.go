@@ -64,7 +64,7 @@ func kind(pkg string) string {
 		return "test"
 	case slices.Contains(parts, "internal"):
 		return "internal"
-	case parts[0] == "checks" || parts[0] == "providers" || pkg == "regions/cluster":
+	case parts[0] == "checks" || parts[0] == "providers" || pkg == "regions/cluster" || pkg == "regions/cluster/certs":
 		return "adapter"
 	case parts[0] == "cmd":
 		return "cmd"
