@@ -35,6 +35,7 @@ type Cluster struct {
 	world   *world
 	timeout time.Duration // of one request
 	boot    func() (id string, at time.Duration, ok bool)
+	trouble *trouble // with endpoints
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -89,7 +90,8 @@ func Start(ctx context.Context, c Config, o Options) (*Cluster, error) {
 func (c *Cluster) connect(ctx context.Context) error {
 	if len(c.conf.Endpoints) > 0 {
 		var err error
-		c.etcd, err = dial(c.conf, c.opts)
+		c.trouble = &trouble{}
+		c.etcd, err = dial(c.conf, c.opts, c.trouble)
 		return err
 	}
 	m, err := startMember(ctx, c.conf, c.opts)
@@ -132,9 +134,14 @@ func (c *Cluster) Reach(ctx context.Context) error {
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
 	_, err := c.etcd.Get(ctx, c.keys.term())
+	if err == nil && c.trouble != nil {
+		c.trouble.set(nil)
+	}
 	switch {
 	case err == nil || len(c.conf.Endpoints) == 0:
 		return err
+	case c.trouble.get() != nil:
+		return fmt.Errorf("etcd at %s (cluster.endpoints) refuses this process, or is refused by it: %w", strings.Join(c.conf.Endpoints, ", "), c.trouble.get())
 	case ctx.Err() != nil:
 		return fmt.Errorf("etcd does not answer at %s (cluster.endpoints): %w", strings.Join(c.conf.Endpoints, ", "), err)
 	}

@@ -1,0 +1,49 @@
+package cluster
+
+import (
+	"net"
+	"strings"
+	"sync"
+)
+
+// trouble is why an etcd that runs elsewhere does not serve this process, as
+// far as it is known: a request only waits, for as long as it may. It is safe
+// for concurrent use; nil has none.
+type trouble struct {
+	mu  sync.Mutex
+	err error
+}
+
+// set notes what is wrong, or that nothing is. It reports whether that is news.
+func (t *trouble) set(err error) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	news := err != nil && (t.err == nil || t.err.Error() != err.Error())
+	t.err = err
+	return news
+}
+
+// get is what is wrong; nil: nothing that is known.
+func (t *trouble) get() error {
+	if t == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
+}
+
+// told is a TLS connection that notes why the server ends it: with TLS 1.3 a
+// client learns of it that its certificate was refused by its first read.
+type told struct {
+	net.Conn
+	trouble *trouble
+}
+
+func (t told) Read(p []byte) (int, error) {
+	n, err := t.Conn.Read(p)
+	if err != nil && strings.Contains(err.Error(), "tls: ") {
+		t.trouble.set(err)
+	}
+	return n, err
+}
