@@ -70,7 +70,7 @@ func Start(ctx context.Context, c Config, o Options) (*Cluster, error) {
 		return nil, err
 	}
 	c = c.Defaults()
-	cl := &Cluster{conf: c, opts: o, keys: newKeys(o.Owner), timeout: 3*time.Second + 2*c.Election(), boot: sinceBoot}
+	cl := &Cluster{conf: c, opts: o, keys: keysBelow(c.Prefix, o.Owner), timeout: 3*time.Second + 2*c.Election(), boot: sinceBoot}
 	cl.ctx, cl.cancel = context.WithCancel(context.Background())
 	cl.world = newWorld(cl.keys, c.VoteLease, o.Log)
 	if err := cl.connect(ctx); err != nil {

@@ -49,9 +49,15 @@ func dial(c Config, o Options, t *trouble) (*clientv3.Client, error) {
 		cfg.TLS = first
 		cfg.DialOptions = append(cfg.DialOptions, grpc.WithTransportCredentials(reloading{o.TLS, t}))
 	}
+	if c.User != "" {
+		cfg.DialOptions = append(cfg.DialOptions, newUser(c, o, t).options()...)
+	}
 	client, err := clientv3.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("make a client of etcd at %s: %w", strings.Join(c.Endpoints, ", "), err)
+	}
+	if c.User != "" {
+		client.Watcher = &ownStreams{Watcher: client.Watcher}
 	}
 	return client, nil
 }

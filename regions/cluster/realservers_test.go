@@ -32,14 +32,14 @@ func TestDebianEtcd(t *testing.T) {
 }
 
 // startEtcd starts etcd on loopback and waits until it answers.
-func startEtcd(t *testing.T) string {
+func startEtcd(t *testing.T, flags ...string) string {
 	t.Helper()
 	client, peer := "http://"+freeAddress(t), "http://"+freeAddress(t)
 	var out testWriter
-	cmd := exec.Command("/usr/bin/etcd", "--data-dir", clustertest.ShortDir(t),
+	cmd := exec.Command("/usr/bin/etcd", append(flags, "--data-dir", clustertest.ShortDir(t),
 		"--listen-client-urls", client, "--advertise-client-urls", client,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-		"--initial-cluster", "default="+peer, "--heartbeat-interval", "50", "--election-timeout", "500")
+		"--initial-cluster", "default="+peer, "--heartbeat-interval", "50", "--election-timeout", "500")...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start /usr/bin/etcd (Debian package etcd-server): %v", err)

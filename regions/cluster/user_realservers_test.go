@@ -1,0 +1,311 @@
+//go:build realservers
+
+package cluster_test
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/veerdns/veer/regions"
+	"github.com/veerdns/veer/regions/cluster"
+	"github.com/veerdns/veer/regions/cluster/clustertest"
+	"github.com/veerdns/veer/regions/controller"
+)
+
+// shared is an etcd of others, with users. Veer's may do nothing but read and
+// write below its prefix.
+type shared struct {
+	endpoint string
+	root     *clientv3.Client
+	access   cluster.Config
+	password string // a file
+}
+
+const (
+	sharedPrefix = "/team-a/veer"
+	rootPassword = "root-secret"
+)
+
+func startShared(t *testing.T, flags ...string) *shared {
+	t.Helper()
+	s := &shared{endpoint: startEtcd(t, append(flags, "--bcrypt-cost", "4")...), password: filepath.Join(t.TempDir(), "password")}
+	s.setPassword(t, "veer-secret")
+	s.access = cluster.Config{Prefix: sharedPrefix, User: "veer", PasswordFile: s.password}
+	plain := s.client(t, "", "")
+	ctx := within(t)
+	for _, err := range []error{
+		second(plain.RoleAdd(ctx, "veer")),
+		// As docs/configuration.md tells: etcdctl role grant-permission veer --prefix=true readwrite /team-a/veer/
+		second(plain.RoleGrantPermission(ctx, "veer", sharedPrefix+"/", clientv3.GetPrefixRangeEnd(sharedPrefix+"/"), clientv3.PermissionType(clientv3.PermReadWrite))),
+		second(plain.UserAdd(ctx, "veer", "veer-secret")),
+		second(plain.UserGrantRole(ctx, "veer", "veer")),
+		second(plain.UserAdd(ctx, "root", rootPassword)),
+		second(plain.UserGrantRole(ctx, "root", "root")),
+		second(plain.AuthEnable(ctx)),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.root = s.client(t, "root", rootPassword)
+	return s
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func (s *shared) client(t *testing.T, user, password string) *clientv3.Client {
+	t.Helper()
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.endpoint}, Username: user, Password: password, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+func (s *shared) setPassword(t *testing.T, text string) {
+	t.Helper()
+	if err := os.WriteFile(s.password, []byte(text+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// config is that of a process.
+func (s *shared) config() cluster.Config {
+	c := fast()
+	c.Endpoints, c.Prefix, c.User, c.PasswordFile = []string{s.endpoint}, s.access.Prefix, s.access.User, s.access.PasswordFile
+	return c
+}
+
+// others are all keys that are not below the prefix, with their revisions.
+func (s *shared) others(t *testing.T) map[string]string {
+	t.Helper()
+	resp, err := s.root.Get(within(t), "\x00", clientv3.WithFromKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, kv := range resp.Kvs {
+		if !strings.HasPrefix(string(kv.Key), sharedPrefix+"/test") {
+			out[string(kv.Key)] = fmt.Sprintf("%s at %d, made at %d, version %d, lease %d", kv.Value, kv.ModRevision, kv.CreateRevision, kv.Version, kv.Lease)
+		}
+	}
+	return out
+}
+
+// TestSharedEtcd runs the suite with the least rights, many Veers beside each
+// other, and then looks at what is not theirs: no key is another, and nothing
+// of the history is gone.
+func TestSharedEtcd(t *testing.T) {
+	t.Parallel()
+	s := startShared(t)
+	foreign := []string{"/other", "/team-a/vee", "/team-a/veer", "/team-a/veer-2", "/team-a/veer/", "/team-a/veer0", "/team-a/veer/another/term", "/team-a/veer/another/journal/1", "/veer/test1/term", "/veer/test1/leader/1", "zz"}
+	var first int64
+	for round := range 3 {
+		for _, key := range foreign {
+			resp, err := s.root.Put(within(t), key, fmt.Sprint("round ", round))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first == 0 {
+				first = resp.Header.Revision
+			}
+		}
+	}
+	before := s.others(t)
+	if len(before) != len(foreign) {
+		t.Fatalf("found %v", before)
+	}
+	var n atomic.Int64
+	t.Run("suite", func(t *testing.T) {
+		clustertest.RunUncompacted(t, func(t *testing.T) clustertest.Rig {
+			owner := fmt.Sprintf("test%d", n.Add(1))
+			return clustertest.Rig{Owner: owner, Endpoint: s.endpoint, Access: s.access, Root: "root", RootPassword: rootPassword, Open: func(name string) *cluster.Cluster {
+				return start(t, s.config(), cluster.Options{Owner: owner, Name: name})
+			}}
+		})
+	})
+	after := s.others(t)
+	for key, was := range before {
+		if after[key] != was {
+			t.Errorf("%s was %s, and is %s", key, was, after[key])
+		}
+	}
+	if len(after) != len(before) {
+		t.Errorf("there are %d keys outside, there were %d: %v", len(after), len(before), after)
+	}
+	old, err := s.root.Get(within(t), foreign[0], clientv3.WithRev(first))
+	if err != nil || len(old.Kvs) != 1 || string(old.Kvs[0].Value) != "round 0" {
+		t.Errorf("revision %d cannot be read any more: %v", first, err)
+	}
+}
+
+// TestManyVeersOnOneEtcd: another owner, or another prefix, is another world.
+func TestManyVeersOnOneEtcd(t *testing.T) {
+	t.Parallel()
+	endpoint := startEtcd(t)
+	var leads []controller.Lead
+	for _, w := range []struct{ prefix, owner string }{{"", "a"}, {"", "b"}, {"/team-a/veer", "a"}, {"/a/veer", "veer"}, {"/veer2/veer", "a"}} {
+		c := fast()
+		c.Endpoints, c.Prefix = []string{endpoint}, w.prefix
+		cl := start(t, c, cluster.Options{Owner: w.owner, Name: "eu"})
+		seat, err := cl.Join(within(t), "eu")
+		if err != nil {
+			t.Fatalf("%v: the seat is another's: %v", w, err)
+		}
+		if err := seat.Cast(within(t), regions.Ballot{Vantage: "eu"}); err != nil {
+			t.Fatal(err)
+		}
+		l, err := cl.Campaign(within(t), "eu")
+		if err != nil {
+			t.Fatalf("%v: %v", w, err)
+		}
+		if l.Term() != 1 {
+			t.Errorf("%v: term %d, want 1", w, l.Term())
+		}
+		leads = append(leads, l)
+	}
+	for i, l := range leads {
+		select {
+		case <-l.Done():
+			t.Errorf("leader %d was displaced", i)
+		default:
+		}
+	}
+}
+
+// TestWrongPassword: who is refused is told why, and gets in once the password
+// is right, without a restart.
+func TestWrongPassword(t *testing.T) {
+	t.Parallel()
+	s := startShared(t)
+	s.setPassword(t, "hunter2")
+	cl := start(t, s.config(), cluster.Options{Owner: "test", Name: "a"})
+	err := cl.Reach(within(t))
+	if err == nil || !strings.Contains(err.Error(), `etcd refuses user "veer": the name or the password in cluster.password_file `+s.password+" is wrong") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("got %v", err)
+	}
+	if _, _, err := cl.Leader(within(t)); err == nil || !strings.Contains(err.Error(), "the name or the password") {
+		t.Errorf("got %v", err)
+	}
+	s.setPassword(t, "")
+	ctx := within(t)
+	for err = cl.Reach(ctx); !strings.Contains(fmt.Sprint(err), "is empty: expected the password"); err = cl.Reach(ctx) {
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+	s.setPassword(t, "veer-secret")
+	reach(t, cl)
+}
+
+// TestMissingRights: the role is named that is missing.
+func TestMissingRights(t *testing.T) {
+	t.Parallel()
+	s := startShared(t)
+	c := s.config()
+	c.Prefix = "/veer"
+	cl := start(t, c, cluster.Options{Owner: "test", Name: "a"})
+	if err := cl.Reach(within(t)); err == nil || !strings.Contains(err.Error(), `etcd user "veer" may not do what Veer asks for: expected a role with readwrite on the prefix /veer/test/`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestTokensThatExpire: with tokens of two seconds, votes and leads last, and
+// new watches are let in.
+func TestTokensThatExpire(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	writePEM(t, filepath.Join(dir, "jwt.key"), "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key))
+	writePEM(t, filepath.Join(dir, "jwt.pub"), "PUBLIC KEY", public)
+	s := startShared(t, "--auth-token", fmt.Sprintf("jwt,pub-key=%s/jwt.pub,priv-key=%s/jwt.key,sign-method=RS256,ttl=2s", dir, dir))
+	a := start(t, s.config(), cluster.Options{Owner: "test", Name: "a"})
+	b := start(t, s.config(), cluster.Options{Owner: "test", Name: "b"})
+	l, err := a.Campaign(within(t), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seat, err := a.Join(within(t), "eu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ballot := regions.Ballot{Vantage: "eu", Suspect: true, Why: "0"}
+	for round := range 14 { // half a second each, by the lease
+		ballot.Why = fmt.Sprint(round)
+		if err := seat.Cast(within(t), ballot); err != nil {
+			t.Fatal(err)
+		}
+		sees(t, b, ballot.Why)
+		renewFor(t, seat, 500*time.Millisecond)
+	}
+	select {
+	case <-l.Done():
+		t.Error("the lead ended with the token")
+	default:
+	}
+	won := make(chan error, 1)
+	go func() { _, err := b.Campaign(within(t), "b"); won <- err }()
+	if err := l.Resign(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-won; err != nil {
+		t.Error(err)
+	}
+}
+
+func renewFor(t *testing.T, seat interface{ Renew(context.Context) error }, d time.Duration) {
+	t.Helper()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(d); ; {
+		select {
+		case <-end:
+			return
+		case <-tick.C:
+			if err := seat.Renew(within(t)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func sees(t *testing.T, c *cluster.Cluster, why string) {
+	t.Helper()
+	ctx := within(t)
+	for {
+		changed := c.Changed()
+		if v := c.View(); len(v.Ballots) == 1 && v.Ballots[0].Why == why {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatal(errors.New("the ballot never came"))
+		}
+	}
+}
