@@ -34,7 +34,13 @@ func TestDebianEtcd(t *testing.T) {
 // startEtcd starts etcd on loopback and waits until it answers.
 func startEtcd(t *testing.T, flags ...string) string {
 	t.Helper()
-	client, peer := "http://"+freeAddress(t), "http://"+freeAddress(t)
+	return startEtcdAt(t, "http://"+freeAddress(t), cluster.TLS{}, flags...)
+}
+
+// startEtcdAt starts etcd at a URL, where a client gets in with the files.
+func startEtcdAt(t *testing.T, client string, files cluster.TLS, flags ...string) string {
+	t.Helper()
+	peer := "http://" + freeAddress(t)
 	var out testWriter
 	cmd := exec.Command("/usr/bin/etcd", append(flags, "--data-dir", clustertest.ShortDir(t),
 		"--listen-client-urls", client, "--advertise-client-urls", client,
@@ -51,7 +57,7 @@ func startEtcd(t *testing.T, flags ...string) string {
 			t.Logf("etcd said:\n%s", out.String())
 		}
 	})
-	c, err := cluster.Start(within(t), cluster.Config{Endpoints: []string{client}}, cluster.Options{Owner: "probe", Name: "probe", Log: zerolog.Nop()})
+	c, err := cluster.Start(within(t), cluster.Config{Endpoints: []string{client}}, cluster.Options{Owner: "probe", Name: "probe", TLS: files, Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@
 package cluster_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
@@ -16,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
@@ -23,6 +26,7 @@ import (
 	"github.com/veerdns/veer/regions/cluster"
 	"github.com/veerdns/veer/regions/cluster/clustertest"
 	"github.com/veerdns/veer/regions/controller"
+	"github.com/veerdns/veer/regions/steering"
 )
 
 // shared is an etcd of others, with users. Veer's may do nothing but read and
@@ -44,14 +48,21 @@ func startShared(t *testing.T, flags ...string) *shared {
 	s := &shared{endpoint: startEtcd(t, append(flags, "--bcrypt-cost", "4")...), password: filepath.Join(t.TempDir(), "password")}
 	s.setPassword(t, "veer-secret")
 	s.access = cluster.Config{Prefix: sharedPrefix, User: "veer", PasswordFile: s.password}
-	plain := s.client(t, "", "")
+	allow(t, s.client(t, "", ""), "veer")
+	s.root = s.client(t, "root", rootPassword)
+	return s
+}
+
+// allow makes users: one who may read and write below the prefix, and root.
+func allow(t *testing.T, plain *clientv3.Client, user string) {
+	t.Helper()
 	ctx := within(t)
 	for _, err := range []error{
 		second(plain.RoleAdd(ctx, "veer")),
 		// As docs/configuration.md tells: etcdctl role grant-permission veer --prefix=true readwrite /team-a/veer/
 		second(plain.RoleGrantPermission(ctx, "veer", sharedPrefix+"/", clientv3.GetPrefixRangeEnd(sharedPrefix+"/"), clientv3.PermissionType(clientv3.PermReadWrite))),
-		second(plain.UserAdd(ctx, "veer", "veer-secret")),
-		second(plain.UserGrantRole(ctx, "veer", "veer")),
+		second(plain.UserAdd(ctx, user, "veer-secret")),
+		second(plain.UserGrantRole(ctx, user, "veer")),
 		second(plain.UserAdd(ctx, "root", rootPassword)),
 		second(plain.UserGrantRole(ctx, "root", "root")),
 		second(plain.AuthEnable(ctx)),
@@ -60,8 +71,6 @@ func startShared(t *testing.T, flags ...string) *shared {
 			t.Fatal(err)
 		}
 	}
-	s.root = s.client(t, "root", rootPassword)
-	return s
 }
 
 func second[T any](_ T, err error) error { return err }
@@ -244,8 +253,21 @@ func TestTokensThatExpire(t *testing.T) {
 	writePEM(t, filepath.Join(dir, "jwt.key"), "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key))
 	writePEM(t, filepath.Join(dir, "jwt.pub"), "PUBLIC KEY", public)
 	s := startShared(t, "--auth-token", fmt.Sprintf("jwt,pub-key=%s/jwt.pub,priv-key=%s/jwt.key,sign-method=RS256,ttl=2s", dir, dir))
-	a := start(t, s.config(), cluster.Options{Owner: "test", Name: "a"})
-	b := start(t, s.config(), cluster.Options{Owner: "test", Name: "b"})
+	var denied atomic.Int64
+	log := zerolog.New(lines(func(line []byte) {
+		if bytes.Contains(line, []byte("permission denied")) || bytes.Contains(line, []byte("invalid auth token")) {
+			denied.Add(1)
+		}
+	}))
+	open := func(name string) *cluster.Cluster {
+		cl, err := cluster.Start(within(t), s.config(), cluster.Options{Owner: "test", Name: name, Log: log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { clustertest.Close(t, cl) })
+		return cl
+	}
+	a, b := open("a"), open("b")
 	l, err := a.Campaign(within(t), "a")
 	if err != nil {
 		t.Fatal(err)
@@ -268,13 +290,74 @@ func TestTokensThatExpire(t *testing.T) {
 		t.Error("the lead ended with the token")
 	default:
 	}
+	// Watches that begin now, beside the one that began with an older token.
+	heard, stop := context.WithCancel(within(t))
+	defer stop()
+	ended := make(chan struct{})
+	told := b.Suspicions(heard, "us")
+	go func() {
+		defer close(ended)
+		_ = b.WatchShards(heard, func([]steering.Shard) {}) // it ends with the context
+	}()
+	if err := seat.Suspect(within(t), []regions.EndpointID{"e"}); err != nil {
+		t.Fatal(err)
+	}
+	<-told
 	won := make(chan error, 1)
 	go func() { _, err := b.Campaign(within(t), "b"); won <- err }()
+	renewFor(t, seat, time.Second)
 	if err := l.Resign(within(t)); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-won; err != nil {
 		t.Error(err)
+	}
+	stop()
+	<-ended
+	// A token may end between the list and the watch; then there is another.
+	if n := denied.Load(); n > 1 {
+		t.Errorf("%d watches were denied", n)
+	}
+}
+
+// TestUserByCertificate: an etcd that takes the name in the certificate for
+// the user.
+func TestUserByCertificate(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	own := newCA(t, now)
+	server := own.issue(t, "etcd", now, time.Hour, "127.0.0.1")
+	files, root := own.issue(t, "eu-west", now, time.Hour), own.issue(t, "root", now, time.Hour)
+	addr := freeAddress(t)
+	_, port, _ := strings.Cut(addr, ":")
+	at := startEtcdAt(t, "https://127.0.0.1:"+port, root, "--cert-file", server.CertFile, "--key-file", server.KeyFile,
+		"--trusted-ca-file", own.file, "--client-cert-auth", "--bcrypt-cost", "4")
+	info := transport.TLSInfo{CertFile: root.CertFile, KeyFile: root.KeyFile, TrustedCAFile: own.file}
+	secure, err := info.ClientConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	op, err := clientv3.New(clientv3.Config{Endpoints: []string{at}, TLS: secure, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := op.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	allow(t, op, "eu-west")
+	c := fast()
+	c.Endpoints, c.Prefix = []string{at}, sharedPrefix
+	cl := start(t, c, cluster.Options{Owner: "test", Name: "eu-west", TLS: files})
+	reach(t, cl)
+	if _, err := cl.Campaign(within(t), "eu-west"); err != nil {
+		t.Error(err)
+	}
+	c.Prefix = ""
+	cl = start(t, c, cluster.Options{Owner: "test", Name: "eu-west", TLS: files})
+	if err := cl.Reach(within(t)); err == nil || !strings.Contains(err.Error(), "permission denied") {
+		t.Errorf("outside of its prefix: %v", err)
 	}
 }
 
