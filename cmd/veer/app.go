@@ -158,6 +158,7 @@ func (a *app) commands() []*cobra.Command {
 		a.explainCommand(), a.queryCommand(), a.checkCommand(), a.journalCommand(),
 		a.drainCommand(), a.undrainCommand(), a.forceCommand(), a.freezeCommand(),
 		a.unfreezeCommand(), a.failbackCommand(), a.configCommand(), a.versionCommand(),
+		a.certsCommand(),
 	}
 }
 

@@ -74,7 +74,9 @@ func TestPrefixAndUser(t *testing.T) {
 		{Config{Members: map[string]Member{"a": {Peer: "https://10.0.0.1:1"}}, User: "u", PasswordFile: "f"}, "user: members and user are both set"},
 	} {
 		var found []string
-		c.conf.Check(func(field, format string, args ...any) { found = append(found, field+": "+fmt.Sprintf(format, args...)) })
+		c.conf.Check(func(field, format string, args ...any) {
+			found = append(found, field+": "+fmt.Sprintf(format, args...))
+		})
 		switch {
 		case c.want == "" && len(found) > 0:
 			t.Errorf("%+v: %q", c.conf, found)

@@ -114,7 +114,7 @@ func (j *Judgement) usages(chain []*x509.Certificate, use Use, now time.Time) {
 		wanted    bool
 	}{
 		{x509.ExtKeyUsageClientAuth, "clientAuth", "client", true},
-		{x509.ExtKeyUsageServerAuth, "serverAuth", "server, as a member is one", len(use.Hosts) > 0},
+		{x509.ExtKeyUsageServerAuth, "serverAuth", "server, which a member is", len(use.Hosts) > 0},
 	} {
 		o.KeyUsages = []x509.ExtKeyUsage{u.usage}
 		if _, err := leaf.Verify(o); err != nil && u.wanted {
