@@ -90,7 +90,7 @@ func Start(ctx context.Context, c Config, o Options) (*Cluster, error) {
 func (c *Cluster) connect(ctx context.Context) error {
 	if len(c.conf.Endpoints) > 0 {
 		var err error
-		c.trouble = &trouble{}
+		c.trouble = &trouble{log: c.opts.Log}
 		c.etcd, err = dial(c.conf, c.opts, c.trouble)
 		return err
 	}
@@ -147,6 +147,10 @@ func (c *Cluster) Reach(ctx context.Context) error {
 	}
 	return fmt.Errorf("etcd at %s (cluster.endpoints): %w", strings.Join(c.conf.Endpoints, ", "), err)
 }
+
+// Trouble is why etcd does not serve this process, as far as it is known; a
+// request itself only waits. nil: nothing is known to be wrong.
+func (c *Cluster) Trouble() error { return c.trouble.get() }
 
 // View implements controller.World. The copy is the caller's.
 func (c *Cluster) View() controller.View { return c.world.view() }

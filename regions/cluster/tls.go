@@ -90,7 +90,7 @@ func (r reloading) ClientHandshake(ctx context.Context, authority string, conn n
 		}
 		return nil, nil, err
 	}
-	return told{secure, r.trouble}, info, nil
+	return &told{Conn: secure, trouble: r.trouble}, info, nil
 }
 
 // ServerHandshake implements credentials.TransportCredentials.

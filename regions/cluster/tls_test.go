@@ -172,7 +172,11 @@ func TestMutualTLS(t *testing.T) {
 	// The same by Veer's own client.
 	endpoints := fast()
 	endpoints.Endpoints = []string{conf.Members["a"].Client, conf.Members["b"].Client}
-	reach(t, start(t, endpoints, cluster.Options{Owner: "test", Name: "witness", TLS: good}))
+	welcome := start(t, endpoints, cluster.Options{Owner: "test", Name: "witness", TLS: good})
+	reach(t, welcome)
+	if err := welcome.Trouble(); err != nil {
+		t.Errorf("who is let in has a trouble: %v", err)
+	}
 	stranger.CAFile = own.file // it trusts the members; they do not trust it
 	for what, files := range map[string]cluster.TLS{"no certificate": {CAFile: own.file}, "another CA's": stranger, "an expired one": expired} {
 		cl := start(t, endpoints, cluster.Options{Owner: "test", Name: "x", TLS: files})
@@ -191,6 +195,9 @@ func refused(t *testing.T, cl *cluster.Cluster, what, why string) {
 	defer cancel()
 	if err := cl.Reach(ctx); err == nil || !strings.Contains(err.Error(), why) {
 		t.Errorf("%s: got %v, want %q", what, err, why)
+	}
+	if err := cl.Trouble(); err == nil || !strings.Contains(err.Error(), why) {
+		t.Errorf("%s: the trouble is %v, want %q", what, err, why)
 	}
 }
 

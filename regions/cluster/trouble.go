@@ -4,23 +4,28 @@ import (
 	"net"
 	"strings"
 	"sync"
+
+	"github.com/rs/zerolog"
 )
 
 // trouble is why an etcd that runs elsewhere does not serve this process, as
-// far as it is known: a request only waits, for as long as it may. It is safe
-// for concurrent use; nil has none.
+// far as it is known: a request only waits, for as long as it may. What is new
+// is logged. It is safe for concurrent use; nil has none.
 type trouble struct {
+	log zerolog.Logger
+
 	mu  sync.Mutex
 	err error
 }
 
-// set notes what is wrong, or that nothing is. It reports whether that is news.
-func (t *trouble) set(err error) bool {
+// set notes what is wrong, or that nothing is.
+func (t *trouble) set(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	news := err != nil && (t.err == nil || t.err.Error() != err.Error())
+	if err != nil && (t.err == nil || t.err.Error() != err.Error()) {
+		t.log.Error().Err(err).Msg("etcd refuses this process, or is refused by it")
+	}
 	t.err = err
-	return news
 }
 
 // get is what is wrong; nil: nothing that is known.
@@ -38,11 +43,15 @@ func (t *trouble) get() error {
 type told struct {
 	net.Conn
 	trouble *trouble
+	first   sync.Once
 }
 
-func (t told) Read(p []byte) (int, error) {
+func (t *told) Read(p []byte) (int, error) {
 	n, err := t.Conn.Read(p)
-	if err != nil && strings.Contains(err.Error(), "tls: ") {
+	switch {
+	case err == nil:
+		t.first.Do(func() { t.trouble.set(nil) }) // it was let in
+	case strings.Contains(err.Error(), "tls: "):
 		t.trouble.set(err)
 	}
 	return n, err

@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/rs/zerolog"
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -37,7 +36,6 @@ type user struct {
 	name      string
 	file, env string // where the password stands
 	root      keys
-	log       zerolog.Logger
 	trouble   *trouble
 
 	turn chan struct{} // holds one token while nobody logs in
@@ -51,7 +49,7 @@ type user struct {
 func newUser(c Config, o Options, t *trouble) *user {
 	u := &user{
 		name: c.User, file: c.PasswordFile, env: c.PasswordEnv,
-		root: keysBelow(c.Prefix, o.Owner), log: o.Log, trouble: t, turn: make(chan struct{}, 1),
+		root: keysBelow(c.Prefix, o.Owner), trouble: t, turn: make(chan struct{}, 1),
 	}
 	u.turn <- struct{}{}
 	return u
@@ -78,7 +76,7 @@ func (u *user) unary(ctx context.Context, method string, req, reply any, cc *grp
 		err = invoke(withToken(ctx, token), method, req, reply, cc, opts...)
 	}
 	if errors.Is(rpctypes.Error(err), rpctypes.ErrPermissionDenied) {
-		u.say(fmt.Errorf("etcd user %q may not do what Veer asks for: expected a role with readwrite on the prefix %s: %w", u.name, u.root, err))
+		u.trouble.set(fmt.Errorf("etcd user %q may not do what Veer asks for: expected a role with readwrite on the prefix %s: %w", u.name, u.root, err))
 	}
 	return err
 }
@@ -145,15 +143,8 @@ func (u *user) login(ctx context.Context, cc *grpc.ClientConn, refused ...string
 func (u *user) failed(err error) error {
 	u.refused, u.at = err, time.Now()
 	u.logged = false
-	u.say(err)
+	u.trouble.set(err)
 	return err
-}
-
-// say tells of a trouble once.
-func (u *user) say(err error) {
-	if u.trouble.set(err) {
-		u.log.Error().Err(err).Msg("etcd does not let this process in")
-	}
 }
 
 func (u *user) place() string {

@@ -63,6 +63,8 @@ func (d *daemon) leader(ctx context.Context, p *picture) (api.Leader, string) {
 	defer cancel()
 	name, term, err := cl.Leader(ctx)
 	switch {
+	case err != nil && cl.Trouble() != nil:
+		return api.Leader{}, fmt.Sprintf("etcd refuses this daemon, or is refused by it: %v; answers stay as they are", cl.Trouble())
 	case err != nil:
 		return api.Leader{}, fmt.Sprintf("etcd does not answer: %v; answers stay as they are", err)
 	case name == "":
