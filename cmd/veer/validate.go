@@ -83,6 +83,7 @@ source, path, problem, expected, hint}]}.`,
 				return err
 			}
 			v := validityOf(c, path)
+			v.Warnings = append(v.Warnings, c.CertificateWarnings(a.now())...)
 			if live {
 				ctx, stop := daemon.Signals(cmd.Context())
 				defer stop()

@@ -81,7 +81,7 @@ func TestBackupHasTheLedger(t *testing.T) {
 	}
 	sameBackup(t, "written and read", b, read)
 
-	if _, err := BackupFolder(c.ctx, "o", c.dir); err == nil || !strings.Contains(err.Error(), "in use by another veer") {
+	if _, err := BackupFolder(c.ctx, Config{}, "o", c.dir); err == nil || !strings.Contains(err.Error(), "in use by another veer") {
 		t.Errorf("the folder of a member that runs: %v", err)
 	}
 	c.stop()
@@ -89,7 +89,7 @@ func TestBackupHasTheLedger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stopped, err := BackupFolder(c.ctx, "o", c.dir)
+	stopped, err := BackupFolder(c.ctx, Config{}, "o", c.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestBackupHasTheLedger(t *testing.T) {
 	if after, err := os.ReadFile(filepath.Join(c.dir, "etcd", "member", "snap", "db")); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("the folder was changed (%v)", err)
 	}
-	if other, err := BackupFolder(c.ctx, "other", c.dir); err != nil || len(other.kept) > 0 {
+	if other, err := BackupFolder(c.ctx, Config{}, "other", c.dir); err != nil || len(other.kept) > 0 {
 		t.Errorf("of another owner: %+v, %v", other, err)
 	}
 }
@@ -142,7 +142,7 @@ func TestCorruptFolders(t *testing.T) {
 		if err := os.WriteFile(path, bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		b, err := BackupFolder(c.ctx, "o", c.dir)
+		b, err := BackupFolder(c.ctx, Config{}, "o", c.dir)
 		if err != nil {
 			refused++
 			continue
@@ -157,7 +157,7 @@ func TestCorruptFolders(t *testing.T) {
 	if err := os.WriteFile(path, whole, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := BackupFolder(c.ctx, "o", c.dir); err != nil {
+	if _, err := BackupFolder(c.ctx, Config{}, "o", c.dir); err != nil {
 		t.Errorf("a whole one, after them: %v", err)
 	}
 }

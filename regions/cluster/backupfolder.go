@@ -21,7 +21,7 @@ import (
 // BackupFolder reads a backup from the data folder of an embedded member that
 // does not run, and changes nothing there. It has what the member had applied
 // and written down, which it does ten times a second and at a clean end.
-func BackupFolder(ctx context.Context, owner, dataDir string) (b Backup, err error) {
+func BackupFolder(ctx context.Context, c Config, owner, dataDir string) (b Backup, err error) {
 	if err := checkName("owner", owner); err != nil {
 		return Backup{}, err
 	}
@@ -34,7 +34,7 @@ func BackupFolder(ctx context.Context, owner, dataDir string) (b Backup, err err
 		return Backup{}, err
 	}
 	defer func() { err = errors.Join(err, unlockFolder(lock)) }()
-	k := newKeys(owner)
+	k := keysBelow(c.Prefix, owner)
 	b = Backup{Owner: owner, Made: time.Now().UTC().Truncate(time.Second)}
 	all, err := readFolder(path, k)
 	if err == nil {

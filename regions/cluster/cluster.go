@@ -37,6 +37,7 @@ type Cluster struct {
 	boot    func() (id string, at time.Duration, ok bool)
 	// sleepless is a clock that goes on while the machine sleeps; 0: none.
 	sleepless func() time.Duration
+	trouble   *trouble // with endpoints
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -73,7 +74,10 @@ func Start(ctx context.Context, c Config, o Options) (*Cluster, error) {
 		return nil, err
 	}
 	c = c.Defaults()
-	cl := &Cluster{conf: c, opts: o, keys: newKeys(o.Owner), timeout: 3*time.Second + 2*c.Election(), boot: sinceBoot, sleepless: sleepless}
+	cl := &Cluster{
+		conf: c, opts: o, keys: keysBelow(c.Prefix, o.Owner), timeout: 3*time.Second + 2*c.Election(),
+		boot: sinceBoot, sleepless: sleepless,
+	}
 	cl.ctx, cl.cancel = context.WithCancel(context.Background())
 	cl.world = newWorld(cl.keys, c.VoteLease, o.Log)
 	if err := cl.connect(ctx); err != nil {
@@ -93,7 +97,8 @@ func Start(ctx context.Context, c Config, o Options) (*Cluster, error) {
 func (c *Cluster) connect(ctx context.Context) error {
 	if len(c.conf.Endpoints) > 0 {
 		var err error
-		c.etcd, err = dial(c.conf, c.opts)
+		c.trouble = &trouble{log: c.opts.Log}
+		c.etcd, err = dial(c.conf, c.opts, c.trouble)
 		return err
 	}
 	m, err := startMember(ctx, c.conf, c.opts)
@@ -136,14 +141,23 @@ func (c *Cluster) Reach(ctx context.Context) error {
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
 	_, err := c.etcd.Get(ctx, c.keys.term())
+	if err == nil && c.trouble != nil {
+		c.trouble.set(nil)
+	}
 	switch {
 	case err == nil || len(c.conf.Endpoints) == 0:
 		return err
+	case c.trouble.get() != nil:
+		return fmt.Errorf("etcd at %s (cluster.endpoints) refuses this process, or is refused by it: %w", strings.Join(c.conf.Endpoints, ", "), c.trouble.get())
 	case ctx.Err() != nil:
 		return fmt.Errorf("etcd does not answer at %s (cluster.endpoints): %w", strings.Join(c.conf.Endpoints, ", "), err)
 	}
 	return fmt.Errorf("etcd at %s (cluster.endpoints): %w", strings.Join(c.conf.Endpoints, ", "), err)
 }
+
+// Trouble is why etcd does not serve this process, as far as it is known; a
+// request itself only waits. nil: nothing is known to be wrong.
+func (c *Cluster) Trouble() error { return c.trouble.get() }
 
 // View implements controller.World. The copy is the caller's.
 func (c *Cluster) View() controller.View { return c.world.view() }

@@ -18,6 +18,14 @@ type Config struct {
 	// Endpoints are client URLs of an etcd that exists, or unix:///... of a
 	// Veer process on this machine. Then this process embeds no member.
 	Endpoints []string `yaml:"endpoints"`
+	// User is the user of that etcd, whose password stands in PasswordFile or
+	// in the variable PasswordEnv. Empty: none, or by the certificate's name.
+	User         string `yaml:"user"`
+	PasswordFile string `yaml:"password_file"`
+	PasswordEnv  string `yaml:"password_env"`
+	// Prefix is where the keys are: below Prefix/<owner>/. It ends in /veer;
+	// empty is /veer.
+	Prefix string `yaml:"prefix"`
 	// RTT is the declared round trip between the members; it times their
 	// heartbeats (max(RTT, 50 ms)) and elections (ten heartbeats).
 	RTT time.Duration `yaml:"rtt"`
@@ -129,6 +137,10 @@ func (c Config) Check(bad func(field, format string, args ...any)) {
 			bad("endpoints["+itoa(i)+"]", "%q is listed twice: remove one", e)
 		}
 	}
+	c.checkUser(bad)
+	if why := prefixProblem(c.Prefix); c.Prefix != "" && why != "" {
+		bad("prefix", "%q: %s", c.Prefix, why)
+	}
 	if c.RTT < 0 || c.RTT > maxRTT {
 		bad("rtt", "found %s, expected from 0s to %s", c.RTT, maxRTT)
 		c.RTT = 0
@@ -141,6 +153,35 @@ func (c Config) Check(bad func(field, format string, args ...any)) {
 	if n := c.Journal.Bytes; n != 0 && (n < minBytes || n > maxBytes) {
 		bad("journal.bytes", "found %d, expected from %d to %d", n, minBytes, maxBytes)
 	}
+}
+
+// checkUser reports the problems of the user of an etcd that exists.
+func (c Config) checkUser(bad func(field, format string, args ...any)) {
+	file, env := c.PasswordFile != "", c.PasswordEnv != ""
+	switch {
+	case c.User == "" && !file && !env:
+		return
+	case c.User == "" && file:
+		bad("password_file", "a password without a user, expected the key user")
+	case c.User == "":
+		bad("password_env", "a password without a user, expected the key user")
+	case len(c.Members) > 0:
+		bad("user", "members and user are both set, expected no user: an embedded etcd has none, and knows its clients by the certificates of host.tls")
+	case file && env:
+		bad("password_env", "password_file and password_env are both set, expected one of them")
+	case !file && !env:
+		bad("user", "a user without a password, expected password_file or password_env")
+	}
+	for i, e := range c.Endpoints {
+		if u, err := url.Parse(e); err == nil && u.Scheme == "http" && !loopback(u.Hostname()) {
+			bad("endpoints["+itoa(i)+"]", "%q would show the password on its way, expected https where there is a user", e)
+		}
+	}
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (c Config) checkLease(field string, d time.Duration, bad func(field, format string, args ...any)) {

@@ -1,11 +1,7 @@
 package cluster
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -16,8 +12,9 @@ import (
 )
 
 // dial makes a client of an etcd that runs elsewhere. It does not wait for a
-// connection: requests do, as long as their contexts allow.
-func dial(c Config, o Options) (*clientv3.Client, error) {
+// connection: requests do, as long as their contexts allow; t is told why they
+// wait.
+func dial(c Config, o Options, t *trouble) (*clientv3.Client, error) {
 	aliases := map[string]string{}
 	var endpoints []string
 	secure := false
@@ -45,36 +42,22 @@ func dial(c Config, o Options) (*clientv3.Client, error) {
 		},
 	}
 	if secure {
-		var err error
-		if cfg.TLS, err = clientTLS(o.TLS); err != nil {
+		first, err := clientTLS(o.TLS) // what cannot be read now is said now
+		if err != nil {
 			return nil, err
 		}
+		cfg.TLS = first
+		cfg.DialOptions = append(cfg.DialOptions, grpc.WithTransportCredentials(reloading{o.TLS, t}))
+	}
+	if c.User != "" {
+		cfg.DialOptions = append(cfg.DialOptions, newUser(c, o, t).options()...)
 	}
 	client, err := clientv3.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("make a client of etcd at %s: %w", strings.Join(c.Endpoints, ", "), err)
 	}
+	if c.User != "" {
+		client.Watcher = &ownStreams{Watcher: client.Watcher}
+	}
 	return client, nil
-}
-
-func clientTLS(t TLS) (*tls.Config, error) {
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
-	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("read the CA of etcd: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.New("read the CA of etcd: " + t.CAFile + " holds no PEM certificate")
-		}
-	}
-	if t.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("read the client certificate for etcd: %w", err)
-		}
-		cfg.Certificates = []tls.Certificate{pair}
-	}
-	return cfg, nil
 }

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
@@ -112,6 +111,9 @@ func memberConfig(c Config, o Options, dir string) (*embed.Config, error) {
 		if !ok {
 			return nil, fmt.Errorf("start the embedded etcd: %q is not in cluster.members (%s)", o.Name, strings.Join(sortedKeys(c.Members), ", "))
 		}
+		if err := checkMemberTLS(o.Name, self, o.TLS); err != nil {
+			return nil, err
+		}
 		cfg.Name, peer = o.Name, self.Peer
 		if self.Client != "" {
 			client = self.Client
@@ -162,13 +164,6 @@ func initialCluster(c Config, peer string) string {
 		parts = append(parts, name+"="+c.Members[name].Peer)
 	}
 	return strings.Join(parts, ",")
-}
-
-func tlsInfo(t TLS) transport.TLSInfo {
-	return transport.TLSInfo{
-		CertFile: t.CertFile, KeyFile: t.KeyFile,
-		TrustedCAFile: t.CAFile, ClientCertAuth: t.CAFile != "",
-	}
 }
 
 // await waits until the member takes requests: at once when it is alone.

@@ -9,7 +9,7 @@ import (
 	"github.com/veerdns/veer/regions/steering"
 )
 
-// keys are the etcd keys of one owner:
+// keys are the etcd keys of one owner, below PREFIX/OWNER/:
 //
 //	world/ballot/<vantage>/head       what the vantage says of itself  (lease)
 //	world/ballot/<vantage>/<chunk>    some of its votes                (lease)
@@ -34,7 +34,37 @@ import (
 // settle change together.
 type keys string
 
-func newKeys(owner string) keys { return keys("/veer/" + owner + "/") }
+// lastOfPrefix ends every prefix and stands in none before: so no owner's keys
+// are ever among those of another owner or of another prefix, whatever they are
+// called.
+const lastOfPrefix = "veer"
+
+// newKeys are the keys below the default prefix.
+func newKeys(owner string) keys { return keysBelow("", owner) }
+
+// keysBelow are the keys of an owner below a prefix; empty is the default one.
+func keysBelow(prefix, owner string) keys {
+	if prefix == "" {
+		prefix = "/" + lastOfPrefix
+	}
+	return keys(prefix + "/" + owner + "/")
+}
+
+// prefixProblem says why a text is no prefix.
+func prefixProblem(prefix string) string {
+	parts, rooted := strings.CutPrefix(prefix, "/")
+	if !rooted || len(prefix) > 200 {
+		return "expected a path of at most 200 bytes that begins with / and ends in /veer, like /veer or /team-a/veer"
+	}
+	all := strings.Split(parts, "/")
+	for i, part := range all {
+		odd := strings.Trim(part, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != ""
+		if part == "" || odd || (part == lastOfPrefix) != (i == len(all)-1) {
+			return "expected parts of letters, digits, '.', '_' and '-', of which the last one, and no other, is veer, like /veer or /team-a/veer"
+		}
+	}
+	return ""
+}
 
 func (k keys) world() string   { return string(k) + "world/" }
 func (k keys) leader() string  { return string(k) + "leader/" }

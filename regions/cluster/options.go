@@ -13,7 +13,8 @@ import (
 
 // Options are what a process brings beside the shared config.
 type Options struct {
-	// Owner is the config's `owner`: the etcd keys are below /veer/<owner>/.
+	// Owner is the config's `owner`: the etcd keys are below
+	// Config.Prefix/<owner>/.
 	Owner string
 	// Name is the region, or a name for this process; with Members it is the
 	// member that this process embeds.

@@ -32,14 +32,20 @@ func TestDebianEtcd(t *testing.T) {
 }
 
 // startEtcd starts etcd on loopback and waits until it answers.
-func startEtcd(t *testing.T) string {
+func startEtcd(t *testing.T, flags ...string) string {
 	t.Helper()
-	client, peer := "http://"+freeAddress(t), "http://"+freeAddress(t)
+	return startEtcdAt(t, "http://"+freeAddress(t), cluster.TLS{}, flags...)
+}
+
+// startEtcdAt starts etcd at a URL, where a client gets in with the files.
+func startEtcdAt(t *testing.T, client string, files cluster.TLS, flags ...string) string {
+	t.Helper()
+	peer := "http://" + freeAddress(t)
 	var out testWriter
-	cmd := exec.Command("/usr/bin/etcd", "--data-dir", clustertest.ShortDir(t),
+	cmd := exec.Command("/usr/bin/etcd", append(flags, "--data-dir", clustertest.ShortDir(t),
 		"--listen-client-urls", client, "--advertise-client-urls", client,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-		"--initial-cluster", "default="+peer, "--heartbeat-interval", "50", "--election-timeout", "500")
+		"--initial-cluster", "default="+peer, "--heartbeat-interval", "50", "--election-timeout", "500")...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start /usr/bin/etcd (Debian package etcd-server): %v", err)
@@ -51,7 +57,7 @@ func startEtcd(t *testing.T) string {
 			t.Logf("etcd said:\n%s", out.String())
 		}
 	})
-	c, err := cluster.Start(within(t), cluster.Config{Endpoints: []string{client}}, cluster.Options{Owner: "probe", Name: "probe", Log: zerolog.Nop()})
+	c, err := cluster.Start(within(t), cluster.Config{Endpoints: []string{client}}, cluster.Options{Owner: "probe", Name: "probe", TLS: files, Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}

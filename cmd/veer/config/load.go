@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/veerdns/veer/regions"
@@ -67,6 +68,11 @@ type place struct {
 // checks all of it. The error is Errors: every problem, sorted by file and
 // position. It never holds a secret.
 func Load(path string, env func(string) (string, bool), flags ...Flag) (*Config, error) {
+	return loadBut(path, env, flags, func(Error) bool { return false })
+}
+
+// loadBut is Load, but for the errors that do not count.
+func loadBut(path string, env func(string) (string, bool), flags []Flag, passes func(Error) bool) (*Config, error) {
 	l := &loader{env: env, c: &Config{}, from: map[string]place{}}
 	l.c.setDefaults()
 	dir, err := filepath.Abs(filepath.Dir(path))
@@ -82,6 +88,7 @@ func Load(path string, env func(string) (string, bool), flags ...Flag) (*Config,
 	if l.root != nil {
 		l.check()
 	}
+	l.errs = slices.DeleteFunc(l.errs, passes)
 	if err := l.errs.finish(); err != nil {
 		return nil, err
 	}

@@ -188,7 +188,7 @@ func Backup(ctx context.Context, o OnceOptions) (file []byte, err error) {
 	if !HasLedger(o.Config) {
 		return nil, fmt.Errorf("%w: %s holds none", ErrNoLedger, o.Config.Host.DataDir)
 	}
-	b, err := cluster.BackupFolder(ctx, o.Config.Owner, o.Config.Host.DataDir)
+	b, err := cluster.BackupFolder(ctx, o.Config.Cluster, o.Config.Owner, o.Config.Host.DataDir)
 	if err != nil {
 		return nil, err
 	}

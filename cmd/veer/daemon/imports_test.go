@@ -64,7 +64,7 @@ func kind(pkg string) string {
 		return "test"
 	case slices.Contains(parts, "internal"):
 		return "internal"
-	case parts[0] == "checks" || parts[0] == "providers" || pkg == "regions/cluster":
+	case parts[0] == "checks" || parts[0] == "providers" || pkg == "regions/cluster" || pkg == "regions/cluster/certs":
 		return "adapter"
 	case parts[0] == "cmd":
 		return "cmd"
@@ -282,6 +282,9 @@ func TestImportsCatches(t *testing.T) {
 		{"regions/cluster", module + "/providers/authority", true},
 		{"regions/cluster", "go.etcd.io/etcd/client/v3", false},
 		{"regions/controller", "go.etcd.io/etcd/client/v3", true},
+		{"regions/cluster", module + "/regions/cluster/certs", true},
+		{"cmd/veer", module + "/regions/cluster/certs", true},
+		{"cmd/veer/config", module + "/regions/cluster/certs", false},
 		{"regions/controller", module + "/regions/cluster", true},
 		{"regions/controller", module + "/regions/prober", true},
 		{"regions/prober", module + "/checks/httpcheck", true},

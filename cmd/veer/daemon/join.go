@@ -31,6 +31,7 @@ const (
 // startCluster joins the cluster, trying again for as long as it takes where
 // the cluster is another process's or an authority serves meanwhile.
 func (d *daemon) startCluster(ctx context.Context) error {
+	d.parts.start("certificates", d.watchCertificates)
 	cl, err := d.join(ctx)
 	if err != nil {
 		return err

@@ -50,7 +50,7 @@ func (d *daemon) status(ctx context.Context) api.Status {
 		st.Serves = append(st.Serves, s)
 	}
 	st.Apart = d.statusApart()
-	st.Warnings = d.warnings(p, st, leaderless)
+	st.Warnings = append(d.warnings(p, st, leaderless), d.c.CertificateWarnings(p.now)...)
 	return st
 }
 
@@ -68,6 +68,8 @@ func (d *daemon) leader(ctx context.Context, p *picture) (api.Leader, string) {
 	defer cancel()
 	name, term, err := cl.Leader(ctx)
 	switch {
+	case err != nil && cl.Trouble() != nil:
+		return api.Leader{}, fmt.Sprintf("etcd refuses this daemon, or is refused by it: %v; answers stay as they are", cl.Trouble())
 	case err != nil:
 		return api.Leader{}, fmt.Sprintf("etcd does not answer: %v; answers stay as they are", err)
 	case name == "" && cl.HalfRestored(ctx):

@@ -3,6 +3,7 @@
 package clustertest
 
 import (
+	"cmp"
 	"context"
 	"testing"
 	"time"
@@ -32,10 +33,24 @@ type Rig struct {
 	Open func(name string) *cluster.Cluster
 	// Endpoint is a client URL of the etcd, Owner whose keys it holds.
 	Endpoint, Owner string
+	// Access is how a process gets into that etcd: user, password and prefix;
+	// Root the user of whom an operator is one, with the password.
+	Access             cluster.Config
+	Root, RootPassword string
 }
 
 // Run runs the suite. make gives each test a rig of its own.
 func Run(t *testing.T, make func(t *testing.T) Rig) {
+	RunUncompacted(t, make)
+	t.Run("WorldResumesAfterCompaction", func(t *testing.T) {
+		t.Parallel()
+		worldResumesAfterCompaction(t, make(t))
+	})
+}
+
+// RunUncompacted runs the suite without the test in which an operator compacts
+// the etcd: whatever is compacted then, Veer did.
+func RunUncompacted(t *testing.T, make func(t *testing.T) Rig) {
 	for name, test := range map[string]func(t *testing.T, r Rig){
 		"VotesReachTheOthers":           votesReachTheOthers,
 		"OnlyChangedChunksAreWritten":   onlyChangedChunksAreWritten,
@@ -54,7 +69,6 @@ func Run(t *testing.T, make func(t *testing.T) Rig) {
 		"JournalKeepsOrderAndBounds":    journalKeepsOrderAndBounds,
 		"Orders":                        orders,
 		"CutOffWorldForgetsVotes":       cutOffWorldForgetsVotes,
-		"WorldResumesAfterCompaction":   worldResumesAfterCompaction,
 		"CutOffLeaderStopsBeforeOthers": cutOffLeaderStopsBeforeOthers,
 		"LostReplyIsSettled":            lostReplyIsSettled,
 	} {
@@ -68,7 +82,8 @@ func Run(t *testing.T, make func(t *testing.T) Rig) {
 // join connects a process through an endpoint of the test's choice.
 func (r Rig) join(t *testing.T, name, endpoint string) *cluster.Cluster {
 	t.Helper()
-	conf := Fast()
+	conf := r.Access
+	conf.VoteLease, conf.LeaderLease = Fast().VoteLease, Fast().LeaderLease
 	conf.Endpoints = []string{endpoint}
 	c, err := cluster.Start(bounded(t), conf, cluster.Options{Owner: r.Owner, Name: name, Log: zerolog.New(zerolog.NewTestWriter(t))})
 	if err != nil {
@@ -85,7 +100,7 @@ func (r Rig) raw(t *testing.T) *clientv3.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{r.Endpoint}, Logger: lg})
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{r.Endpoint}, Logger: lg, Username: r.Root, Password: r.RootPassword})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +112,9 @@ func (r Rig) raw(t *testing.T) *clientv3.Client {
 	return c
 }
 
-func (r Rig) key(rest string) string { return "/veer/" + r.Owner + "/" + rest }
+func (r Rig) key(rest string) string {
+	return cmp.Or(r.Access.Prefix, "/veer") + "/" + r.Owner + "/" + rest
+}
 
 // Close closes a cluster and fails the test if that fails.
 func Close(t testing.TB, c *cluster.Cluster) {
