@@ -35,6 +35,7 @@ func (l *loader) check() {
 	l.providers()
 	l.monitors()
 	l.schedule()
+	l.limits()
 	l.services()
 	l.host()
 }

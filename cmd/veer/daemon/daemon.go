@@ -287,7 +287,7 @@ func (d *daemon) newController() (*controller.Controller, error) {
 	return controller.New(controller.Options{
 		Name: string(d.c.Host.Region), Owner: d.c.Owner,
 		Policy: d.c.Policy(), Quorums: d.c.Quorums(), Vantages: d.c.Vantages, Calendar: d.c.Calendar,
-		Recovery: d.c.Recovery(),
+		Recovery: d.c.Recovery(), Panic: d.c.Panic.Rule(), Percent: int(d.c.Velocity.Share),
 		World:    cl, Elector: cl, Ledger: cl, Served: d.served, Reconcile: d.c.Reconcile.Schedule(),
 		Providers: written, Marks: cl, Fence: func(f providers.Fence) { d.fences.saw(f.Term) },
 		ConfigHash: d.c.Hash(), Version: d.o.Version,
