@@ -32,7 +32,10 @@ type Options struct {
 	// long, in whole seconds, and the next pass of its vantage takes its place
 	// whether they still do or not. 0: it is a daemon.
 	Pass time.Duration
-	Log  zerolog.Logger
+	// Config is the hash of the config that this process runs, which goes with
+	// its votes, at most 64 bytes.
+	Config string
+	Log    zerolog.Logger
 }
 
 // TLS names PEM files. With a CA, members and clients must show a certificate

@@ -73,8 +73,8 @@ func (sh *shard) another(hash string) bool {
 }
 
 // unaltered is the shard's input in which nothing but the config is new: no
-// time has passed, endpoints are what they were last known to be, and those
-// that the ledger does not know are up.
+// time has passed, endpoints are what they were last known to be, and those of
+// which nothing was known yet are up, as they may soon be found.
 func (r *reign) unaltered(sh *shard) steering.Input {
 	known := map[regions.EndpointID]checks.Health{}
 	for _, s := range sh.kept.State.Services {
@@ -92,8 +92,8 @@ func (r *reign) unaltered(sh *shard) steering.Input {
 		in.Policy.Services[i].Shifts = 0
 		for _, p := range in.Policy.Services[i].Pools {
 			for _, e := range p.Endpoints {
-				h, ok := known[e.ID]
-				if !ok {
+				h := known[e.ID]
+				if h == checks.Unknown {
 					h = checks.Up
 				}
 				in.Verdicts = append(in.Verdicts, regions.Verdict{Endpoint: e.ID, Health: h})

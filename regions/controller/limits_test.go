@@ -353,6 +353,25 @@ func TestAConfigOfUnknownAddressesIsHeld(t *testing.T) {
 	})
 }
 
+// So is one that prefers a pool which was there, but has no verdict yet.
+func TestAnotherOrderOfUnknownPoolsIsHeld(t *testing.T) {
+	services, eu, us, ap := many(12, time.Minute)
+	bubble(t, services, func(r *rig) {
+		r.start()
+		r.wantIn(services, 12, 0, 0)
+		r.stop()
+		another, _ := renumbered(services, 12)
+		for i := range another {
+			another[i].Pools = []steering.Pool{services[i].Pools[1], services[i].Pools[0], services[i].Pools[2]}
+		}
+		r.o.Policy.Services, r.o.ConfigHash = another, "d"
+		r.start()
+		r.voteAll(checks.Up, slices.Concat(eu, us, ap)...)
+		pass(time.Minute)
+		r.wantIn(services, 12, 0, 0)
+	})
+}
+
 // pending are the services that wait for a confirmation, with the config.
 func (r *rig) pending() map[string]string {
 	out := map[string]string{}
