@@ -27,17 +27,18 @@ type alarm struct {
 	// resume is what is left of a panic that the leader before was in, until
 	// resumeBy.
 	resume, resumeBy time.Duration
+	// over: that panic ended since, so that what is first seen to be down did
+	// not fall now.
+	over bool
 }
 
 func newAlarm() alarm {
 	return alarm{size: map[regions.Name]int{}, fell: map[int]time.Duration{}, held: map[int]bool{}}
 }
 
-// place notes in which regions the policy has the endpoints, and the panic that
-// the ledger knows of.
+// place notes in which regions the policy has the endpoints.
 func (f *floor) place() {
 	for _, sh := range f.shards {
-		f.resume = max(f.resume, sh.kept.State.Panic.Left)
 		for _, s := range sh.services {
 			for _, p := range s.Pools {
 				for _, e := range p.Endpoints {
@@ -48,6 +49,17 @@ func (f *floor) place() {
 					}
 				}
 			}
+		}
+	}
+}
+
+// goOn takes over the panic that the ledger knows of. Credit is the time that
+// went by since it was written.
+func (f *floor) goOn(credit time.Duration) {
+	for _, sh := range f.shards {
+		if left := sh.kept.State.Panic.Left; left > 0 {
+			f.resume = max(f.resume, left-credit)
+			f.over = f.resume == 0
 		}
 	}
 }
@@ -70,6 +82,7 @@ func (f *floor) note(at int, now time.Duration) {
 	case s.verdict.Health != checks.Down:
 		delete(f.fell, at)
 		delete(f.held, at)
+	case f.over:
 	case s.known == checks.Up || s.known == checks.Degraded:
 		f.fell[at] = now
 		if f.until != 0 {
@@ -84,6 +97,7 @@ func (f *floor) note(at int, now time.Duration) {
 // observePanic begins or ends a panic.
 func (f *floor) observePanic(now time.Duration) {
 	rule := f.o.Panic
+	f.over = false
 	if f.resume != 0 && f.resumeBy == 0 {
 		f.resumeBy = now + max(rule.Span, 1)
 	}

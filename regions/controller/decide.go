@@ -239,7 +239,9 @@ func running(s steering.State) bool {
 		return true
 	}
 	for _, v := range s.Services {
-		if len(v.Shifts) > 0 {
+		// The ages of shifts are as of the last commit otherwise, and so younger
+		// for the next leader than they are: that bounds it for longer.
+		if v.Spent || len(v.Shifts) > 0 && v.Shifts[0] < paceWithin {
 			return true
 		}
 		for _, p := range v.Pools {

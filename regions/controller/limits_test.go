@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/veerdns/veer/checks"
@@ -383,4 +384,45 @@ func (r *rig) pending() map[string]string {
 		}
 	}
 	return out
+}
+
+// Passes of a scheduler go on with a panic, and end it; and they confirm.
+func TestPassesKeepTheLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		services, eu, us, ap := many(12, time.Minute)
+		p := newPasser(t, services...)
+		p.o.Panic = halfFell
+		p.voteAll(checks.Up, slices.Concat(eu, us, ap)...)
+		p.must()
+		p.voteAll(checks.Down, slices.Concat(eu, us)...)
+		for range 5 {
+			p.must()
+			p.wantIn(services, 12, 0, 0)
+			pass(time.Minute - time.Second)
+		}
+		pass(10 * time.Second)
+		p.must()
+		p.wantIn(services, 0, 0, 12)
+
+		p.voteAll(checks.Up, slices.Concat(eu, us)...)
+		pass(time.Minute)
+		p.must()
+		pass(2 * time.Minute)
+		p.must()
+		p.wantIn(services, 12, 0, 0)
+		another, _ := renumbered(services, 12)
+		p.o.Policy.Services, p.o.ConfigHash = another, "d"
+		p.must()
+		p.wantIn(services, 12, 0, 0)
+		if _, err := p.once(&controller.Request{AcceptConfig: "e", By: "alice", Why: "test"}); !errors.Is(err, controller.ErrConfig) {
+			t.Errorf("another config was confirmed: %v", err)
+		}
+		if _, err := p.once(&controller.Request{AcceptConfig: "d", By: "alice", Why: "test", AllowMany: true}); err != nil {
+			t.Fatal(err)
+		}
+		p.wantServed(services[11].Name, "192.0.9.12")
+		p.must()
+		p.wantServed(services[11].Name, "192.0.9.12")
+		p.wantReplay()
+	})
 }

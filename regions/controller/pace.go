@@ -25,16 +25,17 @@ type pace struct {
 }
 
 // newPace counts what the ledger's services did lately, as it remembers it: as
-// many may return after a change of leader as before, or fewer.
-func newPace(o *Options, shards []*shard, now time.Duration) *pace {
+// many may return after a change of leader as before, or fewer. Credit is the
+// time that went by since the ledger was written.
+func newPace(o *Options, shards []*shard, now, credit time.Duration) *pace {
 	p := &pace{}
 	if o.Percent > 0 && o.Percent < 100 {
 		p.most = max(paceLeast, (len(o.Policy.Services)*o.Percent+99)/100)
 	}
 	for _, sh := range shards {
 		for _, s := range sh.kept.State.Services {
-			if len(s.Shifts) > 0 && s.Shifts[0] < paceWithin {
-				p.taken = append(p.taken, now-s.Shifts[0])
+			if len(s.Shifts) > 0 && s.Shifts[0]+credit < paceWithin {
+				p.taken = append(p.taken, now-s.Shifts[0]-credit)
 			}
 		}
 	}

@@ -148,7 +148,8 @@ func (r *reign) begin(ctx context.Context) error {
 	}
 	r.recall()
 	r.floor = newFloor(r.o, r.shards[:])
-	r.pace = newPace(r.o, r.shards[:], r.now())
+	r.floor.goOn(r.credit)
+	r.pace = newPace(r.o, r.shards[:], r.now(), r.credit)
 	for _, sh := range r.shards {
 		sh.dirty = sh.known()
 		sh.causes.add(fmt.Sprintf("%s leads, term %d", r.o.Name, r.lead.Term()))

@@ -216,7 +216,7 @@ func (s *steer) count() {
 		s.shifts = slices.Insert(s.shifts, 0, 0)
 	}
 	s.next.Shifts = s.shifts[:min(len(s.shifts), max(s.svc.Shifts, 1))]
-	s.next.Waits = s.starved
+	s.next.Waits, s.next.Spent = s.starved, s.spent()
 	if s.held {
 		s.next.Pending = s.pending
 	}

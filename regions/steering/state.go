@@ -116,6 +116,8 @@ type ServiceState struct {
 	Shifts []time.Duration `json:"shifts,omitempty"`
 	// Waits: traffic would return, but for Velocity.Returns.
 	Waits bool `json:"waits,omitempty"`
+	// Spent: it has had all its shifts of the hour.
+	Spent bool `json:"spent,omitempty"`
 	// Pending is there while the answer is held as Unconfirmed says.
 	Pending Pending `json:"pending,omitzero"`
 }
