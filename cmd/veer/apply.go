@@ -118,12 +118,12 @@ func (a *app) toApply(ctx context.Context, o *applying) (show func(io.Writer), p
 		if o.request.Prune {
 			return nil, false, nil, usagef("--prune and a file exclude each other: the file says whether to prune")
 		}
+		if o.request.AcceptConfig != "" {
+			return nil, false, nil, usagef("--accept-config and a file exclude each other: what is confirmed is decided first, and then planned")
+		}
 		f, err := openPlan(o.file)
 		if err != nil {
 			return nil, false, nil, usage(err)
-		}
-		if o.request.AcceptConfig != "" {
-			return nil, false, nil, usagef("--accept-config and a file exclude each other: what is confirmed is decided first, and then planned")
 		}
 		o.request.Plan, o.request.Prune = &f.Plan, f.Prune
 		return func(w io.Writer) { writeSaved(w, f) }, len(f.Plan.Zones) > 0, refused, nil

@@ -37,7 +37,8 @@ also when a zone cannot be read.
 
 -o json prints {owner, config, region, first, term, prune, zones: [{provider,
 zone, changes: [{before, after}], refused, held, prune, guard, fence, records,
-why, estimate, error}], ledger, budgets, warnings}.`,
+why, estimate, error}], ledger, budgets, warnings,
+unconfirmed: [{service, config, before, after}]}.`,
 		Example: "  veer plan\n  veer plan --prune --out changes.json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
