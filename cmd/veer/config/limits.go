@@ -78,7 +78,7 @@ type Velocity struct {
 	Share Percent `yaml:"share"`
 }
 
-func (v *Velocity) setDefaults() { v.Shifts, v.Share = 60, 25 }
+func (v *Velocity) setDefaults() { v.Shifts, v.Share = 120, 25 }
 
 func (v *Velocity) fromNode(dec decoder, n *node, path string) {
 	if n.shape == scalar && n.text == "off" {

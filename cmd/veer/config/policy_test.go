@@ -37,7 +37,7 @@ func TestPolicyAndQuorums(t *testing.T) {
 	if got, want := usual.Panic.Rule(), (regions.Panic{Percent: 50, Span: 30 * time.Second, Hold: 5 * time.Minute}); got != want || off.Panic.Rule() != (regions.Panic{}) {
 		t.Errorf("panic %+v and, off, %+v; expected %+v and nothing", got, off.Panic.Rule(), want)
 	}
-	if v := usual.Velocity; v.Shifts != 60 || v.Share != 25 || off.Velocity.Share != 0 || off.Policy().Services[0].Shifts != 0 {
+	if v := usual.Velocity; v.Shifts != 120 || v.Share != 25 || off.Velocity.Share != 0 || off.Policy().Services[0].Shifts != 0 {
 		t.Errorf("velocity %+v and, off, %+v with %d shifts", v, off.Velocity, off.Policy().Services[0].Shifts)
 	}
 	cname, v6 := c.Policy().Services[1], c.Policy().Services[2]
