@@ -39,4 +39,7 @@ type Ballot struct {
 	// fail): its votes count as unknown. Why says so in words.
 	Suspect bool   `json:"suspect,omitempty"`
 	Why     string `json:"why,omitempty"`
+	// Config is the hash of the config that the vantage runs, empty where it
+	// does not say. It decides nothing.
+	Config string `json:"config,omitempty"`
 }

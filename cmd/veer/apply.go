@@ -41,8 +41,10 @@ func (a *app) applyCommand() *cobra.Command {
 of veer plan --out it writes exactly what that lists, or nothing when the
 config, a zone's fence, its records or the decision moved since (exit code 3).
 More than 30 % of the owned record sets (of 10 or more) change for another
-reason than steering only with --allow-many (exit code 3 without). --prune also
-deletes what no service of the config has any more.
+reason than steering only with --allow-many (exit code 3 without). A config
+that alone would alter more than 30 % of the answers (of 10 or more) alters none
+before --accept-config confirms it, with the hash that veer status and veer plan
+show. --prune also deletes what no service of the config has any more.
 ` + applyHelp,
 		Example: "  veer apply --reason \"new config\"\n  veer apply changes.json --reason \"as reviewed\" --yes",
 		Args:    a.args("[FILE]"),
@@ -55,6 +57,7 @@ deletes what no service of the config has any more.
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.request.Prune, "prune", false, "also delete what no service of the config has any more")
+	f.StringVar(&o.request.AcceptConfig, "accept-config", "", "confirm the answers of the leader's config, by its `HASH`")
 	f.BoolVar(&o.request.AllowMany, "allow-many", false, "make changes that the guard holds back")
 	writeFlags(cmd, &o.request, &o.yes)
 	return cmd
@@ -85,7 +88,7 @@ func (a *app) apply(ctx context.Context, o applying) error {
 	if err != nil {
 		return err
 	}
-	if !pending && !o.request.Prune {
+	if !pending && !o.request.Prune && o.request.AcceptConfig == "" {
 		return a.nothing(refused)
 	}
 	if !o.yes {
@@ -114,6 +117,9 @@ func (a *app) toApply(ctx context.Context, o *applying) (show func(io.Writer), p
 	if o.file != "" {
 		if o.request.Prune {
 			return nil, false, nil, usagef("--prune and a file exclude each other: the file says whether to prune")
+		}
+		if o.request.AcceptConfig != "" {
+			return nil, false, nil, usagef("--accept-config and a file exclude each other: what is confirmed is decided first, and then planned")
 		}
 		f, err := openPlan(o.file)
 		if err != nil {

@@ -37,7 +37,8 @@ also when a zone cannot be read.
 
 -o json prints {owner, config, region, first, term, prune, zones: [{provider,
 zone, changes: [{before, after}], refused, held, prune, guard, fence, records,
-why, estimate, error}], ledger, budgets, warnings}.`,
+why, estimate, error}], ledger, budgets, warnings,
+unconfirmed: [{service, config, before, after}]}.`,
 		Example: "  veer plan\n  veer plan --prune --out changes.json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -153,6 +154,7 @@ func writePlan(w io.Writer, p api.Plan, paint paint) {
 }
 
 func writePlanZones(w io.Writer, p api.Plan, paint paint) {
+	writeUnconfirmed(w, p.Unconfirmed, paint)
 	if len(p.Zones) == 0 {
 		para(w, "", "No provider of the config is written to: an authority serves the ledger's answers by itself.")
 	}
@@ -177,6 +179,18 @@ func writePlanZones(w io.Writer, p api.Plan, paint paint) {
 		}
 		fmt.Fprintln(w)
 	}
+}
+
+// writeUnconfirmed writes what a config would alter once it is confirmed.
+func writeUnconfirmed(w io.Writer, list []api.Unconfirmed, paint paint) {
+	if len(list) == 0 {
+		return
+	}
+	fmt.Fprintln(w, paint.bold("held until config "+clean(list[0].Config)+" is confirmed"))
+	for _, u := range list {
+		para(w, "  ", fmt.Sprintf("~ %s %s -> %s", shown(u.Service), data(u.Before), data(u.After)))
+	}
+	fmt.Fprintln(w)
 }
 
 func planCost(z api.PlanZone) string {

@@ -113,7 +113,11 @@ func (a *app) draw(st api.Status, err error) error {
 func writeStatus(w io.Writer, st api.Status, now time.Time, p paint) {
 	headline(w, st, p)
 	fmt.Fprintln(w)
-	para(w, "daemon    ", fmt.Sprintf("%s in %s, owner %s, roles %s, up %s", st.Version, st.Region, st.Owner, names(st.Roles), short(st.Uptime)))
+	config := ""
+	if st.Config != "" {
+		config = "config " + st.Config + ", "
+	}
+	para(w, "daemon    ", fmt.Sprintf("%s in %s, owner %s, roles %s, %sup %s", st.Version, st.Region, st.Owner, names(st.Roles), config, short(st.Uptime)))
 	para(w, "leader    ", leaderText(st.Leader))
 	vantages(w, st.Voters, p)
 	if len(st.Serves) > 0 {

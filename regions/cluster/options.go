@@ -33,6 +33,9 @@ type Options struct {
 	// long, in whole seconds, and the next pass of its vantage takes its place
 	// whether they still do or not. 0: it is a daemon.
 	Pass time.Duration
+	// Config is the hash of the config that this process runs, which goes with
+	// its votes, at most 64 bytes.
+	Config string
 	// LeaseOverrun is a planted fault for tests: a lead goes on when its lease
 	// may have run out, until something else ends it.
 	LeaseOverrun bool

@@ -194,7 +194,7 @@ func (s *seat) settled(votes []cast) map[regions.EndpointID]bool {
 func (s *seat) changes(b regions.Ballot, votes []cast, settled map[regions.EndpointID]bool) ([]clientv3.Op, map[int]chunk, error) {
 	var ops []clientv3.Op
 	dirty := map[int]chunk{}
-	h := head{Suspect: b.Suspect, Why: b.Why}
+	h := head{Suspect: b.Suspect, Why: b.Why, Config: s.c.opts.Config}
 	if !s.headDone || s.head != h {
 		value, err := pack(h)
 		if err != nil {

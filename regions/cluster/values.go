@@ -125,9 +125,16 @@ func (t termRecord) check() error {
 type head struct {
 	Suspect bool   `json:"suspect,omitempty"`
 	Why     string `json:"why,omitempty"`
+	// Config is the hash of its config.
+	Config string `json:"config,omitempty"`
 }
 
-func (head) check() error { return nil }
+func (h head) check() error {
+	if len(h.Config) > 64 {
+		return fmt.Errorf("a hash of a config of %d bytes: expected at most 64", len(h.Config))
+	}
+	return nil
+}
 
 // chunk is a part of a ballot.
 type chunk struct {

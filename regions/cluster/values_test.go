@@ -132,6 +132,9 @@ func FuzzKeys(f *testing.F) {
 }
 
 func TestInflateIsBounded(t *testing.T) {
+	if _, err := unpack[head]([]byte(`{"config":"` + strings.Repeat("a", 65) + `"}`)); err == nil {
+		t.Error("a hash of 65 bytes was read")
+	}
 	bomb, err := pack(head{Why: strings.Repeat("a", maxValue+1)})
 	if err != nil || len(bomb) > 1<<20 {
 		t.Fatalf("the bomb has %d bytes (%v)", len(bomb), err)

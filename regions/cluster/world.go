@@ -85,7 +85,7 @@ func (w *world) view() controller.View {
 		if b.head == nil {
 			continue
 		}
-		out := regions.Ballot{Vantage: name, Suspect: b.head.Suspect, Why: b.head.Why}
+		out := regions.Ballot{Vantage: name, Suspect: b.head.Suspect, Why: b.head.Why, Config: b.head.Config}
 		for _, key := range sortedKeys(b.chunks) {
 			out.Votes = append(out.Votes, b.chunks[key]...)
 		}

@@ -20,6 +20,9 @@ type Request struct {
 	Prune bool `json:"prune,omitempty"`
 	// AllowMany confirms what the guard holds back.
 	AllowMany bool `json:"allow_many,omitempty"`
+	// AcceptConfig is the hash of the leader's config, which confirms what that
+	// alters in more answers than go without saying.
+	AcceptConfig string `json:"accept_config,omitempty"`
 	// Take are names to own from now on, with the records that stand there;
 	// Release are names to own no more: their records stay.
 	Take    []string `json:"take,omitempty"`
@@ -84,8 +87,10 @@ func (c *Controller) Apply(ctx context.Context, req Request) ([]ZoneOutcome, err
 			return out, err
 		}
 	}
-	if req.Prune && req.Provider == "" && req.Zone == "" {
-		if err := r.askPrune(ctx, req); err != nil {
+	forget := req
+	forget.Prune = req.Prune && req.Provider == "" && req.Zone == ""
+	if forget.Prune || req.AcceptConfig != "" {
+		if err := r.askPrune(ctx, forget); err != nil {
 			return nil, err
 		}
 	}

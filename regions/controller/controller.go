@@ -43,6 +43,10 @@ type Options struct {
 	// majority of Vantages.
 	Quorums  map[regions.EndpointID]regions.Quorum
 	Vantages []regions.Name
+	// Panic says when so much falls at once that it is not believed; its zero
+	// value: never. Percent of the services may return within a minute; 0: all.
+	Panic   regions.Panic
+	Percent int
 	// Recovery is what each service's moves are measured against, by name.
 	Recovery map[string]Recovery
 	// Calendar makes the wall clock's facts; nil: none.

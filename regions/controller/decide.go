@@ -34,6 +34,11 @@ func (r *reign) decide(ctx context.Context, sh *shard) error {
 	due := sh.save != 0 && now >= sh.save
 	in := r.input(sh, now)
 	d := r.o.Decide(in)
+	if d.Returned > 0 {
+		if in.Velocity = r.pace.take(now, d.Returned); in.Velocity.Scarce {
+			d = r.o.Decide(in)
+		}
+	}
 	if woke && !failed {
 		for _, text := range ended(in.Prev, d.Next) {
 			sh.causes.add(text)
@@ -61,6 +66,7 @@ func (r *reign) decide(ctx context.Context, sh *shard) error {
 // settle takes over a decision that was not worth a commit.
 func (sh *shard) settle(next steering.State, wake time.Duration) {
 	sh.kept.State = next
+	sh.letGo(next)
 	sh.dirty, sh.causes, sh.wake, sh.failing, sh.pause = false, cause{}, wake, false, 0
 	if sh.save == 0 && running(next) {
 		sh.save = next.Clock + saveEvery
@@ -199,9 +205,11 @@ func sameSet(a, b providers.RRSet) bool {
 // still is the state without its timers. Empty and missing lists are the same,
 // as they are in JSON.
 func still(s steering.State) steering.State {
-	out := steering.State{Services: slices.Clone(s.Services)}
+	out := steering.State{Services: slices.Clone(s.Services), Panic: steering.Panic{Held: orNil(s.Panic.Held)}}
 	for i := range out.Services {
 		v := &out.Services[i]
+		v.Shifts = nil
+		v.Pending.Answered = orNil(v.Pending.Answered)
 		v.Pools = slices.Clone(v.Pools)
 		for j := range v.Pools {
 			p := &v.Pools[j]
@@ -230,7 +238,15 @@ func orNil[T any](s []T) []T {
 // says that what it holds serves.
 func running(s steering.State) bool {
 	serves := func(h checks.Health) bool { return h == checks.Up || h == checks.Degraded }
+	if s.Panic.Left > 0 {
+		return true
+	}
 	for _, v := range s.Services {
+		// The ages of shifts are as of the last commit otherwise, and so younger
+		// for the next leader than they are: that bounds it for longer.
+		if v.Spent || len(v.Shifts) > 0 && v.Shifts[0] < paceWithin {
+			return true
+		}
 		for _, p := range v.Pools {
 			if p.Hold > 0 && serves(p.Seen) || len(p.Flaps) > 0 || p.Suppressed {
 				return true

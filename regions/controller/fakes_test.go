@@ -275,6 +275,7 @@ type rig struct {
 	mu     sync.Mutex
 	events []controller.Event
 	stop   func()
+	leads  *controller.Controller // started last
 }
 
 func newRig(t *testing.T, services ...steering.Service) *rig {
@@ -295,7 +296,9 @@ func newRig(t *testing.T, services ...steering.Service) *rig {
 func (r *rig) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- controller.New(r.o).Run(ctx) }()
+	c := controller.New(r.o)
+	r.leads = c
+	go func() { done <- c.Run(ctx) }()
 	stopped := false
 	r.stop = func() {
 		if stopped {

@@ -24,6 +24,7 @@ type floor struct {
 	doubts  map[regions.Name]bool  // vantages that doubt themselves
 	// stirred lists the seats with a stir, so that calm need not look at all.
 	stirred map[int]bool
+	alarm
 }
 
 // seat is one endpoint.
@@ -36,6 +37,10 @@ type seat struct {
 	verdict regions.Verdict
 	suspect bool
 	voted   bool // in the view that is being observed
+	// known is the last verdict that was not unknown, by this leader or, when
+	// it began, by the ledger; regions are where the policy has it.
+	known   checks.Health
+	regions []regions.Name
 	// stir is the Now at which the first suspicion or vote came that has not
 	// led to a unanimous verdict yet; 0 is none.
 	stir time.Duration
@@ -43,10 +48,11 @@ type seat struct {
 
 // newFloor makes the index from the policy and from what the ledger knows.
 func newFloor(o *Options, shards []*shard) *floor {
-	f := &floor{o: o, shards: shards, index: map[regions.EndpointID]int{}, doubts: map[regions.Name]bool{}, stirred: map[int]bool{}}
+	f := &floor{o: o, shards: shards, index: map[regions.EndpointID]int{}, doubts: map[regions.Name]bool{}, stirred: map[int]bool{}, alarm: newAlarm()}
 	for _, sh := range shards {
 		f.cover(sh)
 	}
+	f.place()
 	return f
 }
 
@@ -63,7 +69,11 @@ func (f *floor) cover(sh *shard) {
 		for _, p := range s.Pools {
 			for _, e := range p.Endpoints {
 				f.add(e.ID, sh.id)
+				f.remember(e.ID, e.Known)
 			}
+		}
+		for _, e := range s.Pending.Answered {
+			f.add(e.ID, sh.id)
 		}
 	}
 	slices.SortFunc(f.byShard[sh.id], func(a, b int) int {
@@ -114,6 +124,7 @@ func (f *floor) observe(view View, now time.Duration) {
 		f.observeVotes(i, now)
 	}
 	f.observeSuspects(view.Suspects, now)
+	f.observePanic(now)
 }
 
 // observeDoubts notes which vantages began or ceased to doubt themselves; the
@@ -139,6 +150,7 @@ func (f *floor) observeVotes(at int, now time.Duration) {
 	said := f.said(s)
 	s.votes, s.next = s.next, s.votes
 	s.verdict = s.quorum.Tally(s.id, s.votes)
+	f.note(at, now)
 	if s.stir == 0 {
 		s.stir = now
 		f.stirred[at] = true
@@ -228,7 +240,7 @@ func (f *floor) of(shard int) ([]regions.Verdict, []regions.EndpointID) {
 func (f *floor) calm() {
 	for at := range f.stirred {
 		s := &f.seats[at]
-		if !s.suspect && !s.verdict.Split() && s.verdict.Health != checks.Unknown {
+		if !s.suspect && !f.held[at] && !s.verdict.Split() && s.verdict.Health != checks.Unknown {
 			s.stir = 0
 			delete(f.stirred, at)
 		}

@@ -105,7 +105,7 @@ func (r *reign) pass(ctx context.Context, p PassOptions, out *Outcome) error {
 		if err := r.decidePass(ctx, p, view); err != nil {
 			return err
 		}
-	} else if p.Request == nil || p.Request.Prune {
+	} else if p.Request == nil || p.Request.Prune || p.Request.AcceptConfig != "" {
 		return nil
 	}
 	out.Zones = r.passZones(ctx, p.Request)
@@ -119,8 +119,9 @@ func (r *reign) pass(ctx context.Context, p PassOptions, out *Outcome) error {
 
 // decidePass decides and commits, and marks the end of that.
 func (r *reign) decidePass(ctx context.Context, p PassOptions, view View) error {
-	prune := p.Request != nil && p.Request.Prune
+	prune := p.Request != nil && (p.Request.Prune || p.Request.AcceptConfig != "")
 	if prune {
+		r.compare()
 		if err := r.prune(&pruning{Request: *p.Request}); err != nil {
 			return err
 		}

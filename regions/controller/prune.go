@@ -56,6 +56,9 @@ func (r *reign) prune(p *pruning) error {
 	if p.none {
 		return nil
 	}
+	if err := r.accept(p.Request); err != nil || !p.Prune {
+		return err
+	}
 	gone, all := 0, 0
 	for _, sh := range r.shards {
 		gone += len(sh.kept.State.Services) - len(sh.listed())
@@ -76,6 +79,9 @@ func (r *reign) prune(p *pruning) error {
 // pruneDone reports what is not agreed yet.
 func (r *reign) pruneDone() error {
 	for _, sh := range r.shards {
+		if sh.waits(r.o.ConfigHash) {
+			return fmt.Errorf("the ledger has not agreed to the config's answers in shard %d yet: try again", sh.id)
+		}
 		if sh.pruned {
 			return fmt.Errorf("the ledger has not agreed to forget services of shard %d yet: try again", sh.id)
 		}

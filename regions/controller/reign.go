@@ -35,6 +35,10 @@ type reign struct {
 	// credit is what the timers of the ledger are given at first: the time
 	// between two passes.
 	credit time.Duration
+	// pace is how many services may return; compared: what the config alone
+	// would alter is known.
+	pace     *pace
+	compared bool
 	// committed: something was sent to the ledger.
 	committed atomic.Bool
 	// removeAt says when to try again to remove an expired override.
@@ -60,6 +64,8 @@ type shard struct {
 	failing bool
 	// pruned: services that the config does not list are to be forgotten.
 	pruned bool
+	// unconfirmed are services that are held until the config is confirmed.
+	unconfirmed map[string]bool
 	// lost: the ledger has not what is served, and must get it back.
 	lost bool
 	// wrote is what the last commit without a reply tried to write.
@@ -142,6 +148,8 @@ func (r *reign) begin(ctx context.Context) error {
 	}
 	r.recall()
 	r.floor = newFloor(r.o, r.shards[:])
+	r.floor.goOn(r.credit)
+	r.pace = newPace(r.o, r.shards[:], r.now(), r.credit)
 	for _, sh := range r.shards {
 		sh.dirty = sh.known()
 		sh.causes.add(fmt.Sprintf("%s leads, term %d", r.o.Name, r.lead.Term()))
@@ -250,11 +258,13 @@ func (r *reign) next() time.Duration {
 	earlier(r.calendarAt)
 	earlier(r.expiryAt)
 	earlier(r.reconcileAt)
+	earlier(r.floor.until)
 	return next
 }
 
 // decideAll decides every shard that is due, several at a time.
 func (r *reign) decideAll(ctx context.Context) error {
+	r.compare()
 	var g errgroup.Group
 	g.SetLimit(atOnce)
 	for _, sh := range r.shards {
@@ -282,13 +292,15 @@ func (r *reign) input(sh *shard, now time.Duration) steering.Input {
 		prev.Services = sh.listed()
 	}
 	return steering.Input{
-		Now:       now,
-		Policy:    steering.Policy{Services: sh.services},
-		Verdicts:  verdicts,
-		Suspects:  suspects,
-		Overrides: r.overrides(sh),
-		Calendar:  r.calendarOf(sh, now),
-		Prev:      prev,
+		Now:         now,
+		Policy:      steering.Policy{Services: sh.services},
+		Verdicts:    verdicts,
+		Suspects:    suspects,
+		Overrides:   r.overrides(sh),
+		Calendar:    r.calendarOf(sh, now),
+		Panic:       r.floor.panicOf(sh.id, now),
+		Unconfirmed: r.unconfirmedOf(sh),
+		Prev:        prev,
 	}
 }
 

@@ -34,7 +34,7 @@ func TypeOf(address string) string {
 func (s *steer) answer() {
 	s.next.LastGood = s.prev.LastGood
 	switch {
-	case s.frozen != nil && !s.first:
+	case s.frozen != nil && !s.first, s.held:
 		s.next.Answer = s.prev.Answer
 		return
 	case s.next.AllDown:
@@ -260,7 +260,8 @@ func (s *steer) timing() {
 			s.soonest(o.Left, true)
 		}
 	}
-	held := s.frozen != nil || s.forced != nil
+	held := s.frozen != nil || s.forced != nil || s.held
+	s.timeLimits()
 	for _, p := range s.pools {
 		serving := slices.Contains(s.serving, p)
 		s.timePool(p, serving && !s.next.AllDown, held)
@@ -291,6 +292,9 @@ func (s *steer) timePool(p *pool, serving, held bool) {
 	}
 	if p.state.Suppressed {
 		s.soonest(p.state.reuseIn(s.svc.Damping), wanted)
+	}
+	if wanted && s.spent() {
+		s.soonest(s.spentFor(), !p.state.Out)
 	}
 	if wanted && s.closed[s.svc.Name] {
 		s.soonest(s.change, !p.state.Out)

@@ -16,13 +16,16 @@ import (
 // non-empty answer for every service that has an endpoint.
 func Decide(in Input) Decision {
 	facts := newFacts(in)
-	d := Decision{Next: State{Clock: in.Now}}
+	d := Decision{Next: State{Clock: in.Now, Panic: in.Panic.sorted()}}
 	var wake time.Duration
 	listed := make(map[string]bool, len(in.Policy.Services))
-	for _, svc := range in.Policy.Services {
+	for _, svc := range in.byName() {
 		listed[svc.Name] = true
 		s := newSteer(facts, svc)
 		s.run()
+		if s.returned {
+			d.Returned++
+		}
 		d.Next.Services = append(d.Next.Services, s.next)
 		d.Answers = append(d.Answers, s.answers()...)
 		d.Why = append(d.Why, s.why...)
@@ -60,6 +63,7 @@ type facts struct {
 	acts     []Override
 	prev     map[string]ServiceState
 	elapsed  time.Duration
+	limits
 }
 
 func newFacts(in Input) facts {
@@ -71,6 +75,7 @@ func newFacts(in Input) facts {
 		acts:     slices.Clone(in.Overrides),
 		prev:     make(map[string]ServiceState, len(in.Prev.Services)),
 		elapsed:  max(in.Now-in.Prev.Clock, 0),
+		limits:   newLimits(in),
 	}
 	for _, v := range in.Verdicts {
 		// Of two verdicts on one endpoint the worse known one holds, so that
@@ -79,6 +84,7 @@ func newFacts(in Input) facts {
 			f.verdicts[v.Endpoint] = v
 		}
 	}
+	f.doubt(f.verdicts)
 	for _, id := range in.Suspects {
 		f.suspects[id] = true
 	}

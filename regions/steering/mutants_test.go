@@ -46,6 +46,16 @@ func TestMutants(t *testing.T) {
 		{"11: all must vote", lostRegionIsLeft, d, allMustVote},
 		{"11: holds the departure", lostRegionIsLeft, holdsDeparture, q},
 		{"11: the survivors are enough", lostRegionIsLeft, d, liveDenominator},
+		{"panic: is ignored", panicMovesNothing, ignoresPanic, q},
+		{"panic: holds what did not fall in it", panicHoldsNoMore, panicHoldsAll, q},
+		{"panic: holds longer than unknown", panicHoldsNoMore, panicFreezes, q},
+		{"velocity: shifts are not counted", shiftsAreBounded, ignoresShifts, q},
+		{"velocity: a new leader forgets them", shiftsAreBounded, forgetsShifts, q},
+		{"velocity: departures are bounded too", onlyReturnsAreDelayed, boundsDepartures, q},
+		{"velocity: all return at once", returnsAreShared, ignoresScarcity, q},
+		{"velocity: the way out of all-down is bounded", returnsAreShared, boundsWayOut, q},
+		{"unconfirmed: is decided", unconfirmedHolds, ignoresUnconfirmed, q},
+		{"unconfirmed: holds what is down", unconfirmedHolds, holdsUnconfirmed, q},
 		{"wake: never wakes", wakesInTime, neverWakes, q},
 	} {
 		regionstest.Caught(t, searches, m.name, func(rt *rapid.T) error {

@@ -65,6 +65,9 @@ type Service struct {
 	// Rejoin is the same for one endpoint within a pool that is up.
 	Rejoin  time.Duration `json:"rejoin,omitempty"`
 	Damping Damping       `json:"damping,omitzero"`
+	// Shifts is how many moves from pools to others an hour may have; beyond,
+	// traffic returns no more until some are older. 0 is no bound.
+	Shifts int `json:"shifts,omitempty"`
 	// TTL is the steady TTL in seconds, within MinTTL and MaxTTL.
 	TTL    uint32 `json:"ttl"`
 	MinTTL uint32 `json:"min_ttl"`

@@ -17,7 +17,12 @@ type Input struct {
 	Suspects  []regions.EndpointID `json:"suspects,omitempty"`
 	Overrides []Override           `json:"overrides,omitempty"`
 	Calendar  Calendar             `json:"calendar,omitzero"`
-	Prev      State                `json:"prev"`
+	// Panic, Velocity and Unconfirmed are facts over all services, which the
+	// controller makes since a decision sees a part of them only.
+	Panic       Panic       `json:"panic,omitzero"`
+	Velocity    Velocity    `json:"velocity,omitzero"`
+	Unconfirmed Unconfirmed `json:"unconfirmed,omitzero"`
+	Prev        State       `json:"prev"`
 }
 
 // Decision is what Decide made of an Input.
@@ -27,6 +32,9 @@ type Decision struct {
 	Why     []Reason `json:"why"`
 	// WakeAt is the Now at which to ask again, input unchanged; 0 is never.
 	WakeAt time.Duration `json:"wake_at,omitempty"`
+	// Returned is how many services' traffic returned although nothing forced
+	// it, as Velocity counts them.
+	Returned int `json:"returned,omitempty"`
 }
 
 // Answer is an RRset to serve and how long it will surely hold.
@@ -74,6 +82,9 @@ const (
 	RuleDrainRefused Rule = "drain-refused" // a drain would have left no answer
 	RuleUnlisted     Rule = "unlisted"      // the ledger knows it, the config does not
 	RuleLocal        Rule = "local"         // one server answers apart from the ledger
+	RulePanic        Rule = "panic"         // too much fell at once to be believed yet
+	RuleVelocity     Rule = "velocity"      // traffic returned too often, or too many services' did
+	RuleUnconfirmed  Rule = "unconfirmed"   // the config would alter too many answers
 )
 
 // State is what a decision leaves for the next one. It holds durations still
@@ -84,6 +95,8 @@ type State struct {
 	// sets it to its own first Now.
 	Clock    time.Duration  `json:"clock"`
 	Services []ServiceState `json:"services"` // sorted by Name
+	// Panic is the one of the decision's input.
+	Panic Panic `json:"panic,omitzero"`
 }
 
 // ServiceState is what is remembered of one service.
@@ -99,6 +112,15 @@ type ServiceState struct {
 	Answer   []providers.RRSet `json:"answer"`
 	LastGood []providers.RRSet `json:"last_good,omitempty"`
 	MinTTL   uint32            `json:"min_ttl"`
+	// Shifts are the ages of the last moves from pools to others, youngest
+	// first, as far as they are younger than an hour and Service.Shifts counts.
+	Shifts []time.Duration `json:"shifts,omitempty"`
+	// Waits: traffic would return, but for Velocity.Returns.
+	Waits bool `json:"waits,omitempty"`
+	// Spent: it has had all its shifts of the hour.
+	Spent bool `json:"spent,omitempty"`
+	// Pending is there while the answer is held as Unconfirmed says.
+	Pending Pending `json:"pending,omitzero"`
 }
 
 // PoolState is what is remembered of one pool.

@@ -20,6 +20,7 @@ type steer struct {
 	pools  []*pool // in order of preference
 	frozen *Override
 	forced *Override
+	limited
 
 	next    ServiceState
 	serving []*pool // in order of preference
@@ -41,6 +42,7 @@ func newSteer(f facts, svc Service) *steer {
 		state, known := had[svc.Pools[i].Region]
 		s.pools = append(s.pools, newPool(f, svc, i, state, !known))
 	}
+	s.limited = s.limit()
 	return s
 }
 
@@ -62,6 +64,7 @@ func (s *steer) run() {
 		s.next.Serving = append(s.next.Serving, p.Region)
 	}
 	slices.Sort(s.next.Serving)
+	s.count()
 }
 
 func (s *steer) say(rule Rule, region regions.Name, format string, args ...any) {
@@ -77,6 +80,8 @@ func (s *steer) choose() {
 		s.say(RuleFreeze, "", "frozen by %s: %s; the answer stays as it is", s.frozen.By, s.frozen.Why)
 	case s.forced != nil:
 		s.chooseForced()
+	case s.held:
+		s.serving, s.next.AllDown = s.before(), s.prev.AllDown
 	case s.svc.Kind == Failover:
 		s.chooseOne()
 	default:
@@ -204,7 +209,7 @@ func describe(p *pool) string {
 func (s *steer) stay(cur *pool) {
 	s.serving = []*pool{cur}
 	for _, p := range s.pools[:cur.place] {
-		if s.mayReturn(p) && (p.room(s.svc.Demand) || s.noRoom()) {
+		if (p.room(s.svc.Demand) || s.noRoom()) && s.mayReturn(p) {
 			s.serving = []*pool{p}
 			s.say(RuleReturn, p.Region, "%s is up and more preferred than %s; traffic returns to it", p.Region, cur.Region)
 			return
@@ -231,10 +236,16 @@ func (s *steer) noRoom() bool {
 }
 
 // mayReturn reports whether traffic may move to p although nothing forces it:
-// p is up, neither drained nor held, and failback is open.
+// p is up, neither drained nor held, failback is open, and its velocity is not
+// bounded.
 func (s *steer) mayReturn(p *pool) bool {
-	open := p.granted || s.first || !s.svc.Manual && !s.closed[s.svc.Name]
-	return p.rank() == rankUp && !p.drained && open
+	switch {
+	case p.rank() != rankUp || p.drained:
+		return false
+	case p.granted || s.first:
+		return true
+	}
+	return !s.svc.Manual && !s.closed[s.svc.Name] && s.spend()
 }
 
 // explainWait says why p, which is up, does not get its traffic back yet, and
@@ -254,6 +265,10 @@ func (s *steer) explainWait(p *pool) {
 		s.say(RuleManual, p.Region, "%s is up; failback is manual: veer failback %s/%s", p.Region, strings.TrimSuffix(s.svc.Name, "."), p.Region)
 	case s.closed[s.svc.Name] && !p.granted:
 		s.say(RuleWindow, p.Region, "%s is up; traffic returns when the failback window opens", p.Region)
+	case s.spent() && !p.granted:
+		s.say(RuleVelocity, p.Region, "%s is up, but the traffic has moved %d times within an hour; it returns in %s at the earliest", p.Region, len(s.shifts), round(s.spentFor()))
+	case s.starved && !p.granted:
+		s.say(RuleVelocity, p.Region, "%s is up, but as many services' traffic as may has returned within a minute; this one's waits for its turn", p.Region)
 	case !p.room(s.svc.Demand):
 		s.say(RuleCapacity, p.Region, "%s is up but cannot carry the demand of %d yet", p.Region, s.svc.Demand)
 	}

@@ -30,6 +30,7 @@ type scene struct {
 	quorum    regions.Quorum
 	endpoints []regions.EndpointID
 	beats     []beat
+	met       met // nil: nobody counts
 }
 
 // beat is one moment of the story: what is true after some time has passed,
@@ -92,6 +93,7 @@ func drawService(t *rapid.T, i int) steering.Service {
 		Hold:   rapid.SampledFrom([]time.Duration{0, 10 * time.Second, 10 * time.Minute}).Draw(t, "hold"),
 		Rejoin: rapid.SampledFrom([]time.Duration{0, 30 * time.Second}).Draw(t, "rejoin"),
 		Manual: rapid.IntRange(0, 4).Draw(t, "manual") == 0,
+		Shifts: rapid.SampledFrom([]int{0, 0, 0, 2, 4}).Draw(t, "shifts"),
 	}
 	if rapid.Bool().Draw(t, "damping") {
 		svc.Damping = steering.Damping{Suppress: 2500, Reuse: 1000, HalfLife: 15 * time.Minute, Max: time.Hour}

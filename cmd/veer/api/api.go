@@ -81,6 +81,8 @@ type Vantage struct {
 	Why     string `json:"why,omitempty"`
 	Votes   int    `json:"votes"`
 	Down    int    `json:"down"` // endpoints that it calls down
+	// Config is the hash of the config that it runs, where it says so.
+	Config string `json:"config,omitempty"`
 }
 
 // Service is one steered name.

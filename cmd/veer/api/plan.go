@@ -29,6 +29,18 @@ type Plan struct {
 	// Budgets are the worst-case recovery times by service.
 	Budgets  map[string]steering.Budget `json:"budgets"`
 	Warnings []string                   `json:"warnings"`
+	// Unconfirmed are the answers that the config would alter once it is
+	// confirmed, sorted by service.
+	Unconfirmed []Unconfirmed `json:"unconfirmed,omitempty"`
+}
+
+// Unconfirmed is an answer that is held until the config of this hash is
+// confirmed, and what it would be.
+type Unconfirmed struct {
+	Service string            `json:"service"`
+	Config  string            `json:"config"`
+	Before  []providers.RRSet `json:"before"`
+	After   []providers.RRSet `json:"after"`
 }
 
 // Decided is a version of a part of the ledger.

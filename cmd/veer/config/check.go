@@ -36,6 +36,7 @@ func (l *loader) check() {
 	l.monitors()
 	l.schedule()
 	l.isolation()
+	l.limits()
 	l.services()
 	l.host()
 }

@@ -43,7 +43,10 @@ type Config struct {
 	Providers  Providers          `yaml:"providers"`
 	Monitors   map[string]Monitor `yaml:"monitors"`
 	Services   []Service          `yaml:"services"`
-	Reconcile  Reconcile          `yaml:"reconcile"`
+	// Panic and Velocity bound how much moves at once, over all services.
+	Panic     Panic     `yaml:"panic"`
+	Velocity  Velocity  `yaml:"velocity"`
+	Reconcile Reconcile `yaml:"reconcile"`
 	// Schedule is the time from one pass of `veer once` to the next; 0: there
 	// are daemons.
 	Schedule time.Duration `yaml:"schedule"`
@@ -58,6 +61,8 @@ type Config struct {
 func (c *Config) setDefaults() {
 	c.Reconcile.setDefaults()
 	c.Isolation.setDefaults()
+	c.Panic.setDefaults()
+	c.Velocity.setDefaults()
 }
 
 // Host is what differs from host to host.

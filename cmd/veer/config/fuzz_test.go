@@ -26,7 +26,7 @@ func FuzzConfig(f *testing.F) {
 	}{
 		{1, `owner: "\x65xample"`}, {5, "references: []"}, {9, `    listen: ["[::1]:0"]`}, {11, "      - name: ëxample.test"},
 		{17, "    interval: 1m0.5s"}, {19, "    fall: 03"}, {20, `    headers: {"a b": "c\td", X: 'it''s'}`}, {21, `  other: {kind: tcp, port: 1, send: "\0\u00e9\U0001F600\r\n"}`},
-		{24, "    damping: off"}, {29, `        endpoints: ["::ffff:192.0.2.1"]`}, {34, "    quorum: {need: 51%}"}, {35, "    ttl: {max: 2s}"},
+		{24, "    damping: off"}, {43, "panic: off"}, {43, "panic: {share: 60%, hold: 1m}"}, {43, "velocity: {share: 1%, shifts: 240}"}, {29, `        endpoints: ["::ffff:192.0.2.1"]`}, {34, "    quorum: {need: 51%}"}, {35, "    ttl: {max: 2s}"},
 		{36, "    rto: 1h"}, {37, `    failback: {window: {from: "23:59", to: "00:01", days: [sat-mon]}}`}, {43, `reconcile: "TZ=Asia/Tokyo 1 2 3 4 5"`}, {44, "host:\n  data_dir: ../x"},
 	} {
 		changed := slices.Clone(lines)

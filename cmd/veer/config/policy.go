@@ -31,6 +31,7 @@ func (c *Config) Policy() steering.Policy {
 			TTL:      ttl,
 			MinTTL:   seconds(s.TTL.Min),
 			MaxTTL:   seconds(s.TTL.Max),
+			Shifts:   c.Velocity.Shifts,
 		}
 		for _, p := range s.Pools {
 			one.Pools = append(one.Pools, p.steering(s))

@@ -19,7 +19,7 @@ func TestPolicyAndQuorums(t *testing.T) {
 	got := c.Policy().Services[0]
 	want := steering.Service{
 		Name: "app.example.test.", Kind: steering.Weighted, AllDown: steering.Fallback, Fallback: []string{"192.0.2.99"},
-		Demand: 900, Manual: true, TTL: 120, MinTTL: 10, MaxTTL: 120,
+		Demand: 900, Manual: true, TTL: 120, MinTTL: 10, MaxTTL: 120, Shifts: 12,
 		Pools: []steering.Pool{
 			{Region: "eu-west", Capacity: 1000, Weight: 3, MinUp: 2, Endpoints: []steering.Endpoint{
 				{ID: "web@192.0.2.10", Address: "192.0.2.10"}, {ID: "web@192.0.2.11", Address: "192.0.2.11"},
@@ -29,6 +29,16 @@ func TestPolicyAndQuorums(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("policy (-want +got):\n%s", diff)
+	}
+	if got, want := c.Panic.Rule(), (regions.Panic{Percent: 60, Span: 20 * time.Second, Hold: 2 * time.Minute}); got != want {
+		t.Errorf("panic %+v, expected %+v", got, want)
+	}
+	usual, off := load(t, read(t, "testdata/minimal.yaml")), load(t, read(t, "testdata/minimal.yaml")+"panic: off\nvelocity: off\n")
+	if got, want := usual.Panic.Rule(), (regions.Panic{Percent: 50, Span: 30 * time.Second, Hold: 5 * time.Minute}); got != want || off.Panic.Rule() != (regions.Panic{}) {
+		t.Errorf("panic %+v and, off, %+v; expected %+v and nothing", got, off.Panic.Rule(), want)
+	}
+	if v := usual.Velocity; v.Shifts != 120 || v.Share != 25 || off.Velocity.Share != 0 || off.Policy().Services[0].Shifts != 0 {
+		t.Errorf("velocity %+v and, off, %+v with %d shifts", v, off.Velocity, off.Policy().Services[0].Shifts)
 	}
 	cname, v6 := c.Policy().Services[1], c.Policy().Services[2]
 	if a := cname.Pools[0].Endpoints[0]; a.Address != "lb.example.net." || a.ID != "script@lb.example.net." {

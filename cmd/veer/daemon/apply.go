@@ -25,6 +25,8 @@ func checkApply(r *controller.Request) *api.Problem {
 		return bad("the reason has %d bytes: expected at most %d", len(r.Why), maxWhy)
 	case len(r.By) > maxBy:
 		return bad("by has %d bytes: expected at most %d", len(r.By), maxBy)
+	case len(r.AcceptConfig) > maxHash:
+		return bad("accept_config has %d bytes: expected the hash of a config, as veer status shows it", len(r.AcceptConfig))
 	case len(r.Take)+len(r.Release) > maxNames:
 		return bad("%d names: expected at most %d", len(r.Take)+len(r.Release), maxNames)
 	}
@@ -90,6 +92,8 @@ func applyProblem(err error) *api.Problem {
 		return nil
 	case errors.Is(err, controller.ErrGuarded):
 		return refused("look at veer plan --prune; --allow-many confirms it", "%v", err)
+	case errors.Is(err, controller.ErrConfig):
+		return refused("veer plan shows what waits, and for which config", "%v", err)
 	case errors.Is(err, controller.ErrNotLeader):
 		return &api.Problem{Code: http.StatusServiceUnavailable, What: "the leader changed meanwhile: what was written is not known", Hint: "look at veer plan, then try again"}
 	}
@@ -103,6 +107,9 @@ func (d *daemon) noteApply(ctx context.Context, req controller.Request) {
 		return
 	}
 	act := "applied"
+	if req.AcceptConfig != "" {
+		act = "confirmed config " + req.AcceptConfig
+	}
 	switch {
 	case len(req.Take) > 0:
 		act = "imported " + list(shortAll(req.Take))
@@ -216,7 +223,7 @@ func (d *daemon) applyPass(ctx context.Context, req controller.Request, out *api
 	if problem := applyProblem(err); problem != nil {
 		return problem
 	}
-	if p.Result == api.PassUnknown && req.Prune {
+	if p.Result == api.PassUnknown && (req.Prune || req.AcceptConfig != "") {
 		return refused("wait for fresh votes: veer once casts them", "the state is unknown (no quorum of fresh votes), so nothing was written")
 	}
 	if p.Result == api.PassVoted {

@@ -161,6 +161,7 @@ func Run(ctx context.Context, o Options) (err error) {
 func newDaemon(o Options) (*daemon, error) {
 	d := &daemon{o: o, c: o.Config, roles: map[string]bool{}, began: time.Now(), parts: newParts(o.Log)}
 	d.scene = newScene(d.c, d.c.Policy())
+	d.scene.others = d.sayOther
 	given := o.Roles
 	if len(given) == 0 {
 		given = []string{RoleAll}
@@ -294,8 +295,8 @@ func (d *daemon) newController() (*controller.Controller, error) {
 	return controller.New(controller.Options{
 		Name: string(d.c.Host.Region), Owner: d.c.Owner,
 		Policy: d.c.Policy(), Quorums: d.c.Quorums(), Vantages: d.c.Vantages, Calendar: d.c.Calendar,
-		Recovery: d.c.Recovery(),
-		World:    cl, Elector: cl, Ledger: cl, Served: d.served, Reconcile: d.c.Reconcile.Schedule(),
+		Recovery: d.c.Recovery(), Panic: d.c.Panic.Rule(), Percent: int(d.c.Velocity.Share),
+		World: cl, Elector: cl, Ledger: cl, Served: d.served, Reconcile: d.c.Reconcile.Schedule(),
 		Providers: written, Marks: cl, Fence: func(f providers.Fence) { d.fences.saw(f.Term) },
 		ConfigHash: d.c.Hash(), Version: d.o.Version,
 		Log: log, AfterCommit: d.o.Hooks.AfterCommit,

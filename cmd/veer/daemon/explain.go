@@ -130,6 +130,9 @@ func (p *picture) next(svc steering.Service, now steering.Decision) []api.Next {
 			}
 		}
 	}
+	if left := now.Next.Panic.Left; left > 0 && slices.ContainsFunc(now.Why, func(r steering.Reason) bool { return r.Rule == steering.RulePanic }) {
+		out = append(out, api.Next{What: "the panic is over at the latest; what fell counts as down then", In: left})
+	}
 	for _, o := range inForce(p.view.Overrides, p.now) {
 		if o.Left > 0 && concerns(o.Target, svc) {
 			out = append(out, api.Next{What: fmt.Sprintf("the %s by %s ends (%s)", o.Act, o.By, o.Why), In: o.Left})

@@ -96,6 +96,7 @@ func (d *daemon) plan(ctx context.Context, cl *cluster.Cluster, prune bool) (api
 		all.Go(func() { out.Zones[i] = planZone(ctx, w, known, prune) })
 	}
 	all.Wait()
+	out.Unconfirmed = known.unconfirmed()
 	return out, ctx.Err()
 }
 
@@ -148,6 +149,7 @@ func (d *daemon) planWarnings(known read) []string {
 	if known.trouble != nil {
 		out = append(out, fmt.Sprintf("parts of the ledger cannot be read: %v", known.trouble))
 	}
+	out = append(out, known.limits()...)
 	if !known.first {
 		out = append(out, differing(known.picture, d.c.Hash())...)
 	}

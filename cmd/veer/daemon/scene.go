@@ -24,7 +24,11 @@ type scene struct {
 	votes  map[voteKey]voteSeen
 	shards map[int]shardSeen
 	moved  map[string]time.Time // service: when its data changed
-	news   chan struct{}        // closed and replaced when shards were heard of
+	// configs are the hashes that vantages published, as they were told of last;
+	// others hears of each that is not this process's.
+	configs map[regions.Name]string
+	others  func(vantage regions.Name, hash string)
+	news    chan struct{} // closed and replaced when shards were heard of
 	// trouble is why the cluster cannot be joined.
 	trouble error
 }
@@ -45,7 +49,7 @@ type shardSeen struct {
 }
 
 func newScene(c *config.Config, p steering.Policy) *scene {
-	return &scene{c: c, policy: p, votes: map[voteKey]voteSeen{}, shards: map[int]shardSeen{}, moved: map[string]time.Time{}, news: make(chan struct{})}
+	return &scene{c: c, policy: p, votes: map[voteKey]voteSeen{}, shards: map[int]shardSeen{}, moved: map[string]time.Time{}, configs: map[regions.Name]string{}, news: make(chan struct{})}
 }
 
 // watch notes when votes arrive, until ctx ends.
@@ -79,6 +83,7 @@ func (s *scene) seen(v controller.View) {
 		}
 	}
 	s.votes, s.trouble = is, nil
+	s.compare(v.Ballots)
 }
 
 // lost notes why the cluster cannot be joined.
@@ -218,6 +223,7 @@ func (p *picture) input(svc steering.Service, orders []controller.Order) steerin
 	}
 	in.Overrides = inForce(orders, p.now)
 	in.Calendar = p.calendar
+	limited(&in, sh.State.Panic)
 	return in
 }
 

@@ -93,7 +93,7 @@ func (p *picture) voters() []api.Vantage {
 			if b.Vantage != name {
 				continue
 			}
-			v.Fresh, v.Suspect, v.Why = true, b.Suspect, b.Why
+			v.Fresh, v.Suspect, v.Why, v.Config = true, b.Suspect, b.Why, b.Config
 			for _, vote := range b.Votes {
 				if vote.Health != checks.Unknown {
 					v.Votes++
@@ -210,6 +210,7 @@ func (d *daemon) warnings(p *picture, st api.Status, leaderless string) []string
 		out = append(out, leaderless)
 	}
 	out = append(out, d.apartWarnings(st.Apart, p.now)...)
+	out = append(out, p.limits()...)
 	for _, v := range st.Voters {
 		switch {
 		case !v.Fresh:
@@ -232,6 +233,7 @@ func (d *daemon) warnings(p *picture, st api.Status, leaderless string) []string
 		out = append(out, zoneWarnings(p.c, z)...)
 	}
 	out = append(out, held(p)...)
+	out = append(out, others(st)...)
 	return append(out, differing(p, st.Config)...)
 }
 
