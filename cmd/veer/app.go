@@ -157,7 +157,7 @@ func (a *app) commands() []*cobra.Command {
 		a.applyCommand(), a.importCommand(), a.releaseCommand(), a.iamPolicyCommand(), a.statusCommand(),
 		a.explainCommand(), a.queryCommand(), a.checkCommand(), a.journalCommand(),
 		a.drainCommand(), a.undrainCommand(), a.forceCommand(), a.freezeCommand(),
-		a.unfreezeCommand(), a.failbackCommand(), a.configCommand(), a.versionCommand(),
+		a.unfreezeCommand(), a.failbackCommand(), a.memberCommand(), a.configCommand(), a.versionCommand(),
 	}
 }
 

@@ -97,10 +97,15 @@ func startThree(t *testing.T) []*cluster.Cluster {
 	for _, name := range names {
 		conf.Members[name] = cluster.Member{Peer: "http://" + freeAddress(t), Client: "http://" + freeAddress(t)}
 	}
-	var out []*cluster.Cluster
-	for _, name := range names {
-		out = append(out, start(t, conf, cluster.Options{Owner: "base", Name: name, DataDir: clustertest.ShortDir(t)}))
+	out := make([]*cluster.Cluster, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		dir := clustertest.ShortDir(t)
+		wg.Go(func() { // each waits until all are there
+			out[i] = start(t, conf, cluster.Options{Owner: "base", Name: name, DataDir: dir})
+		})
 	}
+	wg.Wait()
 	return out
 }
 

@@ -32,13 +32,28 @@ type Options struct {
 	// long, in whole seconds, and the next pass of its vantage takes its place
 	// whether they still do or not. 0: it is a daemon.
 	Pass time.Duration
-	Log  zerolog.Logger
+	// Client keeps this process from embedding a member: it speaks to the
+	// client URLs of Members.
+	Client bool
+	// Waiting is told why a member with an empty folder waits for the others,
+	// each time that the reason changes; nil: only the log is.
+	Waiting func(why error)
+	// Stage is for tests: told each stage of such a start, in the way of the
+	// work.
+	Stage func(stage string)
+	Log   zerolog.Logger
 }
 
 // TLS names PEM files. With a CA, members and clients must show a certificate
 // that it signed.
 type TLS struct {
 	CAFile, CertFile, KeyFile string
+}
+
+func (o Options) stage(name string) {
+	if o.Stage != nil {
+		o.Stage(name)
+	}
 }
 
 func itoa(i int) string { return strconv.Itoa(i) }

@@ -9,6 +9,8 @@
 //	GET    /v1/orders                      -> []controller.Order
 //	POST   /v1/orders[?dry_run=true]       OrderRequest -> OrderResult
 //	DELETE /v1/orders[?dry_run=true]       OrderRequest -> OrderResult (undrain, unfreeze, unforce)
+//	GET    /v1/members                     -> Members
+//	POST   /v1/members                     MemberRequest -> MemberResult
 //	POST   /v1/once                        -> Pass
 //	GET    /v1/plan[?prune=true]           -> Plan
 //	GET    /v1/standing?name=&name=        -> []Standing

@@ -85,6 +85,8 @@ func (d *daemon) handler() http.Handler {
 	route("GET /v1/plan", d.handlePlan)
 	route("GET /v1/standing", d.handleStanding)
 	route("POST /v1/apply", d.handleApply)
+	route("GET /v1/members", d.handleMembers)
+	route("POST /v1/members", d.handleChangeMember)
 	route("POST /v1/once", func(r *http.Request) (any, *api.Problem) { return d.handleOnce(r.Context()) })
 	route("/", func(r *http.Request) (any, *api.Problem) {
 		return nil, &api.Problem{Code: http.StatusNotFound, What: fmt.Sprintf("%s %s is not part of the API", r.Method, r.URL.Path),

@@ -45,7 +45,7 @@ func (d *daemon) status(ctx context.Context) api.Status {
 		s, _ := d.service(p, svc)
 		st.Serves = append(st.Serves, s)
 	}
-	st.Warnings = warnings(p, st, leaderless)
+	st.Warnings = append(warnings(p, st, leaderless), d.farMembers()...)
 	return st
 }
 
