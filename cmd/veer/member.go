@@ -143,9 +143,9 @@ func (a *app) memberRemoveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "remove NAME",
 		Short: "Remove a member for good",
-		Long: `Remove takes a member out of the cluster, by its name or id: one that is lost for
-good, or one of three before the config lists only one. Its data folder is of no
-more use. It asks; --yes skips the question.
+		Long: `Remove takes a member out of the cluster, by its name or id: one that is lost
+for good, or one of three before the config lists only one. Its data folder is
+of no more use. It asks; --yes skips the question.
 
 It is refused with exit code 3 when those that are left and answer would be too
 few for a quorum, unless it is forced, with a reason. The last member that votes

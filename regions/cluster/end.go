@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -114,8 +115,10 @@ func (m *member) spoilt(err error) error {
 			return err
 		}
 	}
-	if !errors.Is(err, ErrEnded) && !errors.Is(err, wal.ErrCRCMismatch) && !errors.Is(err, wal.ErrFileNotFound) {
-		return err
+	if !errors.Is(err, ErrEnded) { // etcd gives up over its database; of its log it says no more than what it found
+		if _, bad := wal.ValidSnapshotEntries(zap.NewNop(), filepath.Join(m.inner, "member", "wal")); bad == nil {
+			return err
+		}
 	}
 	return &SpoiltError{Folder: m.inner, Err: err}
 }
