@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(envKillDir); dir != "" {
 		os.Exit(victim(dir, os.Getenv(envKillStage)))
 	}
+	if dir := os.Getenv(envChildDir); dir != "" {
+		os.Exit(child(dir))
+	}
 	os.Exit(m.Run())
 }
 
