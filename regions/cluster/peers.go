@@ -6,9 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -146,6 +145,9 @@ func (p *peers) get(ctx context.Context, url string) (text []byte, id string, co
 		return nil, "", 0, fmt.Errorf("ask another member: %w", err)
 	}
 	resp, err := p.http.Do(req)
+	if errors.Is(err, io.EOF) && strings.HasPrefix(url, "https:") { // how etcd refuses
+		return nil, "", 0, fmt.Errorf("ask another member: %w: it may not take this host's certificate, which must hold the address that this host connects from", err)
+	}
 	if err != nil {
 		return nil, "", 0, fmt.Errorf("ask another member: %w", err)
 	}
@@ -173,13 +175,10 @@ type crib struct {
 // runs: the peer URL is an address of this machine.
 func openCrib(cfg *embed.Config, b birth) (*crib, error) {
 	peer := cfg.ListenPeerUrls[0]
-	l, err := net.Listen("tcp", peer.Host)
+	info := cfg.PeerTLSInfo
+	l, err := transport.NewListener(peer.Host, peer.Scheme, &info) // with etcd's checks of the other side
 	if err != nil {
 		return nil, fmt.Errorf("listen on the peer URL of %s, %s: %w: is another process of this member running, and is host.region right?", b.Name, peer.String(), err)
-	}
-	l, err = secure(l, peer, cfg.PeerTLSInfo)
-	if err != nil {
-		return nil, err
 	}
 	c := &crib{birth: b}
 	mux := http.NewServeMux()
@@ -197,19 +196,6 @@ func openCrib(cfg *embed.Config, b birth) (*crib, error) {
 	c.server.SetKeepAlivesEnabled(false)
 	c.wg.Go(func() { _ = c.server.Serve(l) }) // it returns when close closes it
 	return c, nil
-}
-
-// secure puts TLS on a listener as etcd does, whose certificates and checks of
-// the other side's these are.
-func secure(l net.Listener, peer url.URL, info transport.TLSInfo) (net.Listener, error) {
-	if peer.Scheme != "https" {
-		return l, nil
-	}
-	s, err := transport.NewTLSListener(l, &info)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("read the certificate for %s: %w", peer.String(), err), l.Close())
-	}
-	return s, nil
 }
 
 func (c *crib) tell(b birth) {
