@@ -191,7 +191,8 @@ func (e *entrance) join(ctx context.Context, alive, empty []string) (ready bool,
 			gone = append(gone, m)
 			continue
 		}
-		if conf, ok := e.c.Members[m.Name]; ok && !slices.Contains(m.PeerURLs, conf.Peer) {
+		conf, listed := e.c.Members[m.Name]
+		if listed && !slices.Contains(m.PeerURLs, conf.Peer) || slices.Contains(m.PeerURLs, nowhere) {
 			return false, fmt.Sprintf("member %s is still known by another peer URL than the config's: its own veer sets that right once it runs with this config", m.Name), nil
 		}
 		stay = append(stay, m)

@@ -37,6 +37,7 @@ var trioNames = []string{"a", "b", "c"}
 
 func newTrio(t *testing.T) *trio {
 	x := &trio{t: t, conf: fast(), dirs: map[string]string{}, running: map[string]*cluster.Cluster{}}
+	x.conf.LeaderLease = 10 * time.Second // who writes a ledger keeps its place on a busy machine
 	x.conf.Members = map[string]cluster.Member{}
 	for _, name := range trioNames {
 		x.conf.Members[name] = cluster.Member{Peer: "http://" + freeAddress(t), Client: "http://" + freeAddress(t)}
@@ -48,6 +49,13 @@ func newTrio(t *testing.T) *trio {
 		}
 	})
 	return x
+}
+
+// alone is the config of one member without a port.
+func (x *trio) alone() cluster.Config {
+	c := x.conf
+	c.Members = nil
+	return c
 }
 
 func (x *trio) options(name string) cluster.Options {
@@ -288,7 +296,7 @@ func TestOneThreeOne(t *testing.T) {
 	t.Parallel()
 	x := newTrio(t)
 	three := x.conf
-	x.conf = fast()
+	x.conf = x.alone()
 	x.start("a")
 	fill(t, x.running["a"])
 	before := contents(t, x.running["a"])
@@ -303,7 +311,7 @@ func TestOneThreeOne(t *testing.T) {
 
 	// Too early: the config is of one, the cluster of three.
 	x.stop("a")
-	if _, err := x.open(within(t), fast(), x.options("a")); err == nil || !strings.Contains(err.Error(), "is one of a cluster of 3 members (a, b, c)") {
+	if _, err := x.open(within(t), x.alone(), x.options("a")); err == nil || !strings.Contains(err.Error(), "is one of a cluster of 3 members (") {
 		t.Fatalf("started alone with the folder of one of three: %v", err)
 	}
 	x.start("a")
@@ -331,7 +339,7 @@ func TestOneThreeOne(t *testing.T) {
 		t.Errorf("removed the last member: %v", err)
 	}
 	x.stop("a")
-	x.conf = fast()
+	x.conf = x.alone()
 	x.start("a")
 	same(t, "shrunk", before, contents(t, x.running["a"]))
 	if list := x.settled("a", 1); list[0].Peer != "" && !strings.HasPrefix(list[0].Peer, "http://127.") {
@@ -377,7 +385,7 @@ func TestTwoLedgersAreNotJoined(t *testing.T) {
 	t.Parallel()
 	x := newTrio(t)
 	three := x.conf
-	x.conf = fast()
+	x.conf = x.alone()
 	x.start("a", "b")
 	x.stop("a")
 	x.stop("b")
