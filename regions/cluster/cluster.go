@@ -103,7 +103,9 @@ func (c *Cluster) connect(ctx context.Context) error {
 	if len(c.conf.Endpoints) > 0 {
 		var err error
 		if c.etcd, err = dial(c.conf, c.opts); err == nil && len(c.conf.Endpoints) > 1 {
-			c.tend, err = c.newTend()
+			if c.tend, err = c.newTend(); err != nil {
+				err = errors.Join(err, c.etcd.Close())
+			}
 		}
 		return err
 	}

@@ -23,8 +23,12 @@ const (
 	StagePromoted = "promoted" // the member votes
 )
 
-// askEvery is how often the others are asked while they are waited for.
-const askEvery = 250 * time.Millisecond
+// askEvery and askLeast are how often the others are asked while they are
+// waited for: less and less often while nothing changes.
+const (
+	askEvery = 250 * time.Millisecond
+	askLeast = 2 * time.Second
+)
 
 // entrance is the start of a member with an empty folder, one of several. It ends
 // with a configuration of etcd that makes the cluster, or joins it.
@@ -63,28 +67,38 @@ func enter(ctx context.Context, c Config, o Options, cfg *embed.Config, inner st
 		return err
 	}
 	defer e.crib.close()
-	for {
+	for every := askEvery; ; every = min(every*5/4, askLeast) {
 		ready, why, err := e.decide(ctx, e.peers.ask(ctx))
 		if ready || err != nil {
 			return err
 		}
-		e.wait(why)
-		if !pause(ctx, askEvery) {
+		if e.wait(why) {
+			every = askEvery
+		}
+		if !pause(ctx, every) {
 			return fmt.Errorf("start member %s: %w: %s", o.Name, ctx.Err(), why)
 		}
 	}
 }
 
-// wait tells why nothing is done, once for each reason.
-func (e *entrance) wait(why string) {
-	if why == e.said {
-		return
+// wait tells why nothing is done, once for each reason, and whether it is
+// another one than before. Numbers, such as those of ports, are no reason.
+func (e *entrance) wait(why string) bool {
+	reason := strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}, why)
+	if reason == e.said {
+		return false
 	}
-	e.said = why
+	e.said = reason
 	e.o.Log.Warn().Str("member", e.o.Name).Msg("the data folder is empty; waiting: " + why)
 	if e.o.Waiting != nil {
 		e.o.Waiting(errors.New(why))
 	}
+	return true
 }
 
 // decide does what can be done after the others were asked. Without an error

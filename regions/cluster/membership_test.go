@@ -303,7 +303,18 @@ func TestOneThreeOne(t *testing.T) {
 	x.stop("a")
 
 	x.conf = three
-	x.start(trioNames...)
+	x.start("a")
+	if _, err := x.running["a"].AddMember(within(t), "z"); !errors.Is(err, cluster.ErrNoMember) || !strings.Contains(err.Error(), "(a, b, c)") {
+		t.Errorf("added z: %v", err)
+	}
+	if added, err := x.running["a"].AddMember(within(t), "c"); err != nil || !added {
+		t.Fatalf("add c: %v (%v)", added, err)
+	}
+	list, agreed, err := x.running["a"].Members(within(t))
+	if err != nil || !agreed || len(list) != 2 || list[0].Peer != three.Members["a"].Peer || list[1].Name != "c" || !list[1].Learner || list[1].Reachable || list[1].Why != "it has not started yet" {
+		t.Fatalf("the members are %+v (agreed %v, %v)", list, agreed, err)
+	}
+	x.start("b", "c")
 	x.settled("c", 3)
 	for _, name := range trioNames {
 		same(t, "grown, at "+name, before, contents(t, x.running[name]))
