@@ -190,9 +190,10 @@ func (c *Cluster) AddMember(ctx context.Context, name string) (bool, error) {
 }
 
 // RemoveMember removes a member, by name or ID, for good: its folder is of no
-// more use. It is an ErrMemberRefused to remove the last one that votes, and,
+// more use. The note is kept just before: after, this member may be the one
+// that is gone, or be electing a leader. It is an ErrMemberRefused to remove the last one that votes, and,
 // without force, to leave too few that answer for a quorum.
-func (c *Cluster) RemoveMember(ctx context.Context, name string, force bool) (MemberState, error) {
+func (c *Cluster) RemoveMember(ctx context.Context, name string, force bool, n Note) (MemberState, error) {
 	if err := c.ours(); err != nil {
 		return MemberState{}, err
 	}
@@ -220,6 +221,10 @@ func (c *Cluster) RemoveMember(ctx context.Context, name string, force bool) (Me
 	}
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
+	n.Act = "member " + list[i].Name + " removed"
+	if err := c.JournalNote(ctx, n); err != nil {
+		return list[i], fmt.Errorf("remove member %s: %w", name, err)
+	}
 	if _, err := c.etcd.MemberRemove(ctx, id); err != nil && !errors.Is(err, rpctypes.ErrMemberNotFound) {
 		return list[i], fmt.Errorf("remove member %s: %w", name, err)
 	}

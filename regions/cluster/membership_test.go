@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -182,6 +183,7 @@ func contents(t *testing.T, c *cluster.Cluster) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	notes = slices.DeleteFunc(notes, func(n cluster.Note) bool { return strings.HasPrefix(n.Act, "member ") })
 	for len(c.View().Overrides) < 2 {
 		select {
 		case <-c.Changed():
@@ -304,6 +306,7 @@ func TestOneThreeOne(t *testing.T) {
 
 	x.conf = three
 	x.start("a")
+	x.settled("a", 1)
 	if _, err := x.running["a"].AddMember(within(t), "z"); !errors.Is(err, cluster.ErrNoMember) || !strings.Contains(err.Error(), "(a, b, c)") {
 		t.Errorf("added z: %v", err)
 	}
@@ -327,12 +330,12 @@ func TestOneThreeOne(t *testing.T) {
 	}
 	x.start("a")
 	x.settled("a", 3)
-	if _, err := x.running["a"].RemoveMember(within(t), "z", false); !errors.Is(err, cluster.ErrNoMember) {
+	if _, err := x.running["a"].RemoveMember(within(t), "z", false, cluster.Note{Time: time.Now(), By: "lea"}); !errors.Is(err, cluster.ErrNoMember) {
 		t.Errorf("removed z: %v", err)
 	}
 	for i, name := range []string{"c", "b"} {
 		gone := x.running[name]
-		if _, err := x.running["a"].RemoveMember(within(t), name, false); err != nil {
+		if _, err := x.running["a"].RemoveMember(within(t), name, false, cluster.Note{Time: time.Now(), By: "lea"}); err != nil {
 			t.Fatal(err)
 		}
 		select {
@@ -346,7 +349,7 @@ func TestOneThreeOne(t *testing.T) {
 		x.stop(name)
 		x.settled("a", 2-i)
 	}
-	if _, err := x.running["a"].RemoveMember(within(t), "a", true); !errors.Is(err, cluster.ErrMemberRefused) {
+	if _, err := x.running["a"].RemoveMember(within(t), "a", true, cluster.Note{Time: time.Now(), By: "lea"}); !errors.Is(err, cluster.ErrMemberRefused) {
 		t.Errorf("removed the last member: %v", err)
 	}
 	x.stop("a")
@@ -368,10 +371,10 @@ func TestRemoveKeepsTheQuorum(t *testing.T) {
 	fill(t, x.running["a"])
 	before := contents(t, x.running["a"])
 	x.stop("c")
-	if _, err := x.running["a"].RemoveMember(within(t), "b", false); !errors.Is(err, cluster.ErrMemberRefused) || !strings.Contains(err.Error(), "needs 2 of them, and 1 can be reached") {
+	if _, err := x.running["a"].RemoveMember(within(t), "b", false, cluster.Note{Time: time.Now(), By: "lea"}); !errors.Is(err, cluster.ErrMemberRefused) || !strings.Contains(err.Error(), "needs 2 of them, and 1 can be reached") {
 		t.Fatalf("removed b with c away: %v", err)
 	}
-	if _, err := x.running["a"].RemoveMember(within(t), "c", false); err != nil {
+	if _, err := x.running["a"].RemoveMember(within(t), "c", false, cluster.Note{Time: time.Now(), By: "lea"}); err != nil {
 		t.Fatal(err)
 	}
 	x.settled("a", 2)

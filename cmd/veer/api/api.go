@@ -176,7 +176,8 @@ type Note struct {
 	// Time is by the wall clock of the daemon that was told, for people.
 	Time time.Time `json:"time"`
 	// Act is "ordered", "ended" or "expired"; or, without an order, what was
-	// written on request: "applied", "pruned", "imported NAME", "released NAME".
+	// written on request: "applied", "pruned", "imported NAME", "released NAME",
+	// "member NAME added", "member NAME removed".
 	Act string `json:"act"`
 	By  string `json:"by"`
 	Why string `json:"why,omitempty"`

@@ -84,10 +84,9 @@ func (d *daemon) handleChangeMember(r *http.Request) (any, *api.Problem) {
 
 func (d *daemon) changeMember(ctx context.Context, cl *cluster.Cluster, r api.MemberRequest) (any, *api.Problem) {
 	out := api.MemberResult{Name: r.Name, Changed: true}
-	note := "member " + r.Name + " removed"
+	note := cluster.Note{Time: time.Now(), By: r.By, Why: r.Why}
 	var err error
 	if r.Act == api.MemberAdd {
-		note = "member " + r.Name + " added"
 		out.Changed, err = cl.AddMember(ctx, r.Name)
 		out.Next = fmt.Sprintf("start veer in %s with an empty data folder: it follows, and votes once it has caught up", r.Name)
 		if !out.Changed {
@@ -95,7 +94,7 @@ func (d *daemon) changeMember(ctx context.Context, cl *cluster.Cluster, r api.Me
 		}
 	} else {
 		var gone cluster.MemberState
-		gone, err = cl.RemoveMember(ctx, r.Name, r.Force)
+		gone, err = cl.RemoveMember(ctx, r.Name, r.Force, note)
 		if gone.Name != "" {
 			out.Name = gone.Name
 		}
@@ -117,8 +116,11 @@ func (d *daemon) changeMember(ctx context.Context, cl *cluster.Cluster, r api.Me
 		return out, nil
 	}
 	d.o.Log.Info().Str("member", out.Name).Str("act", r.Act).Str("by", r.By).Str("why", r.Why).Bool("force", r.Force).Msg("the cluster's members changed")
-	if err := cl.JournalNote(ctx, cluster.Note{Time: time.Now(), Act: note, By: r.By, Why: r.Why}); err != nil {
-		d.o.Log.Warn().Err(err).Msg("the journal does not tell of the change of members")
+	if r.Act == api.MemberAdd {
+		note.Act = "member " + r.Name + " added"
+		if err := cl.JournalNote(ctx, note); err != nil {
+			d.o.Log.Warn().Err(err).Msg("the journal does not tell of the change of members")
+		}
 	}
 	return out, nil
 }

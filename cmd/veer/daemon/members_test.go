@@ -196,6 +196,21 @@ func TestTwoRegionsAndAWitness(t *testing.T) {
 	if err != nil || len(notes) != 1 || notes[0].Act != "member eu-west removed" || notes[0].By != "lea" || notes[0].Why != "gone" {
 		t.Errorf("the journal says %+v (%v)", notes, err)
 	}
+
+	// A member that is removed while it runs says so, as long as it runs.
+	if _, err := l.client("us-east").ChangeMember(t.Context(), api.MemberRequest{Act: api.MemberRemove, Name: "ap-south", By: "lea", Why: "gone"}); err != nil {
+		t.Fatal(err)
+	}
+	said := func(st api.Status) bool {
+		return slices.ContainsFunc(st.Warnings, func(w string) bool { return strings.Contains(w, cluster.ErrRemoved.Error()) })
+	}
+	l.status("ap-south", said)
+	silent := l.status("ap-south", func(st api.Status) bool {
+		return !slices.ContainsFunc(st.Voters, func(v api.Vantage) bool { return v.Fresh })
+	})
+	if !said(silent) {
+		t.Errorf("later it says only %q", silent.Warnings)
+	}
 }
 
 // TestAProberOrAuthorityCostsOnlyItsVotes has one member, and probers and an

@@ -25,7 +25,8 @@ type scene struct {
 	shards map[int]shardSeen
 	moved  map[string]time.Time // service: when its data changed
 	news   chan struct{}        // closed and replaced when shards were heard of
-	// trouble is why the cluster cannot be joined.
+	// trouble is why the cluster could not be joined last, or was lost for good;
+	// it is of no matter while there is one.
 	trouble error
 }
 
@@ -78,7 +79,7 @@ func (s *scene) seen(v controller.View) {
 			is[k] = was
 		}
 	}
-	s.votes, s.trouble = is, nil
+	s.votes = is
 }
 
 // lost notes why the cluster cannot be joined.
