@@ -199,17 +199,9 @@ func (e *entrance) join(ctx context.Context, alive, empty []string) (ready bool,
 		return false, why, nil
 	}
 	peer := e.c.Members[e.o.Name].Peer
-	var stay, gone []*etcdserverpb.Member
-	for _, m := range list.Members {
-		if m.Name == e.o.Name || slices.Contains(m.PeerURLs, peer) {
-			gone = append(gone, m)
-			continue
-		}
-		conf, listed := e.c.Members[m.Name]
-		if listed && !slices.Contains(m.PeerURLs, conf.Peer) || slices.Contains(m.PeerURLs, nowhere) {
-			return false, fmt.Sprintf("member %s is still known by another peer URL than the config's: its own veer sets that right once it runs with this config", m.Name), nil
-		}
-		stay = append(stay, m)
+	stay, gone, why := e.sort(list.Members)
+	if why != "" {
+		return false, why, nil
 	}
 	for _, m := range gone {
 		if _, err := client.MemberRemove(ctx, m.ID); err != nil {
@@ -224,19 +216,42 @@ func (e *entrance) join(ctx context.Context, alive, empty []string) (ready bool,
 	}
 	e.o.stage(StageAdded)
 	e.o.Log.Info().Str("member", e.o.Name).Str("id", idText(added.Member.ID)).Strs("through", alive).Msg("joining the living cluster as a learner")
-	parts := []string{e.o.Name + "=" + peer}
-	for _, m := range stay {
-		name := m.Name
-		if name == "" {
-			name = "unstarted-" + idText(m.ID)
-		}
-		for _, u := range m.PeerURLs {
-			parts = append(parts, name+"="+u)
-		}
-	}
-	e.cfg.InitialCluster = strings.Join(parts, ",")
+	e.cfg.InitialCluster = known(e.o.Name, peer, stay)
 	e.cfg.ClusterState = embed.ClusterStateFlagExisting
 	return true, "", nil
+}
+
+// sort parts the members that stay from those in whose place this one comes;
+// or says why it is too early to join.
+func (e *entrance) sort(list []*etcdserverpb.Member) (stay, gone []*etcdserverpb.Member, why string) {
+	peer := e.c.Members[e.o.Name].Peer
+	for _, m := range list {
+		if m.Name == e.o.Name || slices.Contains(m.PeerURLs, peer) {
+			gone = append(gone, m)
+			continue
+		}
+		conf, listed := e.c.Members[m.Name]
+		if listed && !slices.Contains(m.PeerURLs, conf.Peer) || slices.Contains(m.PeerURLs, nowhere) {
+			return nil, nil, fmt.Sprintf("member %s is still known by another peer URL than the config's: its own veer sets that right once it runs with this config", m.Name)
+		}
+		stay = append(stay, m)
+	}
+	return stay, gone, ""
+}
+
+// known is what etcd is told of the cluster that it joins.
+func known(name, peer string, others []*etcdserverpb.Member) string {
+	parts := []string{name + "=" + peer}
+	for _, m := range others {
+		other := m.Name
+		if other == "" {
+			other = "unstarted-" + idText(m.ID)
+		}
+		for _, u := range m.PeerURLs {
+			parts = append(parts, other+"="+u)
+		}
+	}
+	return strings.Join(parts, ",")
 }
 
 func (e *entrance) dialLiving(alive []string) (*clientv3.Client, error) {
