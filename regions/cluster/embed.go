@@ -300,6 +300,11 @@ func (m *member) stop() error {
 	done := make(chan struct{})
 	go func() { // it ends with the process at the latest
 		defer close(done)
+		select {
+		case <-m.etcd.Server.ReadyNotify():
+		default: // etcd waits for a member that never had a quorum before it would stop it
+			m.etcd.Server.HardStop()
+		}
 		m.etcd.Close()
 	}()
 	select {

@@ -290,6 +290,20 @@ func TestNothingIsMadeAnewWhileALedgerIsLeft(t *testing.T) {
 	same(t, "after all came back", before, contents(t, x.running["c"]))
 }
 
+// TestAMemberWithoutAQuorumStops: etcd's own end waits until the member has had
+// a quorum; ours does not.
+func TestAMemberWithoutAQuorumStops(t *testing.T) {
+	t.Parallel()
+	x := newTrio(t)
+	x.start(trioNames...)
+	x.settled("a", 3)
+	for _, name := range trioNames {
+		x.stop(name)
+	}
+	x.start("a")
+	x.stop("a") // it is an error when it takes above 10 s
+}
+
 // TestOneThreeOne grows a member without a port to three, and shrinks them to
 // one without a port.
 func TestOneThreeOne(t *testing.T) {
