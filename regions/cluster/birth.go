@@ -167,7 +167,7 @@ func removeBirth(inner string) error {
 	return nil
 }
 
-// clear removes all of etcd's own in a folder in which no member was born yet:
+// clearUnborn removes all of etcd's own in a folder in which no member was born yet:
 // a start that was killed may have left half of it, which etcd cannot open.
 func clearUnborn(inner string) error {
 	for _, part := range []string{"wal", "snap"} {

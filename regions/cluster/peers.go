@@ -43,7 +43,7 @@ type living struct {
 	members []*membership.Member
 }
 
-// has finds the member of an id.
+// member finds the member of an id; nil: there is none.
 func (l *living) member(id types.ID) *membership.Member {
 	for _, m := range l.members {
 		if m.ID == id {
