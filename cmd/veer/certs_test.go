@@ -15,8 +15,8 @@ const securedConfig = `owner: lab
 cluster:
   members:
     eu: {peer: "https://10.0.1.10:2380", client: "https://10.0.1.10:2379"}
-    us: {peer: "https://10.1.1.10:2380"}
-    ap: {peer: "https://10.2.1.10:2380"}
+    us: {peer: "https://10.1.1.10:2380", client: "https://10.1.1.10:2379"}
+    ap: {peer: "https://10.2.1.10:2380", client: "https://10.2.1.10:2379"}
 regions: [eu, us, ap]
 vantages: [eu, us, ap, lone]
 providers:

@@ -31,6 +31,9 @@ type daemonClient interface {
 	Plan(ctx context.Context, prune bool) (api.Plan, error)
 	// Standing tells how names stand in the written zones.
 	Standing(ctx context.Context, names []string) ([]api.Standing, error)
+	// Members lists the etcd members; ChangeMember adds or removes one.
+	Members(ctx context.Context) (api.Members, error)
+	ChangeMember(ctx context.Context, r api.MemberRequest) (api.MemberResult, error)
 	// Apply has the leader write.
 	Apply(ctx context.Context, r controller.Request) (api.Applied, error)
 	// Backup returns a backup's file, and Restore restores one.

@@ -68,6 +68,8 @@ type fake struct {
 
 	takeover api.Takeover
 	ended    api.TakeoverEnd
+	members  api.Members
+	member   api.MemberResult
 
 	plan     api.Plan
 	standing []api.Standing
@@ -139,6 +141,16 @@ func (f *fake) Plan(_ context.Context, prune bool) (api.Plan, error) {
 func (f *fake) Standing(_ context.Context, names []string) ([]api.Standing, error) {
 	f.note("standing " + strings.Join(names, " "))
 	return f.standing, f.err
+}
+
+func (f *fake) Members(context.Context) (api.Members, error) {
+	f.note("members")
+	return f.members, f.err
+}
+
+func (f *fake) ChangeMember(_ context.Context, r api.MemberRequest) (api.MemberResult, error) {
+	f.note(fmt.Sprintf("%s %s force=%v by %s: %s", r.Act, r.Name, r.Force, r.By, r.Why))
+	return f.member, f.err
 }
 
 func (f *fake) Apply(_ context.Context, r controller.Request) (api.Applied, error) {

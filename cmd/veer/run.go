@@ -32,7 +32,9 @@ interrupt ends it at once. Without --role it does everything. Several processes
 on one host, each with its own region and data folder, join the first one's etcd
 by its socket. The log goes to standard error; with -o json it is JSON.
 
-Roles: ` + strings.Join(daemon.Roles(), ", ") + `.`,
+Roles: ` + strings.Join(daemon.Roles(), ", ") + `. In a region that
+cluster.members lists, all, controller and witness keep an etcd member; any
+other process is a client of all members.`,
 		Example: `  veer run
   veer run --role prober --region us-east --data-dir ./us-east --join unix:///var/lib/veer/etcd.sock`,
 		Args: cobra.NoArgs,

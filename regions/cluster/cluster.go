@@ -33,6 +33,7 @@ type Cluster struct {
 	member  *member // nil: etcd is elsewhere
 	home    string  // identifies the locked data folder; empty without one
 	world   *world
+	tend    *tend         // nil where there is but one member to reach
 	timeout time.Duration // of one request
 	boot    func() (id string, at time.Duration, ok bool)
 	// sleepless is a clock that goes on while the machine sleeps; 0: none.
@@ -64,8 +65,9 @@ func (c *Cluster) spawn(f func()) bool {
 
 // Start connects, or embeds a member, as c says. With a single embedded member
 // etcd is ready on return. With several, or with endpoints, Start does not
-// wait for etcd: until it answers, View is empty and requests fail. ctx bounds
-// the start only.
+// wait for etcd: until it answers, View is empty and requests fail. But one of
+// several members whose folder is empty waits until the others say whether
+// there is a cluster. ctx bounds the start only.
 func Start(ctx context.Context, c Config, o Options) (*Cluster, error) {
 	if err := checkConfig(c); err != nil {
 		return nil, err
@@ -84,6 +86,12 @@ func Start(ctx context.Context, c Config, o Options) (*Cluster, error) {
 		cl.cancel()
 		return nil, err
 	}
+	if cl.member != nil {
+		cl.spawn(cl.settle)
+	}
+	if cl.tend != nil {
+		cl.spawn(func() { cl.tend.run(cl.ctx) })
+	}
 	f := cl.follow(cl.keys.world())
 	f.list, f.events, f.proven = cl.world.reset, cl.world.apply, cl.world.proven
 	cl.spawn(func() { _ = f.run(cl.ctx) }) // it ends with cl.ctx only
@@ -95,10 +103,19 @@ func Start(ctx context.Context, c Config, o Options) (*Cluster, error) {
 }
 
 func (c *Cluster) connect(ctx context.Context) error {
+	if c.opts.Client && len(c.conf.Endpoints) == 0 && len(c.conf.Members) > 0 {
+		if c.conf.Endpoints = c.conf.clients(); len(c.conf.Endpoints) == 0 {
+			return errors.New("reach the members of the cluster: none has a client URL in cluster.members")
+		}
+	}
 	if len(c.conf.Endpoints) > 0 {
 		var err error
 		c.trouble = &trouble{log: c.opts.Log}
-		c.etcd, err = dial(c.conf, c.opts, c.trouble)
+		if c.etcd, err = dial(c.conf, c.opts, c.trouble); err == nil && len(c.conf.Endpoints) > 1 {
+			if c.tend, err = c.newTend(); err != nil {
+				err = errors.Join(err, c.etcd.Close())
+			}
+		}
 		return err
 	}
 	m, err := startMember(ctx, c.conf, c.opts)
@@ -106,7 +123,11 @@ func (c *Cluster) connect(ctx context.Context) error {
 		return err
 	}
 	c.member, c.etcd = m, m.client()
-	if err := c.bury(ctx); err != nil {
+	err = c.bury(ctx)
+	if err == nil && len(c.conf.Members) > 1 {
+		c.tend, err = c.newTend()
+	}
+	if err != nil {
 		return errors.Join(err, c.etcd.Close(), m.stop())
 	}
 	return nil

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -98,10 +100,23 @@ func startThree(t *testing.T) []*cluster.Cluster {
 	for _, name := range names {
 		conf.Members[name] = cluster.Member{Peer: "http://" + freeAddress(t), Client: "http://" + freeAddress(t)}
 	}
-	var out []*cluster.Cluster
+	options := map[string]cluster.Options{}
 	for _, name := range names {
-		out = append(out, start(t, conf, cluster.Options{Owner: "base", Name: name, DataDir: clustertest.ShortDir(t)}))
+		options[name] = cluster.Options{Owner: "base", Name: name, DataDir: clustertest.ShortDir(t)}
 	}
+	return startAll(t, conf, options)
+}
+
+// startAll starts members at once, and returns them by name in order.
+func startAll(t *testing.T, conf cluster.Config, options map[string]cluster.Options) []*cluster.Cluster {
+	t.Helper()
+	names := slices.Sorted(maps.Keys(options))
+	out := make([]*cluster.Cluster, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() { out[i] = start(t, conf, options[name]) }) // each waits until all are there
+	}
+	wg.Wait()
 	return out
 }
 

@@ -42,7 +42,8 @@ type Config struct {
 type Member struct {
 	// Peer is the URL for other members, https://ip:port (http on loopback).
 	Peer string `yaml:"peer"`
-	// Client is the URL for clients; empty: only the local unix socket.
+	// Client is the URL for clients, and for members that join; a single
+	// member may do with its unix socket alone.
 	Client string `yaml:"client"`
 }
 
@@ -56,6 +57,7 @@ type Retention struct {
 
 // The defaults and bounds.
 const (
+	maxMembers         = 7
 	minHeartbeat       = 50 * time.Millisecond
 	maxRTT             = 2 * time.Second
 	electionBeats      = 10
@@ -99,6 +101,17 @@ func (c Config) Heartbeat() time.Duration {
 // after which its members elect anew; the most is twice that.
 func (c Config) Election() time.Duration { return electionBeats * c.Heartbeat() }
 
+// clients are the client URLs of the members, in the order of their names.
+func (c Config) clients() []string {
+	var out []string
+	for _, name := range sortedKeys(c.Members) {
+		if u := c.Members[name].Client; u != "" {
+			out = append(out, u)
+		}
+	}
+	return out
+}
+
 // minLease is the shortest lease that etcd grants: one and a half election
 // time-outs, rounded up to whole seconds (etcd, server/etcdserver/server.go).
 func (c Config) minLease() time.Duration {
@@ -123,8 +136,15 @@ func (c Config) Check(bad func(field, format string, args ...any)) {
 	if len(c.Members) > 0 && len(c.Endpoints) > 0 {
 		bad("endpoints", "members and endpoints are both set: expected members (Veer embeds etcd) or endpoints (etcd exists); remove one")
 	}
-	if n := len(c.Members); n > 0 && (n%2 == 0 || n > 7) {
+	if n := len(c.Members); n > 0 && (n%2 == 0 || n > maxMembers) {
 		bad("members", "found %d members, expected 1, 3, 5 or 7: an even number survives no more losses than one less", n)
+	}
+	if len(c.Members) > 1 {
+		for _, name := range sortedKeys(c.Members) {
+			if c.Members[name].Client == "" {
+				bad("members."+name+".client", "is missing: expected the URL at which a member that joins, and a process without a member, reach %s, e.g. https://10.0.1.10:2379", name)
+			}
+		}
 	}
 	seen := map[string]string{}
 	for _, name := range sortedKeys(c.Members) {

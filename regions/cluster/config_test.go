@@ -19,14 +19,15 @@ func check(c Config) []string {
 }
 
 func TestCheck(t *testing.T) {
-	three := "members: {a: {peer: 'https://10.0.1.10:2380', client: 'https://10.0.1.10:2379'}, b: {peer: 'https://10.1.1.10:2380'}, c: {peer: 'https://[fd99::1]:2380'}}\n"
+	three := "members: {a: {peer: 'https://10.0.1.10:2380', client: 'https://10.0.1.10:2379'}, b: {peer: 'https://10.1.1.10:2380', client: 'https://10.1.1.10:2379'}, c: {peer: 'https://[fd99::1]:2380', client: 'https://[fd99::1]:2379'}}\n"
 	for _, c := range []struct{ yaml, want string }{
 		{"{}", ""},
 		{three + "rtt: 80ms", ""},
 		{"endpoints: ['https://etcd-1:2379', 'http://127.0.0.1:2379', 'unix:///var/lib/veer/etcd.sock']", ""},
 		{"vote_lease: 10s\nleader_lease: 3s\njournal: {entries: 5, bytes: 1048576}", ""},
 		{three + "endpoints: ['https://e:1']", "endpoints: members and endpoints are both set"},
-		{"members: {a: {peer: 'https://10.0.0.1:1'}, b: {peer: 'https://10.0.0.2:1'}}", "members: found 2 members, expected 1, 3, 5 or 7"},
+		{"members: {a: {peer: 'https://10.0.0.1:1', client: 'https://10.0.0.1:2'}, b: {peer: 'https://10.0.0.2:1', client: 'https://10.0.0.2:2'}}", "members: found 2 members, expected 1, 3, 5 or 7"},
+		{strings.Replace(three, ", client: 'https://10.1.1.10:2379'", "", 1), "members.b.client: is missing: expected the URL"},
 		{"members: {a: {}}", "members.a.peer: is missing"},
 		{"members: {a: {peer: 'http://10.0.0.1:1'}}", "members.a.peer: \"http://10.0.0.1:1\": expected https"},
 		{"members: {a: {peer: 'https://etcd.example:1'}}", "expected an IP address"},

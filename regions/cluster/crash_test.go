@@ -32,6 +32,10 @@ func TestMain(m *testing.M) {
 		fmt.Println("error:", victim(dir))
 		os.Exit(1)
 	}
+	if text := os.Getenv(memberEnv); text != "" {
+		fmt.Println("error:", memberVictim(text))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

@@ -15,6 +15,8 @@
 //     by its leader key and the term.
 //   - The term never falls, below Options.Floor neither; it is raised in the transaction that makes a
 //     leader.
+//   - A member with an empty folder never makes a cluster beside a living one,
+//     nor in the place of one: it joins, or waits.
 //   - A lost reply is settled by reading, never by writing again.
 //   - Values are hostile until parsed: bounded, strict, and a value that
 //     cannot be read is reported with its key, never overwritten.

@@ -37,17 +37,21 @@ const (
 // member is an embedded etcd member: its server, the unix socket on which
 // other processes of this machine reach it, and the lock of its folder.
 type member struct {
-	etcd *embed.Etcd
-	lock *os.File
-	sock string
-	rpc  *grpc.Server
-	end  *end
-	wg   sync.WaitGroup
+	etcd  *embed.Etcd
+	lock  *os.File
+	sock  string
+	inner string // etcd's own part of the folder
+	rpc   *grpc.Server
+	end   *end
+	stops chan struct{} // closed when stop begins
+	once  sync.Once
+	wg    sync.WaitGroup
 }
 
 // startMember opens or makes the data folder and starts the member. A single
 // member is ready when startMember returns; one of several is ready once a
-// majority runs.
+// majority runs. With an empty folder, one of several first waits for what
+// the others say; see enter.
 func startMember(ctx context.Context, c Config, o Options) (*member, error) {
 	if o.DataDir == "" {
 		return nil, errors.New("start the embedded etcd: no data_dir is set")
@@ -63,31 +67,98 @@ func startMember(ctx context.Context, c Config, o Options) (*member, error) {
 	if err := os.Chmod(inner, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder private: %w", err)
 	}
-	m := &member{sock: filepath.Join(dir, "etcd.sock"), end: newEnd()}
+	m := &member{sock: filepath.Join(dir, "etcd.sock"), inner: inner, end: newEnd(), stops: make(chan struct{})}
 	if m.lock, err = lockFolder(ctx, dir); err != nil {
 		return nil, err
 	}
-	cfg, err := memberConfig(c, o, inner)
-	if err == nil && len(c.Members) <= 1 {
-		var unborn bool
-		if unborn, err = removeUnborn(inner); unborn {
-			o.Log.Warn().Str("folder", inner).Msg("the last process was killed while it made this etcd member, before anything was agreed: making it anew")
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(err, unlockFolder(m.lock))
-	}
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(etcdLogger(o.Log, m.end.options()...))
-	if m.etcd, err = m.end.start(cfg); err != nil {
-		return nil, errors.Join(fmt.Errorf("start the embedded etcd in %s: %w", inner, err), unlockFolder(m.lock))
-	}
-	if err := m.await(ctx, len(c.Members)); err != nil {
-		return nil, errors.Join(err, m.stop())
-	}
-	if err := m.serve(inner); err != nil {
+	if err := m.boot(ctx, c, o); err != nil {
 		return nil, errors.Join(err, m.stop())
 	}
 	return m, nil
+}
+
+// boot starts etcd, and waits for it as await does.
+func (m *member) boot(ctx context.Context, c Config, o Options) error {
+	cfg, err := memberConfig(c, o, m.inner)
+	if err != nil {
+		return err
+	}
+	unborn, err := removeUnborn(m.inner)
+	if err != nil {
+		return err
+	}
+	if unborn {
+		o.Log.Warn().Str("folder", m.inner).Msg("the last process was killed while it made this etcd member, before anything was agreed: making it anew")
+	}
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(etcdLogger(o.Log, m.end.options()...))
+	old := born(m.inner)
+	if err := m.startEtcd(ctx, c, o, cfg, old); err != nil {
+		return err
+	}
+	o.stage(StageStarted)
+	if old {
+		p, err := newPeers(c, o.Name, cfg.PeerTLSInfo)
+		if err == nil {
+			err = m.checkMembership(ctx, c, p)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := m.await(ctx, len(c.Members)); err != nil {
+		return err
+	}
+	m.wg.Go(m.mind)
+	return m.serve(m.inner)
+}
+
+// startEtcd starts etcd on the folder as it is; one of several members with an
+// empty folder makes the cluster or joins it first.
+func (m *member) startEtcd(ctx context.Context, c Config, o Options, cfg *embed.Config, old bool) (err error) {
+	switch {
+	case old:
+		if m.etcd, err = m.end.start(cfg); err != nil {
+			return m.spoilt(fmt.Errorf("start the embedded etcd in %s: %w", m.inner, err))
+		}
+		return nil
+	case len(c.Members) <= 1:
+		// A name of its own: no two clusters are ever taken for one.
+		cfg.InitialClusterToken += "-" + newHolder()
+		if m.etcd, err = m.end.start(cfg); err != nil {
+			return fmt.Errorf("start the embedded etcd in %s: %w", m.inner, err)
+		}
+		return nil
+	}
+	for {
+		if err := enter(ctx, c, o, cfg, m.inner); err != nil {
+			return err
+		}
+		// What a member tells of the cluster may be a moment old.
+		for range 10 {
+			if m.etcd, err = m.end.start(cfg); err == nil {
+				return nil
+			}
+			if errors.Is(err, ErrEnded) || !pause(ctx, askEvery) {
+				return fmt.Errorf("start the embedded etcd in %s: %w", m.inner, err)
+			}
+			o.Log.Debug().Err(err).Str("member", o.Name).Msg("etcd does not start yet")
+		}
+		o.Log.Warn().Err(err).Str("member", o.Name).Msg("etcd does not start: asking the other members again")
+	}
+}
+
+// mind notes that etcd ended by itself, as it does when the member was removed.
+func (m *member) mind() {
+	select {
+	case <-m.stops:
+	case <-m.end.came:
+	case <-m.etcd.Server.StopNotify():
+		select {
+		case <-m.stops: // it was stopped
+		default:
+			m.end.give(fmt.Errorf("%w (by veer member remove, or another process took its place): to let it in again, move %s away and start anew; to go on without a member here, take this region out of cluster.members", ErrRemoved, m.inner))
+		}
+	}
 }
 
 // memberConfig is the whole of etcd's configuration.
@@ -104,6 +175,9 @@ func memberConfig(c Config, o Options, dir string) (*embed.Config, error) {
 	cfg.BootstrapDefragThresholdMegabytes = defragAt
 	cfg.EnableGRPCGateway = false
 	cfg.InitialClusterToken = "veer-" + o.Owner
+	cfg.MaxLearners = maxMembers
+	// Veer's own checks know more: who rejoins has lost its folder.
+	cfg.StrictReconfigCheck = false
 	cfg.ListenPeerUrls, cfg.ListenClientUrls = nil, nil
 	peer, client := nowhere, nowhere
 	if len(c.Members) > 0 {
@@ -202,19 +276,30 @@ func (m *member) client() *clientv3.Client { return v3client.New(m.etcd.Server) 
 
 // stop ends the member, bounded in time, and frees the folder.
 func (m *member) stop() error {
+	m.once.Do(func() { close(m.stops) })
 	if m.rpc != nil {
 		m.rpc.Stop()
-		m.wg.Wait()
+	}
+	m.wg.Wait()
+	if m.rpc != nil {
 		if err := os.Remove(m.sock); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("remove the socket: %w", err)
 		}
 	}
-	if m.end.error() != nil {
+	if m.etcd == nil {
+		return unlockFolder(m.lock)
+	}
+	if err := m.end.error(); err != nil && !errors.Is(err, ErrRemoved) {
 		return nil // what is left of it holds locks that nothing frees
 	}
 	done := make(chan struct{})
 	go func() { // it ends with the process at the latest
 		defer close(done)
+		select {
+		case <-m.etcd.Server.ReadyNotify():
+		default: // etcd waits for a member that never had a quorum before it would stop it
+			m.etcd.Server.HardStop()
+		}
 		m.etcd.Close()
 	}()
 	select {

@@ -3,10 +3,14 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
+	"syscall"
 
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
@@ -31,17 +35,23 @@ func (e *end) options() []zap.Option {
 	return []zap.Option{zap.WithFatalHook(e), zap.WithPanicHook(e)}
 }
 
-// OnWrite implements zapcore.CheckWriteHook. etcd relies on it not to return.
-func (e *end) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field) {
+// give notes why etcd ended, unless that is known already.
+func (e *end) give(err error) {
 	e.once.Do(func() {
-		e.err = fmt.Errorf("%w: %s", ErrEnded, entry.Message)
-		for _, f := range fields {
-			if err, ok := f.Interface.(error); ok && f.Type == zapcore.ErrorType {
-				e.err = fmt.Errorf("%w: %w", e.err, err)
-			}
-		}
+		e.err = err
 		close(e.came)
 	})
+}
+
+// OnWrite implements zapcore.CheckWriteHook. etcd relies on it not to return.
+func (e *end) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field) {
+	err := fmt.Errorf("%w: %s", ErrEnded, entry.Message)
+	for _, f := range fields {
+		if cause, ok := f.Interface.(error); ok && f.Type == zapcore.ErrorType {
+			err = fmt.Errorf("%w: %w", err, cause)
+		}
+	}
+	e.give(err)
 	runtime.Goexit()
 }
 
@@ -63,6 +73,11 @@ func (e *end) start(cfg *embed.Config) (*embed.Etcd, error) {
 	}
 	result := make(chan started, 1)
 	go func() { // it ends when etcd is started, or gave up
+		defer func() {
+			if r := recover(); r != nil { // bbolt panics over a page that it cannot read
+				e.give(fmt.Errorf("%w: %v", ErrEnded, r))
+			}
+		}()
 		etcd, err := embed.StartEtcd(cfg)
 		result <- started{etcd, err}
 	}()
@@ -74,6 +89,40 @@ func (e *end) start(cfg *embed.Config) (*embed.Etcd, error) {
 	}
 }
 
+// ErrSpoilt means that etcd cannot open its data folder. It will not at the
+// next start either: somebody must act, as the message says.
+var ErrSpoilt = errors.New("etcd cannot open its data folder")
+
+// SpoiltError is an ErrSpoilt with the folder to move away.
+type SpoiltError struct {
+	Folder string
+	Err    error
+}
+
+func (e *SpoiltError) Error() string {
+	return fmt.Sprintf("%v: %v; move %s away: with other members it rejoins and gets the ledger from them, alone it begins anew from what is served", ErrSpoilt, e.Err, e.Folder)
+}
+
+// Unwrap makes it an ErrSpoilt.
+func (e *SpoiltError) Unwrap() []error { return []error{ErrSpoilt, e.Err} }
+
+// spoilt is what a failed start of etcd on its old folder means: where neither
+// the disk's state nor a port is the reason, the folder is.
+func (m *member) spoilt(err error) error {
+	for _, other := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EACCES, syscall.EPERM,
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EADDRINUSE, syscall.EADDRNOTAVAIL} {
+		if errors.Is(err, other) || strings.Contains(err.Error(), other.Error()) {
+			return err
+		}
+	}
+	if !errors.Is(err, ErrEnded) { // etcd gives up over its database; of its log it says no more than what it found
+		if _, bad := wal.ValidSnapshotEntries(zap.NewNop(), filepath.Join(m.inner, "member", "wal")); bad == nil {
+			return err
+		}
+	}
+	return &SpoiltError{Folder: m.inner, Err: err}
+}
+
 // Ended is closed when the embedded etcd has given up; nil without one.
 func (c *Cluster) Ended() <-chan struct{} {
 	if c.member == nil {
@@ -82,7 +131,7 @@ func (c *Cluster) Ended() <-chan struct{} {
 	return c.member.end.came
 }
 
-// Err is why the embedded etcd gave up, an ErrEnded; nil while it has not.
+// Err is why the embedded etcd gave up, an ErrEnded or ErrRemoved; nil while it has not.
 func (c *Cluster) Err() error {
 	if c.member == nil {
 		return nil

@@ -36,6 +36,15 @@ type Options struct {
 	// Config is the hash of the config that this process runs, which goes with
 	// its votes, at most 64 bytes.
 	Config string
+	// Client keeps this process from embedding a member: it speaks to the
+	// client URLs of Members.
+	Client bool
+	// Waiting is told why a member with an empty folder waits for the others,
+	// each time that the reason changes; nil: only the log is.
+	Waiting func(why error)
+	// Stage is for tests: told each stage of such a start, in the way of the
+	// work.
+	Stage func(stage string)
 	// LeaseOverrun is a planted fault for tests: a lead goes on when its lease
 	// may have run out, until something else ends it.
 	LeaseOverrun bool
@@ -46,6 +55,12 @@ type Options struct {
 // that it signed.
 type TLS struct {
 	CAFile, CertFile, KeyFile string
+}
+
+func (o Options) stage(name string) {
+	if o.Stage != nil {
+		o.Stage(name)
+	}
 }
 
 func itoa(i int) string { return strconv.Itoa(i) }

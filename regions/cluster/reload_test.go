@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,9 +23,9 @@ type watchdog struct {
 	seen chan *big.Int
 }
 
-func newWatchdog(t *testing.T, files func() cluster.TLS) watchdog {
+func newWatchdog(t *testing.T, at string, files func() cluster.TLS) watchdog {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,19 +88,20 @@ func TestReload(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	own := newCA(t, now)
-	server := own.issue(t, "server", now, time.Hour, "127.0.0.1")
-	dog := newWatchdog(t, func() cluster.TLS { return server })
 	conf := secured(t, "a", "b", "c")
-	other := conf.Members["c"]
-	other.Peer = "https://" + dog.l.Addr().String() // what a connects to
-	conf.Members["c"] = other
-	self := conf.Members["a"]
-	files := own.issue(t, "a", now, time.Hour, hostsOf(t, self)...)
-	first := serialOf(t, files.CertFile)
-	start(t, conf, cluster.Options{Owner: "test", Name: "a", DataDir: clustertest.ShortDir(t), TLS: files})
-	// With b it is a majority, so that the client port is open.
-	b := start(t, conf, cluster.Options{Owner: "test", Name: "b", DataDir: clustertest.ShortDir(t), TLS: own.issue(t, "b", now, time.Hour, hostsOf(t, conf.Members["b"])...)})
+	options := map[string]cluster.Options{}
+	for name, m := range conf.Members {
+		options[name] = cluster.Options{Owner: "test", Name: name, DataDir: clustertest.ShortDir(t), TLS: own.issue(t, name, now, time.Hour, hostsOf(t, m)...)}
+	}
+	all := startAll(t, conf, options)
+	b := all[1]
 	reach(t, b)
+	// A stranger in the third one's place sees what the first shows of itself.
+	reach(t, all[2])
+	clustertest.Close(t, all[2])
+	dog := newWatchdog(t, strings.TrimPrefix(conf.Members["c"].Peer, "https://"), func() cluster.TLS { return options["c"].TLS })
+	self, files := conf.Members["a"], options["a"].TLS
+	first := serialOf(t, files.CertFile)
 	shows := func(want *big.Int) {
 		t.Helper()
 		dog.sees(t, want)
@@ -127,7 +129,7 @@ func TestClientReloads(t *testing.T) {
 	old, fresh := newCA(t, now), newCA(t, now)
 	server := make(chan cluster.TLS, 1)
 	server <- old.issue(t, "server", now, time.Hour, "127.0.0.1")
-	dog := newWatchdog(t, func() cluster.TLS { s := <-server; server <- s; return s })
+	dog := newWatchdog(t, "127.0.0.1:0", func() cluster.TLS { s := <-server; server <- s; return s })
 	files := old.issue(t, "client", now, time.Hour)
 	files.CAFile = filepath.Join(t.TempDir(), "trusted.pem")
 	trust := func(c ca) {
@@ -174,13 +176,14 @@ func TestCARotation(t *testing.T) {
 	}
 	conf := secured(t, "a", "b", "c")
 	files := map[string]cluster.TLS{}
-	var members []*cluster.Cluster
-	for _, name := range []string{"a", "b", "c"} {
-		f := old.issue(t, name, now, time.Hour, hostsOf(t, conf.Members[name])...)
+	options := map[string]cluster.Options{}
+	for name, m := range conf.Members {
+		f := old.issue(t, name, now, time.Hour, hostsOf(t, m)...)
 		f.CAFile = bundle
 		files[name] = f
-		members = append(members, start(t, conf, cluster.Options{Owner: "test", Name: name, DataDir: clustertest.ShortDir(t), TLS: f}))
+		options[name] = cluster.Options{Owner: "test", Name: name, DataDir: clustertest.ShortDir(t), TLS: f}
 	}
+	members := startAll(t, conf, options)
 	reach(t, members[0])
 	both := []cluster.TLS{old.issue(t, "witness", now, time.Hour), fresh.issue(t, "witness", now, time.Hour)}
 	for name, f := range files {

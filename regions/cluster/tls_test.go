@@ -144,13 +144,12 @@ func TestMutualTLS(t *testing.T) {
 	now := time.Now()
 	own, other := newCA(t, now.Add(-48*time.Hour)), newCA(t, now)
 	conf := secured(t, "a", "b", "c")
-	var members []*cluster.Cluster
-	for _, name := range []string{"a", "b", "c"} {
-		m := conf.Members[name]
+	options := map[string]cluster.Options{}
+	for name, m := range conf.Members {
 		files := own.issue(t, name, now, time.Hour, hostsOf(t, m)...)
-		members = append(members, start(t, conf, cluster.Options{Owner: "test", Name: name, DataDir: clustertest.ShortDir(t), TLS: files}))
+		options[name] = cluster.Options{Owner: "test", Name: name, DataDir: clustertest.ShortDir(t), TLS: files}
 	}
-	for _, m := range members {
+	for _, m := range startAll(t, conf, options) {
 		reach(t, m)
 	}
 	good := own.issue(t, "witness", now, time.Hour)
@@ -206,6 +205,24 @@ func TestMemberOfAnotherCA(t *testing.T) {
 	now := time.Now()
 	own, other := newCA(t, now), newCA(t, now)
 	conf := secured(t, "a", "b", "c")
+	options := map[string]cluster.Options{}
+	for name, m := range conf.Members {
+		files := own.issue(t, name, now, time.Hour, hostsOf(t, m)...)
+		options[name] = cluster.Options{Owner: "test", Name: name, DataDir: clustertest.ShortDir(t), TLS: files}
+	}
+	// They are made by one CA; then the third comes back with another's.
+	first := startAll(t, conf, options)
+	for _, cl := range first {
+		reach(t, cl)
+	}
+	for _, cl := range first {
+		clustertest.Close(t, cl)
+	}
+	foreign := other.issue(t, "c", now, time.Hour, hostsOf(t, conf.Members["c"])...)
+	foreign.CAFile = own.file
+	third := options["c"]
+	third.TLS = foreign
+	options["c"] = third
 	rejected := make(chan struct{}, 1)
 	log := zerolog.New(lines(func(line []byte) {
 		if bytes.Contains(line, []byte("rejected connection on peer endpoint")) {
@@ -217,22 +234,13 @@ func TestMemberOfAnotherCA(t *testing.T) {
 	}))
 	var all []*cluster.Cluster
 	for _, name := range []string{"a", "b", "c"} {
-		from := own
-		if name == "c" {
-			from = other
-		}
-		files := from.issue(t, name, now, time.Hour, hostsOf(t, conf.Members[name])...)
-		files.CAFile = own.file
-		cl, err := cluster.Start(within(t), conf, cluster.Options{Owner: "test", Name: name, DataDir: clustertest.ShortDir(t), TLS: files, Log: log})
+		o := options[name]
+		o.Log = log
+		cl, err := cluster.Start(within(t), conf, o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() {
-			// A member that never had a leader may not end in time.
-			if err := cl.Close(); err != nil && name != "c" {
-				t.Error(err)
-			}
-		})
+		t.Cleanup(func() { clustertest.Close(t, cl) })
 		all = append(all, cl)
 	}
 	reach(t, all[0])
@@ -259,12 +267,12 @@ func TestFilesOfAnotherCA(t *testing.T) {
 	t.Parallel()
 	conf := secured(t, "a", "b", "c")
 	root := chainCA(t)
-	var members []*cluster.Cluster
-	for _, name := range []string{"a", "b", "c"} {
-		files := root.issue(t, name, hostsOf(t, conf.Members[name])...)
-		members = append(members, start(t, conf, cluster.Options{Owner: "test", Name: name, DataDir: clustertest.ShortDir(t), TLS: files}))
+	options := map[string]cluster.Options{}
+	for name, m := range conf.Members {
+		files := root.issue(t, name, hostsOf(t, m)...)
+		options[name] = cluster.Options{Owner: "test", Name: name, DataDir: clustertest.ShortDir(t), TLS: files}
 	}
-	for _, m := range members {
+	for _, m := range startAll(t, conf, options) {
 		reach(t, m)
 	}
 	endpoints := fast()

@@ -1,8 +1,6 @@
 package cluster
 
 import (
-	"fmt"
-	"os"
 	"path/filepath"
 
 	"go.etcd.io/etcd/server/v3/storage/wal"
@@ -33,8 +31,5 @@ func removeUnborn(inner string) (bool, error) {
 	if err != nil || len(entries) > 0 || state.GetCommit() > 0 || state.GetTerm() > 0 {
 		return false, nil
 	}
-	if err := os.RemoveAll(member); err != nil {
-		return false, fmt.Errorf("remove the log of a member that was never made, %s: %w", member, err)
-	}
-	return true, nil
+	return true, clearUnborn(inner)
 }

@@ -11,6 +11,8 @@
 //	DELETE /v1/orders[?dry_run=true]       OrderRequest -> OrderResult (undrain, unfreeze, unforce)
 //	POST   /v1/takeover[?dry_run=true]     TakeoverRequest -> Takeover
 //	DELETE /v1/takeover                    TakeoverRequest -> TakeoverEnd
+//	GET    /v1/members                     -> Members
+//	POST   /v1/members                     MemberRequest -> MemberResult
 //	POST   /v1/once                        -> Pass
 //	GET    /v1/plan[?prune=true]           -> Plan
 //	GET    /v1/standing?name=&name=        -> []Standing
@@ -189,7 +191,8 @@ type Note struct {
 	// Time is by the wall clock of the daemon that was told, for people.
 	Time time.Time `json:"time"`
 	// Act is "ordered", "ended" or "expired"; or, without an order, what was
-	// written on request: "applied", "pruned", "imported NAME", "released NAME".
+	// written on request: "applied", "pruned", "imported NAME", "released NAME",
+	// "member NAME added", "member NAME removed".
 	Act string `json:"act"`
 	By  string `json:"by"`
 	Why string `json:"why,omitempty"`

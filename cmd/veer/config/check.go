@@ -27,6 +27,7 @@ func (l *loader) check() {
 	l.c.shared.Check(l.under("cluster"))
 	l.c.Cluster.Check(l.under("cluster"))
 	l.c.Cluster = l.c.Cluster.Defaults()
+	l.members()
 	for i, text := range l.c.References {
 		if _, err := reference(text); err != nil {
 			l.bad("references["+strconv.Itoa(i)+"]", err.Error(), "one of "+referenceForms, "")
@@ -39,6 +40,22 @@ func (l *loader) check() {
 	l.limits()
 	l.services()
 	l.host()
+}
+
+// members are of the regions and vantages: a member of a misspelt place would
+// be waited for in vain.
+func (l *loader) members() {
+	var places []string
+	for _, name := range append(slices.Clone(l.c.Regions), l.c.Vantages...) {
+		if !slices.Contains(places, string(name)) {
+			places = append(places, string(name))
+		}
+	}
+	for name := range l.c.shared.Members {
+		if len(places) > 0 && !slices.Contains(places, name) {
+			l.unknown("cluster.members."+name, "region or vantage", name, places)
+		}
+	}
 }
 
 // schedule is in whole seconds, since it times leases of etcd.

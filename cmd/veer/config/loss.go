@@ -91,6 +91,9 @@ func (c *Config) ledgerWithout(lost regions.Name) string {
 	if _, ok := c.shared.Members[string(lost)]; ok {
 		left--
 	}
+	if left == 0 {
+		return "the only etcd member is lost with it, so that nothing decides until it is back: list three under cluster.members"
+	}
 	if left < members/2+1 {
 		return fmt.Sprintf("%d of %d etcd members are left, and they need %d", left, members, members/2+1)
 	}

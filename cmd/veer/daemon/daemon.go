@@ -38,7 +38,7 @@ const (
 	RoleProber     = "prober"
 	RoleController = "controller"
 	RoleAuthority  = "authority"
-	// RoleWitness votes and keeps an etcd member, and has no endpoints.
+	// RoleWitness votes and keeps an etcd member, and neither decides nor serves.
 	RoleWitness = "witness"
 )
 
@@ -97,6 +97,7 @@ type daemon struct {
 	o       Options
 	c       *config.Config
 	roles   map[string]bool
+	keeps   bool // an etcd member, where the cluster has one for this region
 	began   time.Time
 	parts   *parts
 	servers []*server
@@ -172,10 +173,13 @@ func newDaemon(o Options) (*daemon, error) {
 		}
 		switch r {
 		case RoleAll:
+			d.keeps = true
 			d.roles[RoleProber], d.roles[RoleController], d.roles[RoleAuthority] = true, true, true
 		case RoleWitness:
+			d.keeps = true
 			d.roles[RoleProber] = true
 		default:
+			d.keeps = d.keeps || r == RoleController
 			d.roles[r] = true
 		}
 	}

@@ -61,7 +61,7 @@ func (d *daemon) startCluster(ctx context.Context) error {
 
 // join tries until it has joined, ctx ends, or a part fails.
 func (d *daemon) join(ctx context.Context) (*cluster.Cluster, error) {
-	patient := d.roles[RoleAuthority] || len(d.c.Cluster.Endpoints) > 0
+	patient := d.roles[RoleAuthority] || len(d.c.Cluster.Endpoints) > 0 || d.isClient()
 	o := d.clusterOptions()
 	for pause := rejoinFirst; ; pause = min(2*pause, rejoinMost) {
 		cl, err := cluster.Start(ctx, d.c.Cluster, o)
@@ -71,10 +71,10 @@ func (d *daemon) join(ctx context.Context) (*cluster.Cluster, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if !patient {
+		if !patient && !errors.Is(err, cluster.ErrSpoilt) {
 			return nil, fmt.Errorf("joining the cluster: %w", err)
 		}
-		if errors.Is(err, cluster.ErrEnded) {
+		if errors.Is(err, cluster.ErrEnded) || errors.Is(err, cluster.ErrSpoilt) {
 			if err := d.outlive(ctx, err); err != nil {
 				return nil, err
 			}
@@ -97,9 +97,17 @@ func (d *daemon) clusterOptions() cluster.Options {
 	return cluster.Options{
 		Owner: d.c.Owner, Name: string(d.c.Host.Region), DataDir: d.c.Host.DataDir,
 		Floor: d.termFloor, LeaseOverrun: d.o.Hooks.LeaseOverrun, Config: d.c.Hash(),
+		Client: d.isClient(), Waiting: d.scene.lost,
 		TLS: cluster.TLS{CAFile: d.c.Host.TLS.CAFile, CertFile: d.c.Host.TLS.CertFile, KeyFile: d.c.Host.TLS.KeyFile},
 		Log: d.o.Log.With().Str("part", "cluster").Logger(),
 	}
+}
+
+// isClient reports whether this process only speaks to the cluster's members:
+// its region has none, or its role does not keep one.
+func (d *daemon) isClient() bool {
+	_, listed := d.c.Cluster.Members[string(d.c.Host.Region)]
+	return len(d.c.Cluster.Members) > 0 && len(d.c.Cluster.Endpoints) == 0 && (!d.keeps || !listed)
 }
 
 // follow hands each version of a shard to the scene and to the authorities. A

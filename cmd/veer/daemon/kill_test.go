@@ -35,6 +35,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(envPauseDir); dir != "" {
 		os.Exit(pauseChild(dir))
 	}
+	if dir := os.Getenv(envChildDir); dir != "" {
+		os.Exit(child(dir))
+	}
 	os.Exit(m.Run())
 }
 

@@ -75,6 +75,7 @@ type lab struct {
 	mu       sync.Mutex
 	daemons  map[string]*running
 	server   string // the DNS server's address
+	servers  map[string]string
 	observer *cluster.Cluster
 }
 
@@ -94,7 +95,7 @@ func newLab(t testing.TB) *lab {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	l := &lab{t: t, dir: dir, backends: map[string]*backend{}, daemons: map[string]*running{}, pulse: make(chan struct{}, 1)}
+	l := &lab{t: t, dir: dir, backends: map[string]*backend{}, daemons: map[string]*running{}, pulse: make(chan struct{}, 1), servers: map[string]string{}}
 	l.openBackends()
 	l.write("example.test.zone", labZone)
 	l.write("veer.yaml", fmt.Sprintf(labConfig, l.port, markerName()))
@@ -179,7 +180,12 @@ func (l *lab) up(host string) {
 
 // config loads the lab's config as one region's host does.
 func (l *lab) config(region string, endpoints ...string) *config.Config {
-	env := map[string]string{"VEER_REGION": region, "VEER_DATA_DIR": filepath.Join(l.dir, region)}
+	return l.configIn(region, region, endpoints...)
+}
+
+// configIn is the config with a data folder of another name than the region's.
+func (l *lab) configIn(region, data string, endpoints ...string) *config.Config {
+	env := map[string]string{"VEER_REGION": region, "VEER_DATA_DIR": filepath.Join(l.dir, data)}
 	if len(endpoints) > 0 {
 		env["VEER_CLUSTER_ENDPOINTS"] = strings.Join(endpoints, ",")
 	}
@@ -207,6 +213,13 @@ func (l *lab) start(region string, roles ...string) *running {
 	if region != vantageNames[0] {
 		c = l.config(region, l.socket())
 	}
+	r := l.launch(region, c, roles...)
+	l.await(r)
+	return r
+}
+
+// launch starts a daemon under a name, and does not wait for it.
+func (l *lab) launch(region string, c *config.Config, roles ...string) *running {
 	ctx, stop := context.WithCancel(context.Background())
 	r := &running{region: region, stop: stop, done: make(chan error, 1), started: make(chan struct{}), dataDir: c.Host.DataDir}
 	var once sync.Once
@@ -221,6 +234,7 @@ func (l *lab) start(region string, roles ...string) *running {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.server = addresses[0]
+			l.servers[region] = addresses[0]
 		},
 		AfterCommit: func(steering.Shard) { l.kick() },
 		Swapped:     func([]steering.Shard) { l.kick() },
@@ -228,14 +242,19 @@ func (l *lab) start(region string, roles ...string) *running {
 	go func() { r.done <- daemon.Run(ctx, o) }()
 	l.daemons[region] = r
 	l.t.Cleanup(func() { l.halt(region) })
+	return r
+}
+
+// await waits until a daemon has started.
+func (l *lab) await(r *running) {
+	l.t.Helper()
 	select {
 	case <-r.started:
 	case err := <-r.done:
-		l.t.Fatalf("%s ended while it started: %v", region, err)
+		l.t.Fatalf("%s ended while it started: %v", r.region, err)
 	case <-time.After(patience):
-		l.t.Fatalf("%s did not start", region)
+		l.t.Fatalf("%s did not start", r.region)
 	}
-	return r
 }
 
 // halt stops a region's daemon in good order.
@@ -251,9 +270,18 @@ func (l *lab) halt(region string) {
 	}
 }
 
+// serverOf is where a region's authority serves.
+func (l *lab) serverOf(region string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.servers[region]
+}
+
 // watch opens a client of etcd of the test's own, which wakes the test.
-func (l *lab) watch() *cluster.Cluster {
-	cl, err := cluster.Start(l.t.Context(), cluster.Config{Endpoints: []string{l.socket()}}, cluster.Options{Owner: "lab", Name: "observer", Log: zerolog.Nop()})
+func (l *lab) watch() *cluster.Cluster { return l.watchAt(filepath.Join(l.dir, "eu-west")) }
+
+func (l *lab) watchAt(dir string) *cluster.Cluster {
+	cl, err := cluster.Start(l.t.Context(), cluster.Config{Endpoints: []string{"unix://" + filepath.Join(dir, "etcd.sock")}}, cluster.Options{Owner: "lab", Name: "observer", Log: zerolog.Nop()})
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
+
+	"github.com/veerdns/veer/regions/cluster"
 )
 
 // ErrRestart means that the process must be started anew, at once.
@@ -14,19 +18,27 @@ var ErrRestart = errors.New("veer must be started anew")
 const (
 	// roomEvery is how often the data folder is tried after etcd gave up.
 	roomEvery = 15 * time.Second
+	// moveEvery is how often it is looked whether etcd's folder was moved away.
+	moveEvery = 2 * time.Second
 	// roomBytes must then fit in it: what etcd writes ahead before it cuts.
 	roomBytes = 64 << 20
 )
 
 // outlive goes on serving without the embedded etcd, which gave up, until the
-// data folder takes writes again. It returns an ErrRestart then; at once, with
-// why, where no authority serves; and nil when ctx ends.
+// data folder takes writes again; at once, with why, where no authority serves.
+// Where etcd's folder itself is of no use any more, it waits in any case until
+// somebody has moved it away. It returns an ErrRestart then, and nil when ctx
+// ends.
 func (d *daemon) outlive(ctx context.Context, why error) error {
-	if !d.roles[RoleAuthority] {
+	useless := errors.Is(why, cluster.ErrSpoilt) || errors.Is(why, cluster.ErrRemoved)
+	if !d.roles[RoleAuthority] && !useless {
 		return why
 	}
 	d.cluster.Store(nil)
 	d.scene.lost(why)
+	if useless {
+		return d.awaitMove(ctx, why)
+	}
 	for {
 		d.o.Log.Error().Err(why).Str("data_dir", d.c.Host.DataDir).
 			Msg("etcd gave up; answers stay as they are, and nothing moves until the data folder takes writes again")
@@ -40,6 +52,23 @@ func (d *daemon) outlive(ctx context.Context, why error) error {
 			return fmt.Errorf("%w: %w", ErrRestart, why)
 		}
 		d.scene.lost(fmt.Errorf("%w (now: %w)", why, err))
+	}
+}
+
+// awaitMove waits until etcd's folder was moved away: a new start with it would
+// fail as the last one did.
+func (d *daemon) awaitMove(ctx context.Context, why error) error {
+	d.o.Log.Error().Err(why).Msg("answers stay as they are; etcd is started again when its folder was moved away")
+	member := filepath.Join(d.c.Host.DataDir, "etcd", "member")
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(moveEvery):
+		}
+		if _, err := os.Stat(member); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w: %w", ErrRestart, why)
+		}
 	}
 }
 

@@ -29,7 +29,8 @@ type scene struct {
 	configs map[regions.Name]string
 	others  func(vantage regions.Name, hash string)
 	news    chan struct{} // closed and replaced when shards were heard of
-	// trouble is why the cluster cannot be joined.
+	// trouble is why the cluster could not be joined last, or was lost for good;
+	// it is of no matter while there is one.
 	trouble error
 }
 
@@ -82,7 +83,7 @@ func (s *scene) seen(v controller.View) {
 			is[k] = was
 		}
 	}
-	s.votes, s.trouble = is, nil
+	s.votes = is
 	s.compare(v.Ballots)
 }
 
