@@ -48,6 +48,10 @@ type seat struct {
 	written  map[int]chunk
 	head     head
 	headDone bool
+	// revs are the revisions of the head's and the chunks' keys, as far as they
+	// are known. A write holds only on these: a write that was given up may yet
+	// arrive, and must not undo a later one.
+	revs map[string]int64
 
 	mu sync.Mutex
 	// rounds are the endpoints' last cast votes; open the suspicions that no
@@ -59,7 +63,7 @@ type seat struct {
 func newSeat(c *Cluster, vantage regions.Name, lease clientv3.LeaseID, rev int64) *seat {
 	s := &seat{
 		c: c, vantage: vantage, lease: lease, rev: rev, lost: make(chan struct{}),
-		casting: make(chan struct{}, 1), written: map[int]chunk{},
+		casting: make(chan struct{}, 1), written: map[int]chunk{}, revs: map[string]int64{},
 		rounds: map[regions.EndpointID]cast{}, open: map[regions.EndpointID]cast{},
 	}
 	s.casting <- struct{}{}
@@ -146,7 +150,7 @@ func (s *seat) Cast(ctx context.Context, b regions.Ballot) error {
 	for i := range dirty {
 		delete(s.written, i) // unknown until the write is known to have held
 	}
-	if err := s.write(ctx, ops); err != nil {
+	if err := s.writeInOrder(ctx, ops); err != nil {
 		return fmt.Errorf("cast %d votes of %s: %w", len(b.Votes), s.vantage, err)
 	}
 	for i, c := range dirty {
@@ -254,14 +258,9 @@ func (s *seat) note(votes []cast, settled map[regions.EndpointID]bool) {
 // write makes the operations in as few transactions as etcd takes, each
 // guarded by the seat.
 func (s *seat) write(ctx context.Context, ops []clientv3.Op) error {
-	guard := clientv3.Compare(clientv3.ModRevision(s.c.keys.seat(s.vantage)), "=", s.rev)
 	for len(ops) > 0 {
-		n, size := 0, 0
-		for n < len(ops) && n < txnOps && (n == 0 || size+len(ops[n].ValueBytes()) <= txnBytes) {
-			size += len(ops[n].ValueBytes())
-			n++
-		}
-		resp, err := s.c.etcd.Txn(ctx).If(guard).Then(ops[:n]...).Commit()
+		n := fitting(ops)
+		resp, err := s.c.etcd.Txn(ctx).If(s.guard()).Then(ops[:n]...).Commit()
 		if errors.Is(err, rpctypes.ErrLeaseNotFound) || err == nil && !resp.Succeeded {
 			s.lose()
 			return errSeatLost
@@ -272,4 +271,68 @@ func (s *seat) write(ctx context.Context, ops []clientv3.Op) error {
 		ops = ops[n:]
 	}
 	return nil
+}
+
+// guard holds while the seat is this one.
+func (s *seat) guard() clientv3.Cmp {
+	return clientv3.Compare(clientv3.ModRevision(s.c.keys.seat(s.vantage)), "=", s.rev)
+}
+
+// fitting is how many of the operations fit into one transaction.
+func fitting(ops []clientv3.Op) (n int) {
+	for size := 0; n < len(ops) && n < txnOps && (n == 0 || size+len(ops[n].ValueBytes()) <= txnBytes); n++ {
+		size += len(ops[n].ValueBytes())
+	}
+	return n
+}
+
+// writeInOrder is write, where each operation on the ballot also holds only on
+// the revision of its key that is known. Where an earlier write has arrived
+// late, the revisions are read and the operations made on those: they are
+// newer than any that is still under way. It is called with the token.
+func (s *seat) writeInOrder(ctx context.Context, ops []clientv3.Op) error {
+	ballot := s.c.keys.ballot(s.vantage)
+	for len(ops) > 0 {
+		n := fitting(ops)
+		guards := []clientv3.Cmp{s.guard()}
+		for _, op := range ops[:n] {
+			if key := string(op.KeyBytes()); strings.HasPrefix(key, ballot) {
+				guards = append(guards, clientv3.Compare(clientv3.ModRevision(key), "=", s.revs[key]))
+			}
+		}
+		resp, err := s.c.etcd.Txn(ctx).If(guards...).Then(ops[:n]...).
+			Else(clientv3.OpGet(s.c.keys.seat(s.vantage)), clientv3.OpGet(ballot, clientv3.WithPrefix(), clientv3.WithKeysOnly())).Commit()
+		switch {
+		case errors.Is(err, rpctypes.ErrLeaseNotFound):
+			s.lose()
+			return errSeatLost
+		case err != nil:
+			return err
+		case resp.Succeeded:
+			s.noteRevs(ops[:n], resp.Header.Revision)
+			ops = ops[n:]
+			continue
+		}
+		own := resp.Responses[0].GetResponseRange().Kvs
+		if len(own) == 0 || own[0].ModRevision != s.rev {
+			s.lose()
+			return errSeatLost
+		}
+		clear(s.revs)
+		for _, kv := range resp.Responses[1].GetResponseRange().Kvs {
+			s.revs[string(kv.Key)] = kv.ModRevision
+		}
+	}
+	return nil
+}
+
+// noteRevs remembers what the keys have since a write.
+func (s *seat) noteRevs(ops []clientv3.Op, rev int64) {
+	for _, op := range ops {
+		if op.IsPut() {
+			s.revs[string(op.KeyBytes())] = rev
+		} else {
+			delete(s.revs, string(op.KeyBytes()))
+		}
+	}
 }
