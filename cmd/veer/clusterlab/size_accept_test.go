@@ -1,4 +1,4 @@
-//go:build accept
+//go:build netns && accept
 
 package clusterlab
 

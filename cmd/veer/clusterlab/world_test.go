@@ -1,4 +1,4 @@
-//go:build realservers || accept
+//go:build netns
 
 package clusterlab
 
