@@ -97,6 +97,10 @@ func (c Config) minLease() time.Duration {
 	return (c.Election()*3/2 + time.Second - 1).Truncate(time.Second)
 }
 
+// patience is how long a request that may have gone to a dead leader of etcd
+// is waited for at first: as long as its members take at least to give it up.
+func (c Config) patience() time.Duration { return c.Election() + c.RTT }
+
 // LeaderLoss is the longest time from the loss of a leader, with the etcd
 // member beside it, until another leads, while a majority of the members
 // lives: etcd's own election (none with a single member), the lease, which a

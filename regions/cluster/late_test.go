@@ -23,6 +23,8 @@ type lateKV struct {
 	clientv3.KV
 	armed bool
 	given []*lateTxn
+	// lose is how many transactions get lost: nobody answers.
+	lose int
 }
 
 type lateTxn struct {
@@ -41,6 +43,11 @@ func (t *lateTxn) Commit() (*clientv3.TxnResponse, error) {
 	if t.kv.armed {
 		t.kv.given = append(t.kv.given, t)
 		return nil, errGivenUp
+	}
+	if t.kv.lose > 0 {
+		t.kv.lose--
+		<-t.ctx.Done()
+		return nil, t.ctx.Err()
 	}
 	return t.kv.KV.Txn(t.ctx).If(t.cmps...).Then(t.yes...).Else(t.no...).Commit()
 }
@@ -118,6 +125,25 @@ func TestALateCastUndoesNoLaterOne(t *testing.T) {
 				t.Fatalf("etcd has %+v, want the vote of round 4", got)
 			}
 		})
+	}
+}
+
+// TestALostCastIsMadeAgain: what went to a leader of etcd that died is lost
+// without a word, and must not cost the whole time of the request.
+func TestALostCastIsMadeAgain(t *testing.T) {
+	c, kv := late(t)
+	s, err := c.Join(t.Context(), "eu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv.lose = 2
+	ctx, cancel := context.WithTimeout(t.Context(), 4*c.conf.patience())
+	defer cancel()
+	if err := s.Cast(ctx, regions.Ballot{Vantage: "eu", Votes: []regions.Vote{{Vantage: "eu", Endpoint: "e", Health: checks.Up, Round: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.voteOf(t, "eu"); got.Round != 1 {
+		t.Fatalf("etcd has %+v", got)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -52,6 +53,8 @@ type seat struct {
 	// are known. A write holds only on these: a write that was given up may yet
 	// arrive, and must not undo a later one.
 	revs map[string]int64
+	// patience is how long one try of a write may take.
+	patience time.Duration
 
 	mu sync.Mutex
 	// rounds are the endpoints' last cast votes; open the suspicions that no
@@ -64,7 +67,8 @@ func newSeat(c *Cluster, vantage regions.Name, lease clientv3.LeaseID, rev int64
 	s := &seat{
 		c: c, vantage: vantage, lease: lease, rev: rev, lost: make(chan struct{}),
 		casting: make(chan struct{}, 1), written: map[int]chunk{}, revs: map[string]int64{},
-		rounds: map[regions.EndpointID]cast{}, open: map[regions.EndpointID]cast{},
+		patience: c.conf.patience(),
+		rounds:   map[regions.EndpointID]cast{}, open: map[regions.EndpointID]cast{},
 	}
 	s.casting <- struct{}{}
 	return s
@@ -290,6 +294,10 @@ func fitting(ops []clientv3.Op) (n int) {
 // the revision of its key that is known. Where an earlier write has arrived
 // late, the revisions are read and the operations made on those: they are
 // newer than any that is still under way. It is called with the token.
+//
+// What a member has handed to a leader of etcd that died is lost, and nobody
+// tells: a try that takes longer than an election is made again, and each time
+// it is given longer, should etcd be slow.
 func (s *seat) writeInOrder(ctx context.Context, ops []clientv3.Op) error {
 	ballot := s.c.keys.ballot(s.vantage)
 	for len(ops) > 0 {
@@ -300,8 +308,16 @@ func (s *seat) writeInOrder(ctx context.Context, ops []clientv3.Op) error {
 				guards = append(guards, clientv3.Compare(clientv3.ModRevision(key), "=", s.revs[key]))
 			}
 		}
-		resp, err := s.c.etcd.Txn(ctx).If(guards...).Then(ops[:n]...).
+		try, cancel := context.WithTimeout(ctx, s.patience)
+		resp, err := s.c.etcd.Txn(try).If(guards...).Then(ops[:n]...).
 			Else(clientv3.OpGet(s.c.keys.seat(s.vantage)), clientv3.OpGet(ballot, clientv3.WithPrefix(), clientv3.WithKeysOnly())).Commit()
+		over := err != nil && try.Err() != nil && ctx.Err() == nil
+		cancel()
+		if over { // it may be lost, and is not agreed on twice: try again
+			s.patience = min(2*s.patience, s.c.conf.VoteLease)
+			continue
+		}
+		s.patience = s.c.conf.patience()
 		switch {
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
 			s.lose()
