@@ -38,8 +38,11 @@ type aws struct {
 
 	mu      sync.Mutex
 	effects []effect
-	refused int
+	refused int              // writes of the zone; not the proofs of the swap
 	holds   map[string]*hold // by the writer's address
+	// unfenced: a write that was held takes effect whatever the fence is: a
+	// planted fault.
+	unfenced bool
 }
 
 // effect is a write that was done.
@@ -138,6 +141,12 @@ func (a *aws) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	reply, accepted := a.write(r, from, body)
+	if h != nil && h.before && !accepted && a.unfenced {
+		a.mu.Lock()
+		a.effects = append(a.effects, effect{time.Now(), from, fenceOf(string(body)), a.app()})
+		a.mu.Unlock()
+		accepted = true
+	}
 	if h != nil {
 		h.accepted = accepted
 		if !h.before {
@@ -159,7 +168,9 @@ func (a *aws) write(r *http.Request, from string, body []byte) (*httptest.Respon
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if reply.Code != http.StatusOK {
-		a.refused++
+		if strings.Contains(string(body), "_veer-fence.") {
+			a.refused++
+		}
 		return reply, false
 	}
 	a.effects = append(a.effects, effect{time.Now(), from, fenceOf(string(body)), a.app()})

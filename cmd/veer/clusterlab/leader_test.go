@@ -98,31 +98,17 @@ func writeInFlight(w *world) {
 	for i := range repeats(w.t, inFlightOf) {
 		before := i%2 == 0
 		w.settle()
-		old, term := w.leader()
-		if old == nil {
-			w.t.Fatal("nobody leads")
-		}
-		effects, _ := w.aws.since(0)
-		held := w.aws.hold(old.address(), before)
-		w.regions[0].web.kill()
-		w.await("a write of the leader", func() (bool, string) { return isClosed(held.caught), "none" })
-		w.cut(old)
-		w.regions[1].web.kill()
-		w.await("the new leader's answer at Route 53", func() (bool, string) {
-			got := w.provided()
-			return slices.Equal(got, []string{w.regions[2].web.address()}), fmt.Sprint(got)
-		})
-		held.release()
-		<-held.done
-		if before && held.accepted {
+		since, _ := w.aws.since(0)
+		term, accepted := w.lateWrite(before)
+		if before && accepted {
 			w.t.Errorf("run %d: a write of term %d took effect after the new leader's", i, term)
 		}
-		if before && !held.accepted {
+		if before && !accepted {
 			refused++
 		}
-		w.uncut(old)
+		w.heal()
 		w.settle()
-		now, _ := w.aws.since(len(effects))
+		now, _ := w.aws.since(len(since))
 		newer := false
 		for _, e := range now {
 			newer = newer || e.fence.Term > term
@@ -135,6 +121,28 @@ func writeInFlight(w *world) {
 		}
 	}
 	w.t.Logf("%d writes in flight, %d of them refused by the fence, load %s", repeats(w.t, inFlightOf), refused, load())
+}
+
+// lateWrite cuts a leader off with a write in flight, and lets that go on once
+// another leader has written.
+func (w *world) lateWrite(before bool) (term uint64, accepted bool) {
+	w.t.Helper()
+	old, term := w.leader()
+	if old == nil {
+		w.t.Fatal("nobody leads")
+	}
+	held := w.aws.hold(old.address(), before)
+	w.regions[0].web.kill()
+	w.await("a write of the leader", func() (bool, string) { return isClosed(held.caught), "none" })
+	w.cut(old)
+	w.regions[1].web.kill()
+	w.await("the new leader's answer at Route 53", func() (bool, string) {
+		got := w.provided()
+		return slices.Equal(got, []string{w.regions[2].web.address()}), fmt.Sprint(got)
+	})
+	held.release()
+	<-held.done
+	return term, held.accepted
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -152,8 +160,6 @@ func (w *world) cut(r *region) {
 		w.net.Both(r.host, o.host, links.Link{Cut: true})
 	}
 }
-
-func (w *world) uncut(*region) { w.heal() }
 
 // leaderPaused: a leader is stopped while it has something to do, for longer
 // than any lease. Others act meanwhile, and it writes nothing when it goes on.

@@ -12,6 +12,7 @@ const (
 	inFlightOf = 50
 	pauseOf    = time.Minute
 	faultsOf   = 10 * time.Minute
+	slowOf     = 5 * time.Minute
 	idleOf     = time.Minute
 	// faultSeed is what the checker's plan is drawn from.
 	faultSeed = 2

@@ -12,6 +12,7 @@ const (
 	inFlightOf = 5
 	pauseOf    = 8 * time.Second // longer than any lease
 	faultsOf   = 2 * time.Minute
+	slowOf     = 20 * time.Second
 	idleOf     = 10 * time.Second
 	// faultSeed is what the checker's plan is drawn from.
 	faultSeed = 1

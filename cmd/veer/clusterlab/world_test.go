@@ -56,12 +56,13 @@ type world struct {
 	regions []*region
 	outside *links.Host // the providers'
 	aws     *aws
+	bind    *lab.Process
 	stop    context.CancelFunc // of the pollers
 	polls   []chan error
 }
 
 // newWorld makes three regions that run and agree.
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, monitor string) *world {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "v") // short, for the sockets in it
 	if err != nil {
@@ -86,7 +87,8 @@ func newWorld(t *testing.T) *world {
 		ca.issue(t, r.dir, name, int64(i+1), r.host.Address())
 	}
 	w.aws = newAWS(t, func() (net.Listener, error) { return w.outside.Listen(w.outside.Address(), awsPort) })
-	w.configure()
+	w.startBIND()
+	w.configure(monitor)
 	w.heal()
 	w.poll()
 	w.settle()
@@ -125,12 +127,18 @@ providers:
     rate: 1000
     burst: 1000
     zones: [{name: example.com, id: Z0WORLD}]
+  bind:
+    kind: rfc2136
+    servers: ["10.77.20.10:53"]
+    tsig: {name: veer., algorithm: hmac-sha256, secret_file: tsig}
+    propagation: 1s
+    zones: [{name: example.org}]
 monitors:
-  web: {kind: http, path: /, port: 8080, interval: 1s, timeout: 500ms, fall: 2, rise: 2, recheck: 100ms}
+  web: %s
 services:
   - name: app.example.test
     monitor: web
-    pools: &pools
+    pools:
       - {region: eu-west, endpoints: [10.77.11.10]}
       - {region: us-east, endpoints: [10.77.12.10]}
       - {region: ap-south, endpoints: [10.77.13.10]}
@@ -148,7 +156,20 @@ services:
     rto: 20s
     failback: {mode: auto, hold: 1s}
     damping: off
+  - name: app.example.org
+    monitor: web
+    pools:
+      - {region: eu-west, endpoints: [10.77.11.10]}
+      - {region: us-east, endpoints: [10.77.12.10]}
+      - {region: ap-south, endpoints: [10.77.13.10]}
+    ttl: {min: 1s, max: 2s}
+    rto: 20s
+    failback: {mode: auto, hold: 1s}
+    damping: off
 `
+
+// quick is the monitor of most scenarios.
+const quick = "{kind: http, path: /, port: 8080, interval: 1s, timeout: 500ms, fall: 2, rise: 2, recheck: 100ms}"
 
 const zoneText = `$TTL 60
 @   IN SOA ns1 hostmaster 1 7200 1800 259200 60
@@ -161,12 +182,16 @@ data_dir: d
 tls: {ca_file: ca.pem, cert_file: cert.pem, key_file: key.pem}
 `
 
-func (w *world) configure() {
+func (w *world) configure(monitor string) {
+	config := fmt.Sprintf(configText, monitor)
+	if monitor != quick { // its budget is another
+		config = strings.NewReplacer("    rto: 15s\n", "", "    rto: 20s\n", "").Replace(config)
+	}
 	credentials := fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", route53test.AccessKey, route53test.SecretKey)
 	for _, r := range w.regions {
 		for file, text := range map[string]string{
-			"veer.yaml": strings.Replace(configText, " &pools", "", 1), "host.yaml": fmt.Sprintf(hostText, r.name),
-			"example.test.zone": zoneText, "credentials": credentials,
+			"veer.yaml": config, "host.yaml": fmt.Sprintf(hostText, r.name),
+			"example.test.zone": zoneText, "credentials": credentials, "tsig": bindKey.Secret,
 		} {
 			if err := os.WriteFile(filepath.Join(r.dir, file), []byte(text), 0o600); err != nil {
 				w.t.Fatal(err)
@@ -229,6 +254,9 @@ func (w *world) close() {
 		}
 		r.kill()
 		r.web.kill()
+	}
+	if w.bind != nil {
+		w.bind.Kill()
 	}
 	if w.aws != nil {
 		w.aws.close()
@@ -330,6 +358,9 @@ func (w *world) settle() {
 		}
 		if got := w.provided(); !slices.Equal(got, []string{home}) {
 			return false, fmt.Sprintf("Route 53 has %v", got)
+		}
+		if got, err := w.readBIND(); err != nil || !slices.Equal(got.app, []string{home}) {
+			return false, fmt.Sprintf("BIND has %v, %v", got, err)
 		}
 		return true, ""
 	})
