@@ -55,7 +55,7 @@ bench-failover: toolchain ## time from kill to changed answer, beside gdnsd and 
 	@$(GOBUILD) -o bin/benchfailover ./cmd/benchfailover
 	@exec bin/benchfailover --repeats $(REPEATS)
 
-test-cluster: toolchain ## three regions 80 ms apart in network namespaces, cut and killed (root, 5 minutes)
+test-cluster: toolchain ## three regions 80 ms apart in network namespaces, cut and killed (root, 8 minutes)
 	$(GO) test -buildvcs=false -count=1 -timeout 30m -v -tags netns $(if $(SCENARIO),-run '$(SCENARIO)') ./cmd/veer/clusterlab
 
 bench-cluster: toolchain ## distributions of REPEATS failovers in three regions, with bounds (root, 40 minutes)
