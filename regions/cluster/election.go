@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -140,7 +141,11 @@ func (l *lead) raise(ctx context.Context, name string) error {
 	ctx, cancel := l.c.bound(ctx)
 	defer cancel()
 	key := l.c.keys.term()
+	var opened error
+	var opening sync.WaitGroup // beside the term: nobody leads meanwhile
+	opening.Go(func() { l.journal, opened = l.c.openJournal(ctx) })
 	now, err := l.c.etcd.Get(ctx, key)
+	opening.Wait()
 	if err != nil {
 		return fmt.Errorf("read the term: %w", err)
 	}
@@ -152,8 +157,8 @@ func (l *lead) raise(ctx context.Context, name string) error {
 			return &ValueError{Key: key, Err: err}
 		}
 	}
-	if l.journal, err = l.c.openJournal(ctx); err != nil {
-		return err
+	if opened != nil {
+		return opened
 	}
 	if l.c.opts.Floor != nil {
 		if floor := l.c.opts.Floor(); floor > was.Term {
