@@ -121,7 +121,7 @@ func (c *checker) do(m mishap) {
 func (c *checker) whom(m mishap) *region {
 	w := c.w
 	switch {
-	case m.whom >= 0:
+	case m.whom >= 0 && m.kind != kindHeld && m.kind != kindLost: // only a leader writes
 		return w.regions[m.whom]
 	case m.kind == kindDown || m.kind == kindHung:
 		served := w.provided()
@@ -184,7 +184,7 @@ func (c *checker) begin(kind string, r *region) (undo func()) {
 func (c *checker) holdWrite(r *region, before bool) (undo func()) {
 	w := c.w
 	h := w.aws.hold(r.address(), before)
-	late := time.NewTimer(4 * time.Second)
+	late := time.NewTimer(10 * time.Second) // the backends make it write, sooner or later
 	defer late.Stop()
 	select {
 	case <-h.caught:
@@ -193,11 +193,27 @@ func (c *checker) holdWrite(r *region, before bool) (undo func()) {
 		c.note("%s: it writes nothing", r.name)
 	}
 	w.cut(r)
+	_, term := w.leader()
 	return func() {
+		if isClosed(h.caught) {
+			c.awaitNewer(term)
+		}
 		w.aws.drop(r.address(), h)
 		h.release()
 		w.heal()
 	}
+}
+
+// awaitNewer waits a while for a newer term's write at Route 53.
+func (c *checker) awaitNewer(term uint64) {
+	for range 80 {
+		effects, _ := c.w.aws.since(0)
+		if slices.ContainsFunc(effects, func(e effect) bool { return e.fence.Term > term }) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	c.note("no newer term than %d has written", term)
 }
 
 // drop forgets a hold that has caught nothing.

@@ -61,7 +61,7 @@ func planOf(seed uint64, length time.Duration) []mishap {
 		}
 	}
 	s := time.Second
-	row([]string{kindKill, kindPause, kindCut, kindAlone, kindUnheard, kindDeaf, kindSlow, kindHeld, kindHeld, kindLost}, 0.7,
+	row([]string{kindKill, kindPause, kindCut, kindAlone, kindUnheard, kindDeaf, kindSlow, kindHeld, kindHeld, kindHeld, kindHeld, kindLost}, 0.7,
 		[2]time.Duration{5 * s, 9 * s}, [2]time.Duration{3 * s, 6 * s})
 	row([]string{kindDown, kindDown, kindHung}, 0.8, [2]time.Duration{3 * s, 6 * s}, [2]time.Duration{2 * s, 4 * s})
 	return out
