@@ -82,9 +82,17 @@ func late(t *testing.T) (*Cluster, *lateKV) {
 			t.Error(err)
 		}
 	})
+	// A second one on the same member, whose client is this test's.
 	kv := &lateKV{KV: c.etcd.KV}
-	c.etcd.KV = kv
-	return c, kv
+	client := clientv3.NewCtxClient(t.Context())
+	client.KV, client.Lease, client.Watcher = kv, c.etcd.Lease, c.etcd.Watcher
+	b := &Cluster{conf: c.conf, opts: c.opts, keys: c.keys, etcd: client, home: c.home, world: c.world, timeout: c.timeout, boot: c.boot}
+	b.ctx, b.cancel = context.WithCancel(t.Context())
+	t.Cleanup(func() {
+		b.cancel()
+		b.wg.Wait()
+	})
+	return b, kv
 }
 
 // TestALateCastUndoesNoLaterOne: a ballot that was given up, and arrives after
