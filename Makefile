@@ -15,7 +15,7 @@ GOBUILD   := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDF
 export VERSION COMMIT DATE FUZZTIME SOAKTIME REPEATS PARTS
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check accept bench bench-failover bench-scale bench-prober mutants fuzz soak clean toolchain
+.PHONY: help build run test check accept bench bench-failover bench-scale bench-prober bench-cluster test-cluster mutants fuzz soak clean toolchain
 
 help: ## this list
 	@echo 'Veer: DNS failover from one binary. Targets:'
@@ -23,7 +23,8 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | \
 	  awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
 	@echo
-	@echo 'Variables: GO, VERSION, FUZZTIME (10s), SOAKTIME (10m), REPEATS (20), ROUNDS (5), PARTS (of accept).'
+	@echo 'Variables: GO, VERSION, FUZZTIME (10s), SOAKTIME (10m), REPEATS (20), ROUNDS (5), PARTS (of accept),'
+	@echo '  SCENARIO (of test-cluster).'
 
 toolchain:
 	@.ci/toolchain $(GO)
@@ -63,6 +64,13 @@ bench-prober: toolchain ## what 20,000 HTTP checks every 2 s cost, beside gdnsd 
 	@$(GOBUILD) -o bin/veer ./cmd/veer
 	@$(GOBUILD) -o bin/benchprober ./cmd/benchprober
 	@exec bin/benchprober --rounds $(ROUNDS)
+
+test-cluster: toolchain ## three regions 80 ms apart in network namespaces, cut and killed (root, 8 minutes)
+	$(GO) test -buildvcs=false -count=1 -timeout 30m -v -tags netns $(if $(SCENARIO),-run '$(SCENARIO)') ./cmd/veer/clusterlab
+
+bench-cluster: toolchain ## distributions of REPEATS failovers in three regions, with bounds (root, 40 minutes)
+	VEER_BOUNDS=1 VEER_REPEATS=$(REPEATS) $(GO) test -buildvcs=false -count=1 -timeout 0 -v -tags netns \
+		-run 'TestCluster/(backend|region_lost|controller)' ./cmd/veer/clusterlab
 
 mutants: toolchain ## show that each property's test catches a broken twin, with the counter-example
 	CGO_ENABLED=0 $(GO) test -buildvcs=false -count=1 -v -run 'Mutant' ./checks ./regions/... ./providers/...

@@ -71,6 +71,11 @@ const (
 	maxBytes           = 512 << 20
 	// revokeScan is how often etcd looks for leases that ran out.
 	revokeScan = 500 * time.Millisecond
+	// campaignTrips are the round trips between the members from a key that is
+	// gone to a term that is raised: the news of it, the candidates, the term,
+	// the transaction. A read that all members agree on may wait for the one
+	// before it.
+	campaignTrips = 7
 )
 
 // Defaults returns the config with every zero value filled in.
@@ -118,17 +123,22 @@ func (c Config) minLease() time.Duration {
 	return (c.Election()*3/2 + time.Second - 1).Truncate(time.Second)
 }
 
+// patience is how long a request that may have gone to a dead leader of etcd
+// is waited for at first: as long as its members take at least to give it up.
+func (c Config) patience() time.Duration { return c.Election() + c.RTT }
+
 // LeaderLoss is the longest time from the loss of a leader, with the etcd
 // member beside it, until another leads, while a majority of the members
 // lives: etcd's own election (none with a single member), the lease, which a
-// new etcd leader extends by an election time-out, and etcd's scan for leases
-// that ran out.
+// new etcd leader extends by an election time-out, etcd's scan for leases that
+// ran out, and the candidate's round trips. Should two members of etcd stand
+// for election at the same moment, which is seldom, theirs takes longer.
 func (c Config) LeaderLoss() time.Duration {
 	c = c.Defaults()
 	if len(c.Members) < 2 {
 		return c.LeaderLease + revokeScan
 	}
-	return 2*c.Election() + c.LeaderLease + c.Election() + revokeScan
+	return 2*c.Election() + c.LeaderLease + c.Election() + revokeScan + campaignTrips*c.RTT
 }
 
 // Check reports every problem, with the YAML key path below `cluster`.

@@ -73,7 +73,7 @@ func TestTiming(t *testing.T) {
 	}{
 		{Config{}, timing{50 * time.Millisecond, 500 * time.Millisecond, 5 * time.Second, 2 * time.Second, 2500 * time.Millisecond}},
 		{Config{Members: member}, timing{50 * time.Millisecond, 500 * time.Millisecond, 5 * time.Second, 2 * time.Second, 4 * time.Second}},
-		{Config{Members: member, RTT: 80 * time.Millisecond}, timing{80 * time.Millisecond, 800 * time.Millisecond, 5 * time.Second, 2 * time.Second, 4900 * time.Millisecond}},
+		{Config{Members: member, RTT: 80 * time.Millisecond}, timing{80 * time.Millisecond, 800 * time.Millisecond, 5 * time.Second, 2 * time.Second, 5460 * time.Millisecond}},
 		{Config{RTT: 200 * time.Millisecond, VoteLease: time.Second}, timing{200 * time.Millisecond, 2 * time.Second, 3 * time.Second, 3 * time.Second, 3500 * time.Millisecond}},
 	} {
 		d := c.conf.Defaults()

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -141,9 +142,17 @@ func (l *lead) raise(ctx context.Context, name string) error {
 	ctx, cancel := l.c.bound(ctx)
 	defer cancel()
 	key := l.c.keys.term()
+	var opened, held error
+	var beside sync.WaitGroup // reads at once: nobody leads meanwhile
+	beside.Go(func() { l.journal, opened = l.c.openJournal(ctx, l) })
+	beside.Go(func() { held = l.awaitRestore(ctx) })
 	now, err := l.c.etcd.Get(ctx, key)
+	beside.Wait()
 	if err != nil {
 		return fmt.Errorf("read the term: %w", err)
+	}
+	if err := errors.Join(held, opened); err != nil {
+		return err
 	}
 	var was termRecord
 	var at int64
@@ -153,12 +162,6 @@ func (l *lead) raise(ctx context.Context, name string) error {
 		if was, err = unpack[termRecord](now.Kvs[0].Value); err != nil {
 			return &ValueError{Key: key, Err: err}
 		}
-	}
-	if err := l.awaitRestore(ctx); err != nil {
-		return err
-	}
-	if l.journal, err = l.c.openJournal(ctx, l); err != nil {
-		return err
 	}
 	if l.c.opts.Floor != nil {
 		if floor := l.c.opts.Floor(); floor > was.Term {

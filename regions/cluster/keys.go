@@ -93,11 +93,10 @@ func (k keys) order(id string) string      { return k.world() + "order/" + id }
 func (k keys) seat(v regions.Name) string {
 	return k.seats() + string(v)
 }
-func (k keys) head(v regions.Name) string {
-	return k.world() + "ballot/" + string(v) + "/head"
-}
+func (k keys) ballot(v regions.Name) string { return k.world() + "ballot/" + string(v) + "/" }
+func (k keys) head(v regions.Name) string   { return k.ballot(v) + "head" }
 func (k keys) chunk(v regions.Name, i int) string {
-	return fmt.Sprintf("%sballot/%s/%05d", k.world(), v, i)
+	return fmt.Sprintf("%s%05d", k.ballot(v), i)
 }
 func (k keys) suspect(v regions.Name, e regions.EndpointID) string {
 	return k.world() + "suspect/" + string(v) + "/" + string(e)

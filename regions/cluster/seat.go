@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -48,6 +49,12 @@ type seat struct {
 	written  map[int]chunk
 	head     head
 	headDone bool
+	// revs are the revisions of the head's and the chunks' keys, as far as they
+	// are known. A write holds only on these: a write that was given up may yet
+	// arrive, and must not undo a later one.
+	revs map[string]int64
+	// patience is how long one try of a write may take.
+	patience time.Duration
 
 	mu sync.Mutex
 	// rounds are the endpoints' last cast votes; open the suspicions that no
@@ -59,8 +66,9 @@ type seat struct {
 func newSeat(c *Cluster, vantage regions.Name, lease clientv3.LeaseID, rev int64) *seat {
 	s := &seat{
 		c: c, vantage: vantage, lease: lease, rev: rev, lost: make(chan struct{}),
-		casting: make(chan struct{}, 1), written: map[int]chunk{},
-		rounds: map[regions.EndpointID]cast{}, open: map[regions.EndpointID]cast{},
+		casting: make(chan struct{}, 1), written: map[int]chunk{}, revs: map[string]int64{},
+		patience: c.conf.patience(),
+		rounds:   map[regions.EndpointID]cast{}, open: map[regions.EndpointID]cast{},
 	}
 	s.casting <- struct{}{}
 	return s
@@ -146,7 +154,7 @@ func (s *seat) Cast(ctx context.Context, b regions.Ballot) error {
 	for i := range dirty {
 		delete(s.written, i) // unknown until the write is known to have held
 	}
-	if err := s.write(ctx, ops); err != nil {
+	if err := s.writeInOrder(ctx, ops); err != nil {
 		return fmt.Errorf("cast %d votes of %s: %w", len(b.Votes), s.vantage, err)
 	}
 	for i, c := range dirty {
@@ -254,14 +262,9 @@ func (s *seat) note(votes []cast, settled map[regions.EndpointID]bool) {
 // write makes the operations in as few transactions as etcd takes, each
 // guarded by the seat.
 func (s *seat) write(ctx context.Context, ops []clientv3.Op) error {
-	guard := clientv3.Compare(clientv3.ModRevision(s.c.keys.seat(s.vantage)), "=", s.rev)
 	for len(ops) > 0 {
-		n, size := 0, 0
-		for n < len(ops) && n < txnOps && (n == 0 || size+len(ops[n].ValueBytes()) <= txnBytes) {
-			size += len(ops[n].ValueBytes())
-			n++
-		}
-		resp, err := s.c.etcd.Txn(ctx).If(guard).Then(ops[:n]...).Commit()
+		n := fitting(ops)
+		resp, err := s.c.etcd.Txn(ctx).If(s.guard()).Then(ops[:n]...).Commit()
 		if errors.Is(err, rpctypes.ErrLeaseNotFound) || err == nil && !resp.Succeeded {
 			s.lose()
 			return errSeatLost
@@ -272,4 +275,80 @@ func (s *seat) write(ctx context.Context, ops []clientv3.Op) error {
 		ops = ops[n:]
 	}
 	return nil
+}
+
+// guard holds while the seat is this one.
+func (s *seat) guard() clientv3.Cmp {
+	return clientv3.Compare(clientv3.ModRevision(s.c.keys.seat(s.vantage)), "=", s.rev)
+}
+
+// fitting is how many of the operations fit into one transaction.
+func fitting(ops []clientv3.Op) (n int) {
+	for size := 0; n < len(ops) && n < txnOps && (n == 0 || size+len(ops[n].ValueBytes()) <= txnBytes); n++ {
+		size += len(ops[n].ValueBytes())
+	}
+	return n
+}
+
+// writeInOrder is write, where each operation on the ballot also holds only on
+// the revision of its key that is known. Where an earlier write has arrived
+// late, the revisions are read and the operations made on those: they are
+// newer than any that is still under way. It is called with the token.
+//
+// What a member has handed to a leader of etcd that died is lost, and nobody
+// tells: a try that takes longer than an election is made again, and each time
+// it is given longer, should etcd be slow.
+func (s *seat) writeInOrder(ctx context.Context, ops []clientv3.Op) error {
+	ballot := s.c.keys.ballot(s.vantage)
+	for len(ops) > 0 {
+		n := fitting(ops)
+		guards := []clientv3.Cmp{s.guard()}
+		for _, op := range ops[:n] {
+			if key := string(op.KeyBytes()); strings.HasPrefix(key, ballot) {
+				guards = append(guards, clientv3.Compare(clientv3.ModRevision(key), "=", s.revs[key]))
+			}
+		}
+		try, cancel := context.WithTimeout(ctx, s.patience)
+		resp, err := s.c.etcd.Txn(try).If(guards...).Then(ops[:n]...).
+			Else(clientv3.OpGet(s.c.keys.seat(s.vantage)), clientv3.OpGet(ballot, clientv3.WithPrefix(), clientv3.WithKeysOnly())).Commit()
+		over := err != nil && try.Err() != nil && ctx.Err() == nil
+		cancel()
+		if over { // it may be lost, and is not agreed on twice: try again
+			s.patience = min(2*s.patience, s.c.conf.VoteLease)
+			continue
+		}
+		s.patience = s.c.conf.patience()
+		switch {
+		case errors.Is(err, rpctypes.ErrLeaseNotFound):
+			s.lose()
+			return errSeatLost
+		case err != nil:
+			return err
+		case resp.Succeeded:
+			s.noteRevs(ops[:n], resp.Header.Revision)
+			ops = ops[n:]
+			continue
+		}
+		own := resp.Responses[0].GetResponseRange().Kvs
+		if len(own) == 0 || own[0].ModRevision != s.rev {
+			s.lose()
+			return errSeatLost
+		}
+		clear(s.revs)
+		for _, kv := range resp.Responses[1].GetResponseRange().Kvs {
+			s.revs[string(kv.Key)] = kv.ModRevision
+		}
+	}
+	return nil
+}
+
+// noteRevs remembers what the keys have since a write.
+func (s *seat) noteRevs(ops []clientv3.Op, rev int64) {
+	for _, op := range ops {
+		if op.IsPut() {
+			s.revs[string(op.KeyBytes())] = rev
+		} else {
+			delete(s.revs, string(op.KeyBytes()))
+		}
+	}
 }

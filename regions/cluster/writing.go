@@ -56,13 +56,32 @@ func (c *Cluster) Mark(ctx context.Context, by controller.Lead, z controller.Zon
 	return l.marks(ctx, z, clientv3.OpPut(c.writingKey(z), string(value)))
 }
 
-// Unmark implements controller.Marks.
+// Unmark implements controller.Marks. It holds only on the mark that it found:
+// one that was given up and arrives late must not undo a later Mark.
 func (c *Cluster) Unmark(ctx context.Context, by controller.Lead, z controller.ZoneID) error {
 	l, ok := by.(*lead)
 	if !ok || l.c != c {
 		return fmt.Errorf("unmark zone %s of %s: the lead is not one of this cluster: %w", z.Zone, z.Provider, controller.ErrNotLeader)
 	}
-	return l.marks(ctx, z, clientv3.OpDelete(c.writingKey(z)))
+	key := c.writingKey(z)
+	found, err := c.revision(ctx, key)
+	if err != nil {
+		return fmt.Errorf("note whether zone %s of %s is being written: %w", z.Zone, z.Provider, err)
+	}
+	// Where another revision has come meanwhile, a Mark has, and stays.
+	return l.marks(ctx, z, clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(key), "=", found)},
+		[]clientv3.Op{clientv3.OpDelete(key)}, nil))
+}
+
+// revision is the revision at which the key was written last, 0 without it.
+func (c *Cluster) revision(ctx context.Context, key string) (int64, error) {
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+	resp, err := c.etcd.Get(ctx, key, clientv3.WithKeysOnly())
+	if err != nil || len(resp.Kvs) == 0 {
+		return 0, err
+	}
+	return resp.Kvs[0].ModRevision, nil
 }
 
 func (c *Cluster) writingKey(z controller.ZoneID) string {

@@ -33,6 +33,10 @@ type Change struct {
 // Poller asks one server for one name's A records at a fixed interval, without
 // waiting for replies, and notes when the answer changes.
 type Poller struct {
+	// Dial makes the socket, if it is not to be one of this process's own
+	// network; set it before Run.
+	Dial func(network, address string) (net.Conn, error)
+
 	server string
 	every  time.Duration
 	limit  time.Duration
@@ -66,7 +70,11 @@ func NewPoller(server, name string, every, limit time.Duration) (*Poller, error)
 
 // Run polls until ctx ends, then waits for the replies still due.
 func (p *Poller) Run(ctx context.Context) error {
-	conn, err := net.Dial("udp", p.server)
+	dial := p.Dial
+	if dial == nil {
+		dial = net.Dial
+	}
+	conn, err := dial("udp", p.server)
 	if err != nil {
 		return fmt.Errorf("poll %s: %w", p.server, err)
 	}
@@ -223,6 +231,6 @@ func (p *Poller) Wait(ctx context.Context, since time.Time, answer string) (time
 
 // Another returns a poller of the same server and name with nothing noted yet.
 func (p *Poller) Another(every time.Duration) *Poller {
-	return &Poller{server: p.server, every: every, limit: p.limit, query: p.query,
+	return &Poller{Dial: p.Dial, server: p.server, every: every, limit: p.limit, query: p.query,
 		waiting: map[uint16]asked{}, news: make(chan struct{})}
 }

@@ -1,0 +1,208 @@
+//go:build netns
+
+package clusterlab
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/veerdns/veer/cmd/internal/lab/links"
+)
+
+// leaderKilled: the process that leads is killed with its etcd member, which
+// leads etcd too or does not, at the moment that a backend fails. How long it
+// takes until both others answer anew is how long until the next decision:
+// detection is shorter than any lease.
+func leaderKilled(w *world, etcd bool) {
+	var took, elected times
+	for range repeats(w.t, leadersOf) {
+		w.settle()
+		who := w.placed(etcd)
+		w.jitter()
+		began := time.Now()
+		w.regions[0].web.kill()
+		who.kill()
+		took = append(took, w.answers(began, w.regions[1].web.address(), w.others(who)...))
+		elected = append(elected, w.elected(began))
+	}
+	w.t.Logf("another leads: %s", elected)
+	w.t.Logf("next decision in the others' authorities: %s", took)
+	if etcd {
+		took.bound(w.t, "controller and etcd's leader killed", 6*time.Second)
+	} else {
+		took.bound(w.t, "controller killed", 3500*time.Millisecond)
+	}
+}
+
+// elected is how long after began the first process says that it leads.
+func (w *world) elected(began time.Time) time.Duration {
+	w.t.Helper()
+	first := time.Duration(-1)
+	for _, r := range w.regions {
+		b, err := os.ReadFile(r.log())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for line := range bytes.Lines(b) {
+			var l struct {
+				Message string
+				Time    time.Time
+			}
+			if json.Unmarshal(line, &l) != nil || l.Message != "leading" {
+				continue
+			}
+			if d := l.Time.Sub(began.Round(0)); d > 0 && (first < 0 || d < first) {
+				first = d
+			}
+		}
+	}
+	if first < 0 {
+		w.t.Fatal("no process says that it leads")
+	}
+	return first
+}
+
+// placed returns who leads, once etcd's leader is beside it, or is not.
+func (w *world) placed(beside bool) *region {
+	w.t.Helper()
+	for range 100 {
+		who, _ := w.leader()
+		if who == nil {
+			time.Sleep(50 * time.Millisecond) // an election is under way
+			continue
+		}
+		etcd := who
+		if !beside {
+			etcd = w.others(who)[0]
+		}
+		if !w.moveEtcd(etcd) {
+			if again, _ := w.leader(); again == who {
+				return who
+			}
+		}
+	}
+	w.t.Fatal("no leader stays")
+	return nil
+}
+
+// writeInFlight: a leader is cut off from the others, but not from Route 53,
+// with a write in flight, which is held before or after it takes effect. Then
+// the verdict changes once more. The old leader's last effect must precede the
+// new one's first.
+func writeInFlight(w *world) {
+	refused := 0
+	for i := range repeats(w.t, inFlightOf) {
+		before := i%2 == 0
+		w.settle()
+		since, _ := w.aws.since(0)
+		term, accepted := w.lateWrite(before)
+		if before && accepted {
+			w.t.Errorf("run %d: a write of term %d took effect after the new leader's", i, term)
+		}
+		if before && !accepted {
+			refused++
+		}
+		w.heal()
+		w.settle()
+		now, _ := w.aws.since(len(since))
+		newer := false
+		for _, e := range now {
+			newer = newer || e.fence.Term > term
+			if newer && e.fence.Term == term {
+				w.t.Errorf("run %d: %s, after a newer term's", i, e)
+			}
+		}
+		if !newer {
+			w.t.Errorf("run %d: no newer term wrote: %v", i, now)
+		}
+	}
+	w.t.Logf("%d writes in flight, %d of them refused by the fence, load %s", repeats(w.t, inFlightOf), refused, load())
+}
+
+// lateWrite cuts a leader off with a write in flight, and lets that go on once
+// another leader has written.
+func (w *world) lateWrite(before bool) (term uint64, accepted bool) {
+	w.t.Helper()
+	old, term := w.leader()
+	if old == nil {
+		w.t.Fatal("nobody leads")
+	}
+	held := w.aws.hold(old.address(), before)
+	w.regions[0].web.kill()
+	w.await("a write of the leader", func() (bool, string) { return isClosed(held.caught), "none" })
+	w.cut(old)
+	w.regions[1].web.kill()
+	w.await("the new leader's answer at Route 53", func() (bool, string) {
+		got := w.provided()
+		return slices.Equal(got, []string{w.regions[2].web.address()}), fmt.Sprint(got)
+	})
+	held.release()
+	<-held.done
+	return term, held.accepted
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// cut cuts a region off from the other regions, and nothing else.
+func (w *world) cut(r *region) {
+	for _, o := range w.others(r) {
+		w.net.Both(r.host, o.host, links.Link{Cut: true})
+	}
+}
+
+// leaderPaused: a leader is stopped while it has something to do, for longer
+// than any lease. Others act meanwhile, and it writes nothing when it goes on.
+func leaderPaused(w *world) {
+	old, term := w.leader()
+	if old == nil {
+		w.t.Fatal("nobody leads")
+	}
+	w.regions[0].web.kill()
+	w.jitter()
+	old.pause()
+	began := time.Now()
+	took := w.answers(began, w.regions[1].web.address(), w.others(old)...)
+	w.await("the new leader's answer at Route 53", func() (bool, string) {
+		got := w.provided()
+		return slices.Equal(got, []string{w.regions[1].web.address()}), fmt.Sprint(got)
+	})
+	time.Sleep(pauseOf - min(pauseOf, time.Since(began)))
+	effects, _ := w.aws.since(0)
+	old.resume()
+	w.await("the old leader sees the new one", func() (bool, string) {
+		st, err := old.status()
+		return err == nil && uint64(st.Leader.Term) > term && old.unsettledVotes() == "", fmt.Sprintf("%+v %v", st.Leader, err)
+	})
+	now, _ := w.aws.since(len(effects))
+	for _, e := range now {
+		if e.fence.Term == term {
+			w.t.Errorf("after its pause %s", e)
+		}
+	}
+	w.t.Logf("paused for %s; the others' answer changed after %s; load %s", time.Since(began).Round(time.Second), took, load())
+}
+
+// unsettledVotes says which vantage does not vote.
+func (r *region) unsettledVotes() string {
+	st, err := r.status()
+	if err != nil {
+		return err.Error()
+	}
+	for _, v := range st.Voters {
+		if !v.Fresh {
+			return string(v.Name)
+		}
+	}
+	return ""
+}

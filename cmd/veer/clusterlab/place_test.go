@@ -1,0 +1,102 @@
+//go:build netns
+
+package clusterlab
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+)
+
+// jitter waits up to an interval, so that failures fall anywhere in the
+// probes' schedule.
+func (w *world) jitter() { time.Sleep(rand.N(time.Second)) }
+
+// etcd is a client of the region's member, by its unix socket.
+func (r *region) etcd() *clientv3.Client {
+	r.w.t.Helper()
+	c, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{"unix:///member"}, Logger: zap.NewNop(),
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(r.dir, "d", "etcd.sock"))
+		})},
+	})
+	if err != nil {
+		r.w.t.Fatal(err)
+	}
+	return c
+}
+
+// lead makes one region's process the leader, and another's, or the same
+// one's, member the leader of etcd.
+func (w *world) lead(controller, etcd *region) {
+	w.t.Helper()
+	for i := 0; ; i++ {
+		if i == 30 {
+			w.t.Fatalf("%s does not come to lead", controller.name)
+		}
+		if w.moveEtcd(etcd) {
+			continue
+		}
+		who, _ := w.leader()
+		switch who {
+		case controller:
+			return
+		case nil:
+			time.Sleep(50 * time.Millisecond) // an election is under way
+		default:
+			who.end() // so that it stands behind the others
+			w.await("another leads", func() (bool, string) {
+				l, term := w.leader(who)
+				return l != nil && l != who, fmt.Sprintf("%v %d", l, term)
+			})
+			w.settle()
+		}
+	}
+}
+
+// moveEtcd makes the region's member the leader of etcd, and reports whether it
+// was not.
+func (w *world) moveEtcd(to *region) bool {
+	w.t.Helper()
+	ids := map[uint64]*region{}
+	var want, lead uint64
+	for _, r := range w.regions {
+		c := r.etcd()
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		st, err := c.Status(ctx, "unix:///member")
+		cancel()
+		_ = c.Close() // it only asked
+		if err != nil {
+			time.Sleep(50 * time.Millisecond)
+			return true // it comes up still
+		}
+		ids[st.Header.MemberId] = r
+		lead = st.Leader
+		if r == to {
+			want = st.Header.MemberId
+		}
+	}
+	if lead == want {
+		return false
+	}
+	if from := ids[lead]; from != nil {
+		c := from.etcd()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		_, err := c.MoveLeader(ctx, want)
+		cancel()
+		_ = c.Close()
+		if err != nil {
+			w.t.Logf("moving etcd's leader to %s, again: %v", to.name, err)
+		}
+	}
+	time.Sleep(50 * time.Millisecond)
+	return true
+}

@@ -1,0 +1,19 @@
+//go:build netns && accept
+
+package clusterlab
+
+import "time"
+
+// The sizes of the acceptance test.
+const (
+	repeatsOf  = 20 // of failovers
+	lossesOf   = 10 // of whole regions
+	leadersOf  = 20 // of leaders, each way
+	inFlightOf = 50
+	pauseOf    = time.Minute
+	faultsOf   = 10 * time.Minute
+	slowOf     = 5 * time.Minute
+	idleOf     = time.Minute
+	// faultSeed is what the checker's plan is drawn from.
+	faultSeed = 2
+)
