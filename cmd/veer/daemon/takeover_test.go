@@ -24,9 +24,8 @@ import (
 
 // fenceLog is what was written at the vendors, in order.
 type fenceLog struct {
-	mu   sync.Mutex
-	by   map[string][]providers.Fence // by provider and zone
-	tell func()
+	mu sync.Mutex
+	by map[string][]providers.Fence // by provider and zone
 }
 
 // watched is a provider whose writes are logged when they have taken effect.
