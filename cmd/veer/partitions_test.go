@@ -48,7 +48,7 @@ func TestPartitionsNamesTestsThatExist(t *testing.T) {
 // missingTests are the tests of a page that the code has not.
 func missingTests(page, code string) []string {
 	var missing []string
-	for _, m := range regexp.MustCompile("`(Test[A-Za-z0-9_/]+)`").FindAllStringSubmatch(page, -1) {
+	for _, m := range regexp.MustCompile("`(Test[A-Za-z0-9_/ ]+)`").FindAllStringSubmatch(page, -1) {
 		parts := strings.Split(m[1], "/")
 		found := strings.Contains(code, "func "+parts[0]+"(t *testing.T)")
 		for _, part := range parts[1:] {
