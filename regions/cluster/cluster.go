@@ -33,6 +33,7 @@ type Cluster struct {
 	member  *member // nil: etcd is elsewhere
 	home    string  // identifies the locked data folder; empty without one
 	world   *world
+	presses presses
 	tend    *tend         // nil where there is but one member to reach
 	timeout time.Duration // of one request
 	boot    func() (id string, at time.Duration, ok bool)

@@ -75,7 +75,7 @@ func (c *Cluster) Commit(ctx context.Context, by controller.Lead, from controlle
 	n := l.journal.next()
 	rec := shard{Shard: s, Holder: l.holder, Commit: n}
 	key := c.keys.shard(s.ID)
-	value, err := pack(rec)
+	value, err := c.presses.pack(rec)
 	var strange []byte
 	if was, ok := c.strangers.at(s.ID, int64(from)); ok && err == nil {
 		value, err = repack(was, rec)
@@ -88,7 +88,7 @@ func (c *Cluster) Commit(ctx context.Context, by controller.Lead, from controlle
 	size := len(value)
 	var at journalKey
 	if e != nil {
-		packed, err := pack(entry{*e})
+		packed, err := c.presses.pack(entry{*e})
 		if err != nil {
 			return 0, fmt.Errorf("commit shard %d: its journal entry: %w", s.ID, err)
 		}

@@ -219,7 +219,7 @@ func (s *seat) changes(b regions.Ballot, votes []cast, settled map[regions.Endpo
 			continue
 		}
 		c := chunk{Votes: part}
-		value, err := pack(c)
+		value, err := s.c.presses.pack(c)
 		if err != nil {
 			return nil, nil, err
 		}

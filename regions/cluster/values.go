@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/veerdns/veer/checks"
@@ -31,7 +32,16 @@ const (
 type value interface{ check() error }
 
 // pack encodes v as JSON, compressed when it is large.
-func pack(v value) ([]byte, error) {
+func pack(v value) ([]byte, error) { return new(presses).pack(v) }
+
+// squeeze compresses what is large.
+func squeeze(plain []byte) ([]byte, error) { return new(presses).squeeze(plain) }
+
+// presses are compressors to be used again, for the values that are written
+// often: a new one clears 700 KB first.
+type presses struct{ free sync.Pool }
+
+func (p *presses) pack(v value) ([]byte, error) {
 	if err := v.check(); err != nil {
 		return nil, err
 	}
@@ -39,20 +49,24 @@ func pack(v value) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return squeeze(plain)
+	return p.squeeze(plain)
 }
 
-// squeeze compresses what is large.
-func squeeze(plain []byte) ([]byte, error) {
+func (p *presses) squeeze(plain []byte) ([]byte, error) {
 	if len(plain) <= packAbove {
 		return plain, nil
 	}
 	var buf bytes.Buffer
-	z, err := gzip.NewWriterLevel(&buf, gzip.BestSpeed)
-	if err != nil {
-		return nil, err
+	z, _ := p.free.Get().(*gzip.Writer)
+	if z == nil {
+		var err error
+		if z, err = gzip.NewWriterLevel(&buf, gzip.BestSpeed); err != nil {
+			return nil, err
+		}
 	}
-	_, err = z.Write(plain)
+	defer p.free.Put(z)
+	z.Reset(&buf)
+	_, err := z.Write(plain)
 	if err := errors.Join(err, z.Close()); err != nil {
 		return nil, err
 	}
