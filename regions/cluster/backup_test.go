@@ -350,14 +350,15 @@ func TestHalfARestoreIsNotLedOn(t *testing.T) {
 	b := filled(t).backup()
 	for done := 1; done <= 3; done++ {
 		c := startAlone(t, Options{})
-		c.timeout = 2 * time.Second // of each try to lead
 		r := restore{c: c.Cluster, b: b, mark: restoring{ID: "half", By: "ann"}}
 		for _, step := range []func(context.Context) error{r.begin, r.clear, r.fill}[:done] {
 			if err := step(c.ctx); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if l, err := c.campaign(c.ctx, "a"); !errors.Is(err, errRetry) {
+		try, cancel := context.WithTimeout(c.ctx, 2*time.Second)
+		l, err := c.campaign(try, "a")
+		if cancel(); !errors.Is(err, errRetry) {
 			t.Fatalf("after %d steps: %v, %v: expected that nobody leads", done, l, err)
 		}
 		if _, err := c.Backup(c.ctx); !errors.Is(err, errHalf) {

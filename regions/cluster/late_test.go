@@ -86,7 +86,7 @@ func late(t *testing.T) (*Cluster, *lateKV) {
 	kv := &lateKV{KV: c.etcd.KV}
 	client := clientv3.NewCtxClient(t.Context())
 	client.KV, client.Lease, client.Watcher = kv, c.etcd.Lease, c.etcd.Watcher
-	b := &Cluster{conf: c.conf, opts: c.opts, keys: c.keys, etcd: client, home: c.home, world: c.world, timeout: c.timeout, boot: c.boot}
+	b := &Cluster{conf: c.conf, opts: c.opts, keys: c.keys, etcd: client, home: c.home, world: c.world, timeout: c.timeout, boot: c.boot, sleepless: c.sleepless}
 	b.ctx, b.cancel = context.WithCancel(t.Context())
 	t.Cleanup(func() {
 		b.cancel()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,15 +33,14 @@ func certified(t *testing.T, life time.Duration) *config.Config {
 // TestExpiryIsLoggedDaily: from 30 days before the end on, once a day.
 func TestExpiryIsLoggedDaily(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log guarded
 		d := &daemon{c: certified(t, 33*24*time.Hour-time.Hour), o: Options{Log: zerolog.New(&log)}}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- d.watchCertificates(ctx) }()
 		for day := range 34 {
 			synctest.Wait()
-			text := log.String()
-			log.Reset()
+			text := log.take()
 			switch {
 			case day < 3 && text != "":
 				t.Errorf("day %d: %s", day, text)
@@ -56,4 +56,24 @@ func TestExpiryIsLoggedDaily(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// guarded is a log that is read while it is written.
+type guarded struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (g *guarded) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.buf.Write(p)
+}
+
+// take empties it.
+func (g *guarded) take() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	defer g.buf.Reset()
+	return g.buf.String()
 }
