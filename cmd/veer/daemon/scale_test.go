@@ -139,7 +139,7 @@ func (s *scaleLab) configure(t *testing.T) {
 	s.server = l.LocalAddr().String()
 	_ = l.Close()
 	var b strings.Builder
-	fmt.Fprintf(&b, "owner: scale\nregions: [r1, r2, r3, r4, r5]\nproviders:\n  here: {kind: authority, listen: [%q], zones: [{name: example.test, file: example.test.zone}]}\n", s.server)
+	fmt.Fprintf(&b, "owner: scale\nregions: [r1, r2, r3, r4, r5]\nvelocity: off\nproviders:\n  here: {kind: authority, listen: [%q], zones: [{name: example.test, file: example.test.zone}]}\n", s.server)
 	b.WriteString("monitors:\n  web: {kind: tcp, port: 1}\nservices:\n")
 	for i := range scaleServices {
 		fmt.Fprintf(&b, "  - name: s%d.example.test\n    monitor: web\n    failback: {mode: auto, hold: 1s}\n    damping: off\n    ttl: {min: 1s, max: 60s}\n    pools:\n", i)
