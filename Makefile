@@ -58,7 +58,7 @@ bench-failover: toolchain ## time from kill to changed answer, beside gdnsd and 
 
 bench-scale: toolchain ## 10,000 endpoints, 5 vantages: from the last needed vote to the new table, CPU and memory by role
 	@$(GOBUILD) -o bin/veer ./cmd/veer
-	@VEER=$(CURDIR)/bin/veer CGO_ENABLED=0 $(GO) test -buildvcs=false -count=1 -tags scale -run '^TestScale$$' ./cmd/veer/daemon
+	@VEER=$(CURDIR)/bin/veer CGO_ENABLED=0 $(GO) test -buildvcs=false -count=1 -v -tags scale -run '^TestScale$$' ./cmd/veer/daemon
 
 bench-prober: toolchain ## what 20,000 HTTP checks every 2 s cost, beside gdnsd (no root)
 	@$(GOBUILD) -o bin/veer ./cmd/veer
