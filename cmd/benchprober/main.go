@@ -24,6 +24,10 @@ import (
 func main() {
 	// The children die with this thread; see lab.Start.
 	runtime.LockOSThread()
+	if len(os.Args) == 4 && os.Args[1] == "targets" { // it ends by the signal itself
+		fmt.Fprintf(os.Stderr, "benchprober: %v\n", serveTargets(os.Args[2], os.Args[3]))
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout)
 	stop()
@@ -50,17 +54,14 @@ const (
 )
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	if len(args) == 3 && args[0] == "targets" {
-		return serveTargets(args[1], args[2])
-	}
 	var o options
 	f := flag.NewFlagSet("benchprober", flag.ContinueOnError)
 	f.StringVar(&o.veer, "veer", "bin/veer", "the veer binary")
 	f.IntVar(&o.endpoints, "endpoints", 20000, "endpoints, each probed every 2 s over a new connection")
 	f.IntVar(&o.kept, "kept", 15000, "endpoints that are probed over kept connections")
 	f.IntVar(&o.rounds, "rounds", 5, "measurements of each")
-	f.DurationVar(&o.warm, "warm", 20*time.Second, "time before each measurement")
-	f.DurationVar(&o.span, "for", 20*time.Second, "time of each measurement")
+	f.DurationVar(&o.warm, "warm", 12*time.Second, "time before each measurement")
+	f.DurationVar(&o.span, "for", 15*time.Second, "time of each measurement")
 	f.BoolVar(&o.keep, "keep", false, "keep the temporary folder with the logs")
 	if err := f.Parse(args); err != nil {
 		return err
