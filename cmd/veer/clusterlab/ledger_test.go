@@ -243,7 +243,7 @@ func (l *ledger) tally(now time.Time) {
 	votes := map[regions.EndpointID][]regions.Vote{}
 	for _, b := range regions.SelfSuspect(ballots, vantages) {
 		for _, v := range b.Votes {
-			if votes[v.Endpoint] = votes[v.Endpoint]; !b.Suspect {
+			if !b.Suspect {
 				votes[v.Endpoint] = append(votes[v.Endpoint], v)
 			}
 		}

@@ -112,7 +112,7 @@ func planOf(seed uint64, length time.Duration) []mishap {
 		}
 	}
 	s := time.Second
-	row(0, append(slices.Clone(ofProcesses), kindHeld, kindHeld, kindHeld, kindHeld), 0.7, [2]time.Duration{5 * s, 9 * s}, [2]time.Duration{3 * s, 6 * s})
+	row(0, append(slices.Clone(ofProcesses), kindHeld, kindHeld, kindHeld, kindHeld, kindHeld, kindHeld), 0.7, [2]time.Duration{5 * s, 9 * s}, [2]time.Duration{3 * s, 6 * s})
 	row(1, []string{kindDown, kindDown, kindDown, kindHung, kindHung, kindBlind}, 0.8, [2]time.Duration{3 * s, 6 * s}, [2]time.Duration{2 * s, 4 * s})
 	return out
 }

@@ -80,8 +80,29 @@ func TestPlantedFaultsAreCaught(t *testing.T) {
 			t.Logf("caught after %s by %q: %s; load %s", c.wrong[caught].after.Round(100*time.Millisecond), f.seen, c.wrong[caught].what, load())
 		})
 	}
+	t.Run("no fault", func(t *testing.T) { w.innocent(t) })
+}
+
+// innocent requires that without a fault it all goes on, and in the full size
+// that the mishaps in which faults show break nothing by themselves.
+func (w *world) innocent(t *testing.T) {
+	was := w.t
+	w.t = t
+	defer func() { w.t = was }()
 	w.plant("")
-	w.settle() // without a fault it all goes on
+	w.settle()
+	if !innocent {
+		return
+	}
+	for _, f := range planted {
+		c := newChecker(w)
+		c.run(f.mishaps)
+		w.settle()
+		c.finish()
+		if len(c.wrong) > 0 {
+			t.Errorf("the mishaps of %q: %v\n%s", f.name, c.wrong, c.story(f.mishaps))
+		}
+	}
 }
 
 // plant ends the processes, and has them start anew with a fault.

@@ -74,7 +74,7 @@ func newWorld(t *testing.T, monitor string, edits ...string) *world {
 	w := &world{t: t, dir: dir, veer: filepath.Join(dir, "veer"), net: links.New(faultSeed)}
 	t.Cleanup(w.close)
 	// With what a laboratory can ask for: see cmd/veer/hooks_netns.go.
-	build := exec.Command("go", "build", "-buildvcs=false", "-tags", "netns", "-ldflags=-checklinkname=0", "-o", w.veer, "github.com/veerdns/veer/cmd/veer")
+	build := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-tags", "netns", "-ldflags=-checklinkname=0", "-o", w.veer, "github.com/veerdns/veer/cmd/veer")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building veer: %v\n%s", err, out)

@@ -19,12 +19,13 @@ import (
 //go:linkname vdso runtime.vdsoClockgettimeSym
 var vdso uintptr
 
-// What gettime, in assembly, reads: where to pass the call on to, and by how
-// many nanoseconds the wall clock is off.
-var (
-	kernel uintptr
-	offset *int64
-)
+// kernel is where gettime, in assembly, passes the call on to.
+var kernel uintptr
+
+// offset is by how many nanoseconds the wall clock is off.
+//
+//lint:ignore U1000 gettime reads it.
+var offset *int64
 
 // gettimeAddress is the address of gettime, by the kernel's calling
 // convention: it is never called from Go.
