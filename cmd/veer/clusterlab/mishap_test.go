@@ -186,11 +186,9 @@ func (c *checker) holdCommit(r *region) (undo func()) {
 	_, term := c.w.leader()
 	c.catches("a vote has come", r, c.ledger.nextDown())
 	heal := c.w.cutWires(c.w.out(r))
-	for range 45 { // connections last 5 s
-		if !c.ledger.newerThan(term).IsZero() {
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
+	// Connections between members last 5 s.
+	if !until(4500*time.Millisecond, func() bool { return !c.ledger.newerThan(term).IsZero() }) {
+		c.note("no newer term than %d began", term)
 	}
 	heal()
 	return func() {}
@@ -198,12 +196,27 @@ func (c *checker) holdCommit(r *region) (undo func()) {
 
 // awaitNewer waits a while for a newer term's write.
 func (c *checker) awaitNewer(g *gate, term uint64) {
-	for range 80 {
+	if !until(8*time.Second, func() bool {
 		effects, _ := g.since(0)
-		if slices.ContainsFunc(effects, func(e effect) bool { return e.fence.Term > term }) {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
+		return slices.ContainsFunc(effects, func(e effect) bool { return e.fence.Term > term })
+	}) {
+		c.note("no newer term than %d has written to %s", term, g.name)
 	}
-	c.note("no newer term than %d has written to %s", term, g.name)
+}
+
+// until waits a while for something that may also not come to be, and reports
+// whether it did.
+func until(most time.Duration, ok func() bool) bool {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	late := time.NewTimer(most)
+	defer late.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-late.C:
+			return false
+		}
+	}
+	return true
 }
