@@ -25,7 +25,7 @@ const (
 )
 
 // heldFor is how long a departure is held by the fault that does so.
-const heldFor = 40 * time.Second
+const heldFor = time.Minute
 
 // hooks are what the environment says.
 func hooks(env func(string) (string, bool)) (daemon.Hooks, error) {

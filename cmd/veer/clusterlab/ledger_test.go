@@ -31,8 +31,10 @@ const (
 	// not have heard that it is none any more.
 	reasonAge = 15 * time.Second
 	// departWithin bounds how long an answer may stay with what a majority
-	// calls down while one leader leads: many times what it takes.
+	// calls down while somebody leads, and has led for departAnew: many times
+	// what it takes.
 	departWithin = 15 * time.Second
+	departAnew   = 3 * time.Second
 	// lateBy is how long after the beginning of a newer term a write may still
 	// come: it was sent before, or the machine is busy.
 	lateBy = 2 * time.Second
@@ -54,9 +56,10 @@ type ledger struct {
 	heads   map[regions.Name]head
 	chunks  map[regions.Name]map[string][]regions.Vote
 	shards  map[int]steering.Shard
-	verdict map[string]verdict // by address
-	late    map[string]bool    // departures that were told
-	fell    chan struct{}      // closed when a vantage votes down
+	verdict map[string]verdict       // by address
+	owed    map[string]time.Duration // how long departures are due
+	looked  time.Time                // at them, last
+	fell    chan struct{}            // closed when a vantage votes down
 }
 
 // What keys hold, as far as it is looked at.
@@ -86,7 +89,7 @@ func newLedger(broken func(check, format string, args ...any), note func(format 
 	return &ledger{
 		broken: broken, note: note, leads: map[string]string{}, raised: map[uint64]time.Time{},
 		heads: map[regions.Name]head{}, chunks: map[regions.Name]map[string][]regions.Vote{},
-		shards: map[int]steering.Shard{}, verdict: map[string]verdict{}, late: map[string]bool{}, fell: make(chan struct{}),
+		shards: map[int]steering.Shard{}, verdict: map[string]verdict{}, owed: map[string]time.Duration{}, fell: make(chan struct{}),
 	}
 }
 
@@ -337,35 +340,33 @@ func (l *ledger) unexplained(from, to []string, now time.Time) string {
 }
 
 // overdue reports the answers that have stayed too long with what the votes
-// call down, while another pool is up and one leader leads.
+// call down, while another pool is up. It is called again and again. Only the
+// time counts in which a leader leads, and not its beginning; of a gap between
+// two calls, in which this process was not run, only a part.
 func (l *ledger) overdue(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	passed := min(now.Sub(l.looked), time.Second)
+	if l.looked.IsZero() {
+		passed = 0
+	}
+	l.looked = now
 	if !slices.Contains(slices.Collect(maps.Values(l.leads)), l.term.Holder) {
 		l.steady = now
 	}
+	elsewhere := slices.ContainsFunc(slices.Collect(maps.Values(l.verdict)), func(v verdict) bool { return v.health == checks.Up })
 	for _, sh := range l.shards {
 		for _, a := range sh.Answers {
-			since := l.steady
-			for _, address := range a.Data {
-				v := l.verdict[address]
-				if v.health != checks.Down {
-					since = now
-				}
-				since = later(since, v.since)
+			was := l.owed[a.Name]
+			switch {
+			case slices.ContainsFunc(a.Data, func(address string) bool { return l.verdict[address].health != checks.Down }):
+				l.owed[a.Name] = 0
+			case elsewhere && now.Sub(l.steady) > departAnew:
+				l.owed[a.Name] += passed
 			}
-			elsewhere := now
-			for _, v := range l.verdict {
-				if v.health == checks.Up && v.since.Before(elsewhere) {
-					elsewhere = v.since
-				}
-			}
-			took := now.Sub(later(since, elsewhere))
-			if took < departWithin {
-				delete(l.late, a.Name)
-			} else if !l.late[a.Name] {
-				l.late[a.Name] = true
-				l.broken(checkDepart, "%s stays at %s, which the votes have called down for %s, in term %d", a.Name, strings.Join(a.Data, ","), took.Round(time.Millisecond), l.term.Term)
+			if was < departWithin && l.owed[a.Name] >= departWithin {
+				l.broken(checkDepart, "%s stays at %s, which the votes have called down for %s in which one led, now in term %d",
+					a.Name, strings.Join(a.Data, ","), l.owed[a.Name].Round(time.Millisecond), l.term.Term)
 			}
 		}
 	}
@@ -389,13 +390,6 @@ func (l *ledger) nextDown() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.fell
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // webAddress is that of a region's backend.

@@ -63,6 +63,13 @@ func (d *told) commit(term, seq int, address string) {
 	d.put("shard/005", fmt.Sprintf(`{"id":5,"term":%d,"seq":%d,"answers":[{"name":"app.example.test.","type":"A","ttl":1,"data":[%q]}]}`, term, seq, address))
 }
 
+// wait lets time pass, in which the ledger is looked at again and again.
+func (d *told) wait(long time.Duration) {
+	for end := d.now.Add(long); d.now.Before(end); d.now = d.now.Add(250 * time.Millisecond) {
+		d.overdue(d.now)
+	}
+}
+
 // TestTheLedgerIsChecked tells ledgers good and bad histories.
 func TestTheLedgerIsChecked(t *testing.T) {
 	first, second := webAddress(0), webAddress(1)
@@ -105,20 +112,40 @@ func TestTheLedgerIsChecked(t *testing.T) {
 		{"a commit that replaces itself", checkLedger, func(d *told) { d.commit(1, 1, first) }},
 		{"what is down is left late", checkDepart, func(d *told) {
 			d.votes("down", "down", "up")
-			d.overdue(d.now.Add(departWithin + time.Second))
+			d.wait(departWithin + departAnew + time.Second)
 		}},
 		{"what is down is left in time", "", func(d *told) {
 			d.votes("down", "down", "up")
-			d.overdue(d.now.Add(departWithin - time.Second))
+			d.wait(departWithin - time.Second)
 			d.commit(1, 2, second)
-			d.overdue(d.now.Add(time.Hour))
+			d.wait(time.Hour)
 		}},
 		{"nobody leads", "", func(d *told) {
 			d.votes("down", "down", "up")
 			d.gone("leader/1")
-			d.overdue(d.now.Add(time.Hour))
+			d.wait(time.Hour)
 		}},
-		{"it is not known to be down", "", func(d *told) { d.votes("down", "", ""); d.overdue(d.now.Add(time.Hour)) }},
+		{"it is not known to be down", "", func(d *told) { d.votes("down", "", ""); d.wait(time.Hour) }},
+		{"what is down is left late, by several leaders", checkDepart, func(d *told) {
+			d.votes("down", "down", "up")
+			for term := range 5 {
+				d.put("term", fmt.Sprintf(`{"term":%d,"holder":"a"}`, 2+term))
+				d.wait(departWithin / 2)
+			}
+		}},
+		{"nobody leads for long", "", func(d *told) {
+			d.votes("down", "down", "up")
+			for term := range 5 {
+				d.put("term", fmt.Sprintf(`{"term":%d,"holder":"a"}`, 2+term))
+				d.wait(departAnew)
+			}
+		}},
+		{"the test's process stood still", "", func(d *told) {
+			d.votes("down", "down", "up")
+			d.wait(departAnew)
+			d.now = d.now.Add(time.Hour)
+			d.wait(time.Second)
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := &told{t: t, now: time.Now()}

@@ -41,8 +41,8 @@ var planted = []struct {
 		{at: 1 * time.Second, row: 1, kind: kindDoubt, whom: 2, last: 30 * time.Second},
 		{at: 1 * time.Second, row: 2, kind: kindBlind, whom: 0, last: 30 * time.Second},
 	}, checkMove},
-	{"hold on departure", 2, 40 * time.Second, []mishap{
-		{at: 1 * time.Second, row: 0, kind: kindDown, whom: 0, last: 30 * time.Second},
+	{"hold on departure", 2, 60 * time.Second, []mishap{
+		{at: 1 * time.Second, row: 0, kind: kindDown, whom: 0, last: 50 * time.Second},
 	}, checkDepart},
 }
 
