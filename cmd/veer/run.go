@@ -55,13 +55,17 @@ other process is a client of all members.`,
 				}
 				return env(key)
 			}
+			planted, err := hooks(a.env)
+			if err != nil {
+				return err
+			}
 			c, path, err := a.load(config.Flag{Name: "--region", Env: config.EnvRegion, Value: region})
 			if err != nil {
 				return err
 			}
 			ctx, stop := daemon.Signals(cmd.Context())
 			defer stop()
-			err = daemon.Run(ctx, daemon.Options{Config: c, ConfigPath: path, Roles: roles, Version: version, Log: log})
+			err = daemon.Run(ctx, daemon.Options{Config: c, ConfigPath: path, Roles: roles, Version: version, Log: log, Hooks: planted})
 			if errors.Is(err, daemon.ErrRestart) && ctx.Err() == nil {
 				log.Error().Err(err).Msg("starting anew")
 				return restart(err)

@@ -48,7 +48,10 @@ type Options struct {
 	// LeaseOverrun is a planted fault for tests: a lead goes on when its lease
 	// may have run out, until something else ends it.
 	LeaseOverrun bool
-	Log          zerolog.Logger
+	// Unguarded is a planted fault for tests: a commit holds whoever leads and
+	// whatever the shard is meanwhile.
+	Unguarded bool
+	Log       zerolog.Logger
 }
 
 // TLS names PEM files. With a CA, members and clients must show a certificate

@@ -79,8 +79,9 @@ type Options struct {
 	// AfterCommit is called after each commit and before anything else is
 	// done with the shard.
 	AfterCommit func(steering.Shard)
-	// Decide defaults to steering.Decide.
+	// Decide defaults to steering.Decide, Tally to Quorum.Tally.
 	Decide func(steering.Input) steering.Decision
+	Tally  func(regions.Quorum, regions.EndpointID, []regions.Vote) regions.Verdict
 }
 
 // Schedule gives the next time after now. A cron schedule is one.
@@ -109,6 +110,9 @@ type Controller struct {
 func New(o Options) *Controller {
 	if o.Decide == nil {
 		o.Decide = steering.Decide
+	}
+	if o.Tally == nil {
+		o.Tally = regions.Quorum.Tally
 	}
 	if o.Calendar == nil {
 		o.Calendar = func(time.Time) steering.Calendar { return steering.Calendar{} }

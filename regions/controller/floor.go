@@ -91,7 +91,7 @@ func (f *floor) add(id regions.EndpointID, shard int) {
 		}
 		at = len(f.seats)
 		f.index[id] = at
-		f.seats = append(f.seats, seat{id: id, quorum: q, verdict: q.Tally(id, nil)})
+		f.seats = append(f.seats, seat{id: id, quorum: q, verdict: f.o.Tally(q, id, nil)})
 	}
 	if !slices.Contains(f.seats[at].shards, shard) {
 		f.seats[at].shards = append(f.seats[at].shards, shard)
@@ -149,7 +149,7 @@ func (f *floor) observeVotes(at int, now time.Duration) {
 	s.voted = true
 	said := f.said(s)
 	s.votes, s.next = s.next, s.votes
-	s.verdict = s.quorum.Tally(s.id, s.votes)
+	s.verdict = f.o.Tally(s.quorum, s.id, s.votes)
 	f.note(at, now)
 	if s.stir == 0 {
 		s.stir = now

@@ -27,7 +27,7 @@ const bindText = `options {
 	directory "%[1]s";
 	pid-file none;
 	session-keyfile "%[1]s/session.key";
-	listen-on port 53 { any; };
+	listen-on port 53 { 10.77.20.10; };
 	listen-on-v6 { none; };
 	notify no;
 	recursion no;

@@ -131,7 +131,11 @@ func (w *world) lateWrite(before bool) (term uint64, accepted bool) {
 	if old == nil {
 		w.t.Fatal("nobody leads")
 	}
-	held := w.aws.hold(old.address(), before)
+	when := afterEffect
+	if before {
+		when = beforeEffect
+	}
+	held := w.aws.hold(old.address(), when)
 	w.regions[0].web.kill()
 	w.await("a write of the leader", func() (bool, string) { return isClosed(held.caught), "none" })
 	w.cut(old)

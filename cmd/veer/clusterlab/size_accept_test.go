@@ -14,6 +14,8 @@ const (
 	faultsOf   = 10 * time.Minute
 	slowOf     = 5 * time.Minute
 	idleOf     = time.Minute
+	// innocent: what planted faults show in is also done without the fault.
+	innocent = true
 	// faultSeed is what the checker's plan is drawn from.
 	faultSeed = 2
 )

@@ -14,6 +14,8 @@ const (
 	faultsOf   = 2 * time.Minute
 	slowOf     = 20 * time.Second
 	idleOf     = 10 * time.Second
+	// innocent: what planted faults show in is also done without the fault.
+	innocent = false
 	// faultSeed is what the checker's plan is drawn from.
 	faultSeed = 1
 )

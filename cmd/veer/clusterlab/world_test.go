@@ -57,12 +57,15 @@ type world struct {
 	outside *links.Host // the providers'
 	aws     *aws
 	bind    *lab.Process
+	front   *front             // of BIND
+	fault   string             // that is planted in processes that start
 	stop    context.CancelFunc // of the pollers
 	polls   []chan error
 }
 
-// newWorld makes three regions that run and agree.
-func newWorld(t *testing.T, monitor string) *world {
+// newWorld makes three regions that run and agree, by the config with some
+// edits: each is what stands there, then what shall.
+func newWorld(t *testing.T, monitor string, edits ...string) *world {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "v") // short, for the sockets in it
 	if err != nil {
@@ -70,7 +73,8 @@ func newWorld(t *testing.T, monitor string) *world {
 	}
 	w := &world{t: t, dir: dir, veer: filepath.Join(dir, "veer"), net: links.New(faultSeed)}
 	t.Cleanup(w.close)
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", w.veer, "github.com/veerdns/veer/cmd/veer")
+	// With what a laboratory can ask for: see cmd/veer/hooks_netns.go.
+	build := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-tags", "netns", "-ldflags=-checklinkname=0", "-o", w.veer, "github.com/veerdns/veer/cmd/veer")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building veer: %v\n%s", err, out)
@@ -84,11 +88,13 @@ func newWorld(t *testing.T, monitor string) *world {
 		if err := os.Mkdir(r.dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
+		r.skew(0)
 		ca.issue(t, r.dir, name, int64(i+1), r.host.Address())
 	}
 	w.aws = newAWS(t, func() (net.Listener, error) { return w.outside.Listen(w.outside.Address(), awsPort) })
 	w.startBIND()
-	w.configure(monitor)
+	w.startFront()
+	w.configure(monitor, edits)
 	w.heal()
 	w.poll()
 	w.settle()
@@ -129,7 +135,7 @@ providers:
     zones: [{name: example.com, id: Z0WORLD}]
   bind:
     kind: rfc2136
-    servers: ["10.77.20.10:53"]
+    servers: ["10.77.20.11:53"]
     tsig: {name: veer., algorithm: hmac-sha256, secret_file: tsig}
     propagation: 1s
     zones: [{name: example.org}]
@@ -182,8 +188,8 @@ data_dir: d
 tls: {ca_file: ca.pem, cert_file: cert.pem, key_file: key.pem}
 `
 
-func (w *world) configure(monitor string) {
-	config := fmt.Sprintf(configText, monitor)
+func (w *world) configure(monitor string, edits []string) {
+	config := strings.NewReplacer(edits...).Replace(fmt.Sprintf(configText, monitor))
 	if monitor != quick { // its budget is another
 		config = strings.NewReplacer("    rto: 15s\n", "", "    rto: 20s\n", "").Replace(config)
 	}
@@ -201,18 +207,35 @@ func (w *world) configure(monitor string) {
 }
 
 // heal gives every link what it has when nothing is wrong.
-func (w *world) heal() { w.links(links.Link{Delay: oneWay, Jitter: time.Millisecond}) }
+func (w *world) heal() { w.links(farLink) }
+
+var (
+	farLink  = links.Link{Delay: oneWay, Jitter: time.Millisecond}
+	nearLink = links.Link{Delay: 500 * time.Microsecond}
+)
+
+// whole is what a link has when nothing is wrong.
+func (w *world) whole(from, to *links.Host) links.Link {
+	if from == w.outside || to == w.outside {
+		return links.Link{Delay: oneWay / 2}
+	}
+	for _, r := range w.regions {
+		if from == r.host && to == r.web.host || from == r.web.host && to == r.host {
+			return nearLink
+		}
+	}
+	return farLink
+}
 
 // links sets all links between regions, and those of vantages to backends
 // elsewhere.
 func (w *world) links(far links.Link) {
-	near := links.Link{Delay: 500 * time.Microsecond}
 	for i, a := range w.regions {
 		w.net.Both(a.host, w.outside, links.Link{Delay: oneWay / 2})
 		for j, b := range w.regions {
 			switch {
 			case i == j:
-				w.net.Both(a.host, b.web.host, near)
+				w.net.Both(a.host, b.web.host, nearLink)
 			default:
 				w.net.Set(a.host, b.host, far)
 				w.net.Both(a.host, b.web.host, far)
@@ -255,6 +278,9 @@ func (w *world) close() {
 		r.kill()
 		r.web.kill()
 	}
+	if w.front != nil {
+		w.front.close()
+	}
 	if w.bind != nil {
 		w.bind.Kill()
 	}
@@ -273,6 +299,9 @@ func (w *world) close() {
 	}
 }
 
+// clock is the file that says how wrong the process's wall clock is.
+func (r *region) clock() string { return filepath.Join(r.dir, "clock") }
+
 func (r *region) log() string { return filepath.Join(r.dir, fmt.Sprintf("log%d", r.starts)) }
 
 // start starts the region's process, if it does not run.
@@ -282,10 +311,14 @@ func (r *region) start() {
 		return
 	}
 	r.starts++
+	env := []string{"GOMAXPROCS=2", "VEER_LAB_SKEW=" + r.clock()}
+	if w := r.w; w.fault != "" && !w.aws.unfenced { // else it is the provider's
+		env = append(env, "VEER_LAB_FAULT="+w.fault)
+	}
 	p, err := r.host.Start(lab.Spec{
 		Name: r.name, Path: r.w.veer, Dir: r.dir, Log: r.log(),
 		Args: []string{"run", "--log-format", "json", "-c", filepath.Join(r.dir, "veer.yaml")},
-		Env:  []string{"GOMAXPROCS=2"},
+		Env:  env,
 	})
 	if err != nil {
 		r.w.t.Fatal(err)
@@ -367,7 +400,7 @@ func (w *world) settle() {
 }
 
 // provided is what Route 53 has for the service.
-func (w *world) provided() []string { return w.aws.app() }
+func (w *world) provided() []string { return w.aws.addresses() }
 
 // unsettled says what is not as it is when all is well.
 func (r *region) unsettled() string {

@@ -26,6 +26,7 @@ import (
 	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/providers/authority"
+	"github.com/veerdns/veer/regions"
 	"github.com/veerdns/veer/regions/cluster"
 	"github.com/veerdns/veer/regions/controller"
 	"github.com/veerdns/veer/regions/prober"
@@ -88,8 +89,12 @@ type Hooks struct {
 	Swapped func([]steering.Shard)
 	// Serving is called with the authority's addresses when it serves.
 	Serving func(addresses []string)
-	// LeaseOverrun plants a fault: see cluster.Options.
-	LeaseOverrun bool
+	// LeaseOverrun and Unguarded plant faults: see cluster.Options.
+	LeaseOverrun, Unguarded bool
+	// Tally and Decide take the place of the true ones, to plant faults; nil:
+	// the true ones.
+	Tally  func(regions.Quorum, regions.EndpointID, []regions.Vote) regions.Verdict
+	Decide func(steering.Input) steering.Decision
 }
 
 // daemon is one process.
@@ -303,6 +308,6 @@ func (d *daemon) newController() (*controller.Controller, error) {
 		World: cl, Elector: cl, Ledger: cl, Served: d.served, Reconcile: d.c.Reconcile.Schedule(),
 		Providers: written, Marks: cl, Fence: func(f providers.Fence) { d.fences.saw(f.Term) },
 		ConfigHash: d.c.Hash(), Version: d.o.Version,
-		Log: log, AfterCommit: d.o.Hooks.AfterCommit,
+		Log: log, AfterCommit: d.o.Hooks.AfterCommit, Tally: d.o.Hooks.Tally, Decide: d.o.Hooks.Decide,
 	}), nil
 }

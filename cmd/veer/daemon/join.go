@@ -96,7 +96,7 @@ func (d *daemon) join(ctx context.Context) (*cluster.Cluster, error) {
 func (d *daemon) clusterOptions() cluster.Options {
 	return cluster.Options{
 		Owner: d.c.Owner, Name: string(d.c.Host.Region), DataDir: d.c.Host.DataDir,
-		Floor: d.termFloor, LeaseOverrun: d.o.Hooks.LeaseOverrun, Config: d.c.Hash(),
+		Floor: d.termFloor, LeaseOverrun: d.o.Hooks.LeaseOverrun, Unguarded: d.o.Hooks.Unguarded, Config: d.c.Hash(),
 		Client: d.isClient(), Waiting: d.scene.lost,
 		TLS: cluster.TLS{CAFile: d.c.Host.TLS.CAFile, CertFile: d.c.Host.TLS.CertFile, KeyFile: d.c.Host.TLS.KeyFile},
 		Log: d.o.Log.With().Str("part", "cluster").Logger(),
