@@ -65,7 +65,7 @@ bench-prober: toolchain ## what 20,000 HTTP checks every 2 s cost, beside gdnsd 
 	@$(GOBUILD) -o bin/benchprober ./cmd/benchprober
 	@exec bin/benchprober --rounds $(ROUNDS)
 
-test-cluster: toolchain ## three regions 80 ms apart in network namespaces, cut and killed (root, 8 minutes)
+test-cluster: toolchain ## three regions 80 ms apart in network namespaces, cut and killed (root, 10 minutes)
 	$(GO) test -buildvcs=false -count=1 -timeout 30m -v -tags netns $(if $(SCENARIO),-run '$(SCENARIO)') ./cmd/veer/clusterlab
 
 bench-cluster: toolchain ## distributions of REPEATS failovers in three regions, with bounds (root, 40 minutes)

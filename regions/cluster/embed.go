@@ -147,11 +147,15 @@ func (m *member) startEtcd(ctx context.Context, c Config, o Options, cfg *embed.
 	}
 }
 
-// mind notes that etcd ended by itself, as it does when the member was removed.
+// mind notes that etcd ended by itself, as it does when the member was removed;
+// where it gave up, it makes it silent to the others, as if the process were gone.
 func (m *member) mind() {
 	select {
 	case <-m.stops:
 	case <-m.end.came:
+		// A part of it has ended, another may go on: as the leader of etcd it
+		// would renew no lease any more, and keep all others from electing one.
+		m.etcd.Server.PauseSending()
 	case <-m.etcd.Server.StopNotify():
 		select {
 		case <-m.stops: // it was stopped
@@ -173,6 +177,10 @@ func memberConfig(c Config, o Options, dir string) (*embed.Config, error) {
 	cfg.AutoCompactionMode = embed.CompactorModePeriodic
 	cfg.AutoCompactionRetention = history
 	cfg.BootstrapDefragThresholdMegabytes = defragAt
+	// A read that all members agree on takes two round trips: what is as the
+	// config declares it is nothing to warn of.
+	cfg.WarningApplyDuration += 4 * c.RTT
+	cfg.WarningUnaryRequestDuration += 6 * c.RTT
 	cfg.EnableGRPCGateway = false
 	cfg.InitialClusterToken = "veer-" + o.Owner
 	cfg.MaxLearners = maxMembers
