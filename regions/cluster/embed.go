@@ -83,6 +83,12 @@ func (m *member) boot(ctx context.Context, c Config, o Options) error {
 	if err != nil {
 		return err
 	}
+	switch removed, err := Removed(filepath.Dir(m.inner)); {
+	case err != nil:
+		return err
+	case removed:
+		return &SpoiltError{Folder: m.inner, Err: ErrRemoved}
+	}
 	unborn, err := removeUnborn(m.inner)
 	if err != nil {
 		return err
@@ -160,7 +166,8 @@ func (m *member) mind() {
 		select {
 		case <-m.stops: // it was stopped
 		default:
-			m.end.give(fmt.Errorf("%w (by veer member remove, or another process took its place): to let it in again, move %s away and start anew; to go on without a member here, take this region out of cluster.members", ErrRemoved, m.inner))
+			err := fmt.Errorf("%w (by veer member remove, or another process took its place): to let it in again, move %s away; to go on without a member here, take this region out of cluster.members", ErrRemoved, m.inner)
+			m.end.give(errors.Join(err, markRemoved(m.inner)))
 		}
 	}
 }

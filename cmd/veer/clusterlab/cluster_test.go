@@ -28,6 +28,7 @@ func TestCluster(t *testing.T) {
 		{"no quorum", noQuorum},
 		{"disk full", diskFull},
 		{"slow fsync", fsyncIsSlow},
+		{"member removed", memberRemoved},
 		{"idle", idle},
 	} {
 		t.Run(s.name, func(t *testing.T) { w.scenario(t, s.run) })

@@ -98,6 +98,7 @@ type daemon struct {
 	c       *config.Config
 	roles   map[string]bool
 	keeps   bool // an etcd member, where the cluster has one for this region
+	left    bool // that member was removed, and this process is a client; set before the cluster is joined
 	began   time.Time
 	parts   *parts
 	servers []*server
