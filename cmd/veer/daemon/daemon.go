@@ -24,6 +24,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/veerdns/veer/cmd/veer/config"
+	"github.com/veerdns/veer/cmd/veer/metrics"
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/providers/authority"
 	"github.com/veerdns/veer/regions/cluster"
@@ -51,6 +52,7 @@ func Roles() []string {
 const (
 	StageAuthority  = "authority"
 	StageAPI        = "api"
+	StageHTTP       = "http"
 	StageCluster    = "cluster"
 	StageProber     = "prober"
 	StageController = "controller"
@@ -88,6 +90,8 @@ type Hooks struct {
 	Swapped func([]steering.Shard)
 	// Serving is called with the authority's addresses when it serves.
 	Serving func(addresses []string)
+	// HTTP is called with the address of host.http when it serves.
+	HTTP func(address string)
 	// LeaseOverrun plants a fault: see cluster.Options.
 	LeaseOverrun bool
 }
@@ -103,6 +107,7 @@ type daemon struct {
 	parts   *parts
 	servers []*server
 	scene   *scene
+	metrics *metrics.Metrics
 	joined  *cluster.Cluster                // for the parts that start after it
 	cluster atomic.Pointer[cluster.Cluster] // nil until it is up, and when etcd gave up
 	fences  fences
@@ -187,6 +192,7 @@ func newDaemon(o Options) (*daemon, error) {
 	if d.roles[RoleProber] && !slices.Contains(d.c.Vantages, d.c.Host.Region) {
 		return nil, fmt.Errorf("%s: host.region is %q, which is none of the vantages %v: set it in host.yaml or VEER_REGION, or run without the role prober", o.ConfigPath, d.c.Host.Region, d.c.Vantages)
 	}
+	d.metrics = d.newMetrics()
 	if err := os.MkdirAll(d.c.Host.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the data folder: %w", err)
 	}
@@ -201,6 +207,7 @@ func (d *daemon) start(ctx context.Context) error {
 	}{
 		{StageAuthority, d.startAuthority},
 		{StageAPI, d.startAPI},
+		{StageHTTP, d.startHTTP},
 		{StageCluster, d.startCluster},
 		{StageProber, d.startProber},
 		{StageController, d.startController},
@@ -297,6 +304,7 @@ func (d *daemon) newController() (*controller.Controller, error) {
 		return nil, err
 	}
 	cl := d.joined
+	committed := d.o.Hooks.AfterCommit
 	return controller.New(controller.Options{
 		Name: string(d.c.Host.Region), Owner: d.c.Owner,
 		Policy: d.c.Policy(), Quorums: d.c.Quorums(), Vantages: d.c.Vantages, Calendar: d.c.Calendar,
@@ -304,6 +312,12 @@ func (d *daemon) newController() (*controller.Controller, error) {
 		World: cl, Elector: cl, Ledger: cl, Served: d.served, Reconcile: d.c.Reconcile.Schedule(),
 		Providers: written, Marks: cl, Fence: func(f providers.Fence) { d.fences.saw(f.Term) },
 		ConfigHash: d.c.Hash(), Version: d.o.Version,
-		Log: log, AfterCommit: d.o.Hooks.AfterCommit,
+		Log: log, Wrote: d.counted,
+		AfterCommit: func(s steering.Shard) {
+			d.metrics.Decided()
+			if committed != nil {
+				committed(s)
+			}
+		},
 	}), nil
 }
