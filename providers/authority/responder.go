@@ -18,6 +18,7 @@ const headerSize = 12
 type responder struct {
 	table   *atomic.Pointer[Table]
 	udpSize int
+	given   *rcodeBlock // where its responses are counted
 	reply   Reply
 	query   dns.Msg
 	answer  dns.Msg

@@ -29,7 +29,7 @@ func (s *Server) serve(ctx context.Context, group *errgroup.Group, l listener) {
 }
 
 func (s *Server) responder() *responder {
-	return &responder{table: &s.table, udpSize: s.config.UDPSize}
+	return &responder{table: &s.table, udpSize: s.config.UDPSize, given: s.rcodes.block()}
 }
 
 // safely is respond for packets from outside: should a query find a fault in
@@ -40,9 +40,13 @@ func (s *Server) safely(r *responder, packet, buf []byte, udp bool) (out []byte)
 			s.opts.Log.Error().Interface("fault", fault).Hex("query", packet).Msg("a query could not be answered")
 			*r = *s.responder()
 			out = headerOnly(packet, buf, dns.RcodeServerFailure)
+			r.given.add(out)
 		}
 	}()
-	return r.respond(packet, buf, udp)
+	if out = r.respond(packet, buf, udp); out != nil {
+		r.given.add(out)
+	}
+	return out
 }
 
 // maxFaults is how many errors in a row end a loop.

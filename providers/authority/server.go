@@ -52,6 +52,7 @@ type Server struct {
 	config Config
 	opts   Options
 	table  atomic.Pointer[Table]
+	rcodes *rcodes
 	saver  saver
 	raised bool // New raised a serial beyond the derived one
 	ready  chan struct{}
@@ -97,7 +98,7 @@ func New(c Config, o Options) (*Server, error) {
 	if found {
 		st.restore(saved, now)
 	}
-	s := &Server{config: c.withDefaults(), opts: o, state: st, ready: make(chan struct{})}
+	s := &Server{config: c.withDefaults(), opts: o, state: st, ready: make(chan struct{}), rcodes: newRcodes()}
 	s.saver = saver{dir: o.DataDir, log: o.Log, wake: make(chan struct{}, 1)}
 	s.table.Store(st.build(false))
 	for apex, f := range st.files {

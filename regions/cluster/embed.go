@@ -83,6 +83,12 @@ func (m *member) boot(ctx context.Context, c Config, o Options) error {
 	if err != nil {
 		return err
 	}
+	switch removed, err := Removed(filepath.Dir(m.inner)); {
+	case err != nil:
+		return err
+	case removed:
+		return &SpoiltError{Folder: m.inner, Err: ErrRemoved}
+	}
 	unborn, err := removeUnborn(m.inner)
 	if err != nil {
 		return err
@@ -147,16 +153,21 @@ func (m *member) startEtcd(ctx context.Context, c Config, o Options, cfg *embed.
 	}
 }
 
-// mind notes that etcd ended by itself, as it does when the member was removed.
+// mind notes that etcd ended by itself, as it does when the member was removed;
+// where it gave up, it makes it silent to the others, as if the process were gone.
 func (m *member) mind() {
 	select {
 	case <-m.stops:
 	case <-m.end.came:
+		// A part of it has ended, another may go on: as the leader of etcd it
+		// would renew no lease any more, and keep all others from electing one.
+		m.etcd.Server.PauseSending()
 	case <-m.etcd.Server.StopNotify():
 		select {
 		case <-m.stops: // it was stopped
 		default:
-			m.end.give(fmt.Errorf("%w (by veer member remove, or another process took its place): to let it in again, move %s away and start anew; to go on without a member here, take this region out of cluster.members", ErrRemoved, m.inner))
+			err := fmt.Errorf("%w (by veer member remove, or another process took its place): to let it in again, move %s away; to go on without a member here, take this region out of cluster.members", ErrRemoved, m.inner)
+			m.end.give(errors.Join(err, markRemoved(m.inner)))
 		}
 	}
 }
@@ -173,6 +184,10 @@ func memberConfig(c Config, o Options, dir string) (*embed.Config, error) {
 	cfg.AutoCompactionMode = embed.CompactorModePeriodic
 	cfg.AutoCompactionRetention = history
 	cfg.BootstrapDefragThresholdMegabytes = defragAt
+	// A read that all members agree on takes two round trips: what is as the
+	// config declares it is nothing to warn of.
+	cfg.WarningApplyDuration += 4 * c.RTT
+	cfg.WarningUnaryRequestDuration += 6 * c.RTT
 	cfg.EnableGRPCGateway = false
 	cfg.InitialClusterToken = "veer-" + o.Owner
 	cfg.MaxLearners = maxMembers

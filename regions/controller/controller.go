@@ -79,6 +79,9 @@ type Options struct {
 	// AfterCommit is called after each commit and before anything else is
 	// done with the shard.
 	AfterCommit func(steering.Shard)
+	// Wrote is called with what became of each write of a zone, from several
+	// goroutines; it must not block. nil: nobody is told.
+	Wrote func(w Written, err error)
 	// Decide defaults to steering.Decide, Tally to Quorum.Tally.
 	Decide func(steering.Input) steering.Decision
 	Tally  func(regions.Quorum, regions.EndpointID, []regions.Vote) regions.Verdict

@@ -39,6 +39,9 @@ func (w *writer) mark(ctx context.Context) error {
 // accepted last keeps everything before it out, and so does the claim that
 // follows when the outcome of a write is not known.
 func (w *writer) wrote(err error) {
+	if w.o.Wrote != nil {
+		w.o.Wrote(w.w, err)
+	}
 	var busy *providers.BusyError
 	switch {
 	case err == nil:

@@ -26,6 +26,9 @@ func TestCluster(t *testing.T) {
 		{"vantage without targets", vantageWithoutTargets},
 		{"region cut off", regionCutOff},
 		{"no quorum", noQuorum},
+		{"disk full", diskFull},
+		{"slow fsync", fsyncIsSlow},
+		{"member removed", memberRemoved},
 		{"idle", idle},
 	} {
 		t.Run(s.name, func(t *testing.T) { w.scenario(t, s.run) })
@@ -52,7 +55,11 @@ func TestSlowLinks(t *testing.T) {
 	_, before := w.leader()
 	slow := links.Link{Delay: 150 * time.Millisecond, Jitter: 10 * time.Millisecond, Loss: 0.2}
 	w.links(slow)
+	for _, r := range w.regions {
+		w.net.Both(r.host, w.outside, slow)
+	}
 	w.still(time.Now(), slowOf, w.regions...)
+	w.slowLinksAreTold()
 	w.heal()
 	w.settle()
 	_, after := w.leader()

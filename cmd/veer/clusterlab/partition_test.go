@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/veerdns/veer/cmd/internal/lab/links"
+	"github.com/veerdns/veer/cmd/veer/api"
 )
 
 // lookFor is how long a scenario looks for an answer that must not change:
@@ -56,6 +57,21 @@ func leaderNotHeard(w *world) {
 		w.t.Errorf("it took %s, the budget without TTL is %s", took, most)
 	}
 	w.t.Logf("changed answer after %s, load %s", took, load())
+	// Each side tells who is silent to it, and who leads.
+	for _, r := range w.others(old) {
+		r.told(old.name+" silent and another leader", func(st api.Status) bool {
+			return st.Leader.Name != "" && st.Leader.Name != old.name && uint64(st.Leader.Term) > term && warned(st, "vantage "+old.name+" is silent")
+		})
+	}
+	old.told("that etcd does not answer, and who is silent", func(st api.Status) bool {
+		silent := 0
+		for _, r := range w.others(old) {
+			if warned(st, "vantage "+r.name+" is silent") {
+				silent++
+			}
+		}
+		return st.Leader.Name == "" && warned(st, "etcd does not answer") && silent == 2
+	})
 	w.heal()
 	w.await("the old leader follows", func() (bool, string) {
 		st, err := old.status()
@@ -207,4 +223,16 @@ func (r *region) memory() string {
 		return "?"
 	}
 	return strings.Join(strings.Fields(lines[i])[1:], " ")
+}
+
+// slowLinksAreTold: each region's status says that the members are further away
+// than declared and what to do, and who leads in which term, or that etcd does
+// not answer.
+func (w *world) slowLinksAreTold() {
+	for _, r := range w.regions {
+		r.told("that the links are slow, and who leads or why nobody does", func(st api.Status) bool {
+			leads := st.Leader.Name != "" && st.Leader.Term > 0
+			return leads != warned(st, "etcd does not answer") && warned(st, "above the declared cluster.rtt of 80ms", "declare more")
+		})
+	}
 }

@@ -341,6 +341,7 @@ func (l *loader) host() {
 	if h.DataDir == "" {
 		h.DataDir = l.stateFolder()
 	}
+	l.http()
 }
 
 // stateFolder is where data is kept by default: /var/lib/veer for root, else

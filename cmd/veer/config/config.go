@@ -72,6 +72,7 @@ type Host struct {
 	// DataDir holds etcd's data, snapshots and sockets.
 	DataDir string `yaml:"data_dir"`
 	TLS     TLS    `yaml:"tls"`
+	HTTP    HTTP   `yaml:"http"`
 }
 
 // TLS names the PEM files by which members of the cluster know each other.

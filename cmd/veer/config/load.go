@@ -164,9 +164,15 @@ func (l *loader) hostFile(path string) {
 	}
 	d := decoder{src: src, env: l.env}
 	d.structs(root, "", addressable(&l.c.Host))
-	for _, key := range []string{"region", "data_dir"} {
-		if n := root.get(key); n != nil {
-			l.from["host."+key] = place{src, n.line, n.column}
+	for _, p := range root.pairs {
+		path := "host." + p.key.text
+		at := p.value
+		if at.shape == mapping {
+			at = p.key // of what is wrong in it as a whole
+		}
+		l.from[path] = place{src, at.line, at.column}
+		for _, below := range p.value.pairs {
+			l.from[join(path, below.key.text)] = place{src, below.value.line, below.value.column}
 		}
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/veerdns/veer/cmd/veer/config"
+	"github.com/veerdns/veer/cmd/veer/metrics"
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/providers/authority"
 	"github.com/veerdns/veer/regions"
@@ -52,6 +53,7 @@ func Roles() []string {
 const (
 	StageAuthority  = "authority"
 	StageAPI        = "api"
+	StageHTTP       = "http"
 	StageCluster    = "cluster"
 	StageProber     = "prober"
 	StageController = "controller"
@@ -89,6 +91,8 @@ type Hooks struct {
 	Swapped func([]steering.Shard)
 	// Serving is called with the authority's addresses when it serves.
 	Serving func(addresses []string)
+	// HTTP is called with the address of host.http when it serves.
+	HTTP func(address string)
 	// LeaseOverrun and Unguarded plant faults: see cluster.Options.
 	LeaseOverrun, Unguarded bool
 	// Tally and Decide take the place of the true ones, to plant faults; nil:
@@ -103,10 +107,12 @@ type daemon struct {
 	c       *config.Config
 	roles   map[string]bool
 	keeps   bool // an etcd member, where the cluster has one for this region
+	left    bool // that member was removed, and this process is a client; set before the cluster is joined
 	began   time.Time
 	parts   *parts
 	servers []*server
 	scene   *scene
+	metrics *metrics.Metrics
 	joined  *cluster.Cluster                // for the parts that start after it
 	cluster atomic.Pointer[cluster.Cluster] // nil until it is up, and when etcd gave up
 	fences  fences
@@ -191,6 +197,7 @@ func newDaemon(o Options) (*daemon, error) {
 	if d.roles[RoleProber] && !slices.Contains(d.c.Vantages, d.c.Host.Region) {
 		return nil, fmt.Errorf("%s: host.region is %q, which is none of the vantages %v: set it in host.yaml or VEER_REGION, or run without the role prober", o.ConfigPath, d.c.Host.Region, d.c.Vantages)
 	}
+	d.metrics = d.newMetrics()
 	if err := os.MkdirAll(d.c.Host.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the data folder: %w", err)
 	}
@@ -205,6 +212,7 @@ func (d *daemon) start(ctx context.Context) error {
 	}{
 		{StageAuthority, d.startAuthority},
 		{StageAPI, d.startAPI},
+		{StageHTTP, d.startHTTP},
 		{StageCluster, d.startCluster},
 		{StageProber, d.startProber},
 		{StageController, d.startController},
@@ -301,6 +309,7 @@ func (d *daemon) newController() (*controller.Controller, error) {
 		return nil, err
 	}
 	cl := d.joined
+	committed := d.o.Hooks.AfterCommit
 	return controller.New(controller.Options{
 		Name: string(d.c.Host.Region), Owner: d.c.Owner,
 		Policy: d.c.Policy(), Quorums: d.c.Quorums(), Vantages: d.c.Vantages, Calendar: d.c.Calendar,
@@ -308,6 +317,12 @@ func (d *daemon) newController() (*controller.Controller, error) {
 		World: cl, Elector: cl, Ledger: cl, Served: d.served, Reconcile: d.c.Reconcile.Schedule(),
 		Providers: written, Marks: cl, Fence: func(f providers.Fence) { d.fences.saw(f.Term) },
 		ConfigHash: d.c.Hash(), Version: d.o.Version,
-		Log: log, AfterCommit: d.o.Hooks.AfterCommit, Tally: d.o.Hooks.Tally, Decide: d.o.Hooks.Decide,
+		Log: log, Wrote: d.counted, Tally: d.o.Hooks.Tally, Decide: d.o.Hooks.Decide,
+		AfterCommit: func(s steering.Shard) {
+			d.metrics.Decided()
+			if committed != nil {
+				committed(s)
+			}
+		},
 	}), nil
 }

@@ -42,6 +42,7 @@ var vendors = map[string][]string{
 	"google.golang.org/grpc":    {"regions/cluster", "checks/grpccheck"},
 	"github.com/goccy/go-yaml":  {"cmd/veer"},
 	"github.com/spf13/":         {"cmd/veer"},
+	"github.com/prometheus/":    {"cmd/veer/metrics"},
 	"github.com/jackc/":         {"checks/sqlcheck"},
 	"github.com/go-sql-driver/": {"checks/sqlcheck"},
 	// Tests, and the packages that serve them, only.
@@ -151,7 +152,7 @@ func verdictCmd(from, to string) string {
 		return "internal packages belong to the adapters beside them"
 	case to == "cmd/veer/daemon" && from != "cmd/veer":
 		return "only the command imports the daemon"
-	case to == "cmd/veer/daemon" || to == "cmd/veer/config" || to == "cmd/veer/api":
+	case to == "cmd/veer/daemon" || to == "cmd/veer/config" || to == "cmd/veer/api" || to == "cmd/veer/metrics":
 		return ""
 	case strings.HasPrefix(to, "cmd/veer"):
 		return "nothing imports a command"

@@ -32,6 +32,9 @@ const (
 // the cluster is another process's or an authority serves meanwhile.
 func (d *daemon) startCluster(ctx context.Context) error {
 	d.parts.start("certificates", d.watchCertificates)
+	if d.left = len(d.c.Cluster.Endpoints) == 0 && d.removed(); d.left {
+		d.parts.start("removed member", d.goOnRemoved)
+	}
 	cl, err := d.join(ctx)
 	if err != nil {
 		return err
@@ -104,10 +107,10 @@ func (d *daemon) clusterOptions() cluster.Options {
 }
 
 // isClient reports whether this process only speaks to the cluster's members:
-// its region has none, or its role does not keep one.
+// its region has none, its role does not keep one, or it was removed.
 func (d *daemon) isClient() bool {
 	_, listed := d.c.Cluster.Members[string(d.c.Host.Region)]
-	return len(d.c.Cluster.Members) > 0 && len(d.c.Cluster.Endpoints) == 0 && (!d.keeps || !listed)
+	return len(d.c.Cluster.Members) > 0 && len(d.c.Cluster.Endpoints) == 0 && (!d.keeps || !listed || d.left)
 }
 
 // follow hands each version of a shard to the scene and to the authorities. A

@@ -98,7 +98,7 @@ func (d *daemon) changeMember(ctx context.Context, cl *cluster.Cluster, r api.Me
 		if gone.Name != "" {
 			out.Name = gone.Name
 		}
-		out.Next = fmt.Sprintf("take %s out of cluster.members everywhere, or, if it is to come back, move its data_dir/etcd away and start it", out.Name)
+		out.Next = fmt.Sprintf("%s goes on as a client of the others; take it out of cluster.members everywhere, or, if it is to come back, move its data_dir/etcd away", out.Name)
 	}
 	switch {
 	case errors.Is(err, cluster.ErrMemberRefused):

@@ -197,20 +197,52 @@ func TestTwoRegionsAndAWitness(t *testing.T) {
 		t.Errorf("the journal says %+v (%v)", notes, err)
 	}
 
-	// A member that is removed while it runs says so, as long as it runs.
+	// A member that is removed while it runs is started anew, as a client of
+	// the one that is left: it votes on, and says so.
+	witness := l.daemons["ap-south"]
 	if _, err := l.client("us-east").ChangeMember(t.Context(), api.MemberRequest{Act: api.MemberRemove, Name: "ap-south", By: "lea", Why: "gone"}); err != nil {
 		t.Fatal(err)
 	}
-	said := func(st api.Status) bool {
-		return slices.ContainsFunc(st.Warnings, func(w string) bool { return strings.Contains(w, cluster.ErrRemoved.Error()) })
+	l.restarts(witness, cluster.ErrRemoved)
+	for range 2 { // a restart changes nothing of it
+		l.await(l.launch("ap-south", l.config("ap-south"), daemon.RoleWitness))
+		l.status("ap-south", func(st api.Status) bool {
+			return st.Leader.Name == "us-east" && slices.ContainsFunc(st.Voters, func(v api.Vantage) bool { return v.Name == "ap-south" && v.Fresh && v.Votes == 3 }) &&
+				slices.ContainsFunc(st.Warnings, func(w string) bool {
+					return strings.Contains(w, cluster.ErrRemoved.Error()) && strings.Contains(w, "client of the others")
+				})
+		})
+		l.every("ap-south", 1)
+		if removed, err := cluster.Removed(filepath.Join(l.dir, "ap-south")); err != nil || !removed {
+			t.Fatalf("the folder does not say that its member was removed (%v)", err)
+		}
+		l.halt("ap-south")
 	}
-	l.status("ap-south", said)
-	silent := l.status("ap-south", func(st api.Status) bool {
-		return !slices.ContainsFunc(st.Voters, func(v api.Vantage) bool { return v.Fresh })
-	})
-	if !said(silent) {
-		t.Errorf("later it says only %q", silent.Warnings)
+
+	// Its folder is moved away while it runs: it joins again.
+	witness = l.launch("ap-south", l.config("ap-south"), daemon.RoleWitness)
+	l.await(witness)
+	folder := filepath.Join(l.dir, "ap-south", "etcd")
+	if err := os.Rename(folder, folder+".removed"); err != nil {
+		t.Fatal(err)
 	}
+	l.restarts(witness, daemon.ErrRestart)
+	l.await(l.launch("ap-south", l.config("ap-south"), daemon.RoleWitness))
+	l.every("us-east", 2)
+}
+
+// restarts requires that a daemon ends to be started anew.
+func (l *lab) restarts(r *running, why error) {
+	l.t.Helper()
+	select {
+	case err := <-r.done:
+		if !errors.Is(err, daemon.ErrRestart) || !errors.Is(err, why) {
+			l.t.Fatalf("%s ended with %v, want a restart for %v", r.region, err, why)
+		}
+	case <-time.After(patience):
+		l.t.Fatalf("%s goes on", r.region)
+	}
+	delete(l.daemons, r.region)
 }
 
 // TestAProberOrAuthorityCostsOnlyItsVotes has one member, and probers and an

@@ -73,6 +73,7 @@ func Once(ctx context.Context, o OnceOptions) (_ api.Pass, err error) {
 // daemon has what a command shares with a daemon; nothing of it runs.
 func (o OnceOptions) daemon() *daemon {
 	d := &daemon{o: Options{Config: o.Config, ConfigPath: o.ConfigPath, Version: o.Version, Log: o.Log, Open: o.Open}, c: o.Config, began: time.Now()}
+	d.metrics = d.newMetrics() // nobody scrapes a pass, but the controller counts
 	d.scene = newScene(d.c, d.c.Policy())
 	return d
 }

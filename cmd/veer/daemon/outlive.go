@@ -28,8 +28,12 @@ const (
 // data folder takes writes again; at once, with why, where no authority serves.
 // Where etcd's folder itself is of no use any more, it waits in any case until
 // somebody has moved it away. It returns an ErrRestart then, and nil when ctx
-// ends.
+// ends. A member that was removed is started anew at once, where it has others
+// to be a client of.
 func (d *daemon) outlive(ctx context.Context, why error) error {
+	if errors.Is(why, cluster.ErrRemoved) && d.removed() {
+		return fmt.Errorf("%w, as a client of the other members: %w", ErrRestart, why)
+	}
 	useless := errors.Is(why, cluster.ErrSpoilt) || errors.Is(why, cluster.ErrRemoved)
 	if !d.roles[RoleAuthority] && !useless {
 		return why
@@ -59,17 +63,52 @@ func (d *daemon) outlive(ctx context.Context, why error) error {
 // fail as the last one did.
 func (d *daemon) awaitMove(ctx context.Context, why error) error {
 	d.o.Log.Error().Err(why).Msg("answers stay as they are; etcd is started again when its folder was moved away")
+	if !d.moved(ctx) {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrRestart, why)
+}
+
+// moved waits until etcd's folder was moved away; false: ctx ended before.
+func (d *daemon) moved(ctx context.Context) bool {
 	member := filepath.Join(d.c.Host.DataDir, "etcd", "member")
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return false
 		case <-time.After(moveEvery):
 		}
 		if _, err := os.Stat(member); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%w: %w", ErrRestart, why)
+			return true
 		}
 	}
+}
+
+// removed reports whether this host's member was removed from the cluster and
+// others are left that this process can be a client of.
+func (d *daemon) removed() bool {
+	name := string(d.c.Host.Region)
+	if _, listed := d.c.Cluster.Members[name]; !listed || !d.keeps || !d.c.Cluster.Others(name) {
+		return false
+	}
+	was, err := cluster.Removed(d.c.Host.DataDir)
+	return err == nil && was // what cannot be read now, cluster.Start says
+}
+
+// goOnRemoved lets a process whose member was removed be a client of the
+// others until etcd's folder was moved away: it then joins again.
+func (d *daemon) goOnRemoved(ctx context.Context) error {
+	why := d.removedWarning()
+	d.o.Log.Warn().Msg(why)
+	if !d.moved(ctx) {
+		return nil
+	}
+	return fmt.Errorf("%w: etcd's folder was moved away, and this member joins again", ErrRestart)
+}
+
+func (d *daemon) removedWarning() string {
+	return fmt.Sprintf("%v: this process goes on as a client of the others; to let it in again, move %s away; to leave it so, take this region out of cluster.members",
+		cluster.ErrRemoved, filepath.Join(d.c.Host.DataDir, "etcd"))
 }
 
 // room reports whether n bytes can be written in the folder.

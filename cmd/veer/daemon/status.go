@@ -52,6 +52,9 @@ func (d *daemon) status(ctx context.Context) api.Status {
 	st.Apart = d.statusApart()
 	st.Warnings = append(d.warnings(p, st, leaderless), d.c.CertificateWarnings(p.now)...)
 	st.Warnings = append(st.Warnings, d.farMembers()...)
+	if d.removed() {
+		st.Warnings = append(st.Warnings, d.removedWarning())
+	}
 	return st
 }
 

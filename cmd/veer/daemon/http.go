@@ -1,0 +1,240 @@
+package daemon
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/veerdns/veer/cmd/veer/config"
+)
+
+// Bounds of the listener.
+const (
+	httpTimeout     = 15 * time.Second
+	httpConnections = 64
+	tokenLeast      = 16
+	tokenMost       = 512
+)
+
+// startHTTP serves metrics and health where the config says so.
+func (d *daemon) startHTTP(context.Context) error {
+	h := d.c.Host.HTTP
+	if h.Listen == "" {
+		return nil
+	}
+	token, err := readToken(h)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", h.Listen)
+	if err != nil {
+		return fmt.Errorf("host.http.listen: %w", err)
+	}
+	address := l.Addr().String()
+	l = newSeats(l, httpConnections)
+	if h.CertFile != "" {
+		cert := &pairFile{cert: h.CertFile, key: h.KeyFile}
+		if _, err := cert.get(nil); err != nil {
+			return errors.Join(err, l.Close())
+		}
+		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get, NextProtos: []string{"http/1.1"}})
+	}
+	s := &http.Server{
+		Handler: tokenOnly(token, d.httpHandler()), ErrorLog: nil,
+		ReadTimeout: httpTimeout, WriteTimeout: 2 * httpTimeout, IdleTimeout: 2 * httpTimeout, MaxHeaderBytes: 16 << 10,
+	}
+	d.o.Log.Info().Str("address", address).Bool("tls", h.CertFile != "").Bool("token", token != "").Msg("serving metrics and health")
+	if d.o.Hooks.HTTP != nil {
+		d.o.Hooks.HTTP(address)
+	}
+	d.parts.start("http", func(ctx context.Context) error { return serveUntil(ctx, s, l) })
+	return nil
+}
+
+// serveUntil serves until ctx ends, and then gives what runs a second.
+func serveUntil(ctx context.Context, s *http.Server, l net.Listener) error {
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serving on %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if s.Shutdown(ctx) != nil {
+		_ = s.Close() // requests that are still running are cut off
+	}
+	<-served
+	return nil
+}
+
+// readToken reads the token, of which an error never tells.
+func readToken(h config.HTTP) (string, error) {
+	var token, place string
+	switch {
+	case h.TokenFile != "":
+		place = "host.http.token_file"
+		text, err := os.ReadFile(h.TokenFile)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", place, err)
+		}
+		token = strings.TrimSpace(string(text))
+	case h.TokenEnv != "":
+		place = "host.http.token_env"
+		token = strings.TrimSpace(os.Getenv(h.TokenEnv))
+	default:
+		return "", nil
+	}
+	if len(token) < tokenLeast || len(token) > tokenMost || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", fmt.Errorf("%s: the token has %d bytes: expected %d to %d letters, digits or signs, without spaces; `openssl rand -hex 32` makes one", place, len(token), tokenLeast, tokenMost)
+	}
+	return token, nil
+}
+
+// tokenOnly lets only those in who carry the token; empty: everybody.
+func tokenOnly(token string, next http.Handler) http.Handler {
+	if token == "" {
+		return next
+	}
+	want := sha256.Sum256([]byte(token))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		given, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		is := sha256.Sum256([]byte(given)) // of one length, so that the time tells nothing
+		if subtle.ConstantTimeCompare(is[:], want[:]) != 1 || !bearer {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="veer"`)
+			http.Error(w, "a token is needed: Authorization: Bearer TOKEN", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (d *daemon) httpHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", d.metrics.Handler())
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plainly(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if not := d.notReady(r.Context()); len(not) > 0 {
+			plainly(w, http.StatusServiceUnavailable, strings.Join(not, "\n"))
+			return
+		}
+		plainly(w, http.StatusOK, "ready")
+	})
+	return mux
+}
+
+func plainly(w http.ResponseWriter, code int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(code)
+	_, _ = w.Write([]byte(text + "\n")) // that the other side is gone is no error here
+}
+
+// notReady says, role by role, what this process cannot do yet or any more. An
+// authority needs no etcd to answer.
+func (d *daemon) notReady(ctx context.Context) []string {
+	var out []string
+	for _, s := range d.servers { // complete before this listens
+		if s.Addrs() == nil {
+			out = append(out, "authority: "+s.name+" does not listen")
+		}
+	}
+	if !d.roles[RoleProber] && !d.roles[RoleController] {
+		return out
+	}
+	reached := d.etcdAnswers(ctx)
+	if d.roles[RoleProber] && (d.prober.Load() == nil || !reached) && !d.roles[RoleAuthority] {
+		out = append(out, "prober: it cannot vote, since etcd does not answer")
+	}
+	if d.roles[RoleController] && (d.controller.Load() == nil || !reached) && !d.roles[RoleAuthority] {
+		out = append(out, "controller: it cannot lead, since etcd does not answer")
+	}
+	return out
+}
+
+// etcdAnswers reports whether etcd answers, with a quorum behind it.
+func (d *daemon) etcdAnswers(ctx context.Context) bool {
+	cl := d.cluster.Load()
+	if cl == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaderTimeout)
+	defer cancel()
+	_, _, err := cl.Leader(ctx)
+	return err == nil
+}
+
+// pairFile is a certificate in files, which are read anew when they change.
+type pairFile struct {
+	cert, key string
+
+	mu   sync.Mutex
+	was  [2]time.Time
+	pair *tls.Certificate
+}
+
+// get is for tls.Config. A change that cannot be read keeps what was.
+func (p *pairFile) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var now [2]time.Time
+	for i, file := range []string{p.cert, p.key} {
+		if info, err := os.Stat(file); err == nil {
+			now[i] = info.ModTime()
+		}
+	}
+	if p.pair != nil && now == p.was {
+		return p.pair, nil
+	}
+	pair, err := tls.LoadX509KeyPair(p.cert, p.key)
+	switch {
+	case err == nil:
+		p.pair, p.was = &pair, now
+	case p.pair == nil:
+		return nil, fmt.Errorf("host.http.cert_file: %w", err)
+	}
+	return p.pair, nil
+}
+
+// seats is a listener that holds so many connections at most.
+type seats struct {
+	net.Listener
+	free chan struct{}
+}
+
+func newSeats(l net.Listener, n int) net.Listener { return seats{l, make(chan struct{}, n)} }
+
+// Accept refuses whom there is no seat for.
+func (s seats) Accept() (net.Conn, error) {
+	for {
+		c, err := s.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case s.free <- struct{}{}:
+			return &seated{Conn: c, leave: sync.OnceFunc(func() { <-s.free })}, nil
+		default:
+			_ = c.Close() // it is refused
+		}
+	}
+}
+
+type seated struct {
+	net.Conn
+	leave func()
+}
+
+func (s *seated) Close() error {
+	defer s.leave()
+	return s.Conn.Close()
+}

@@ -1,0 +1,152 @@
+package daemon
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/veerdns/veer/cmd/veer/metrics"
+	"github.com/veerdns/veer/providers"
+	"github.com/veerdns/veer/regions"
+	"github.com/veerdns/veer/regions/controller"
+)
+
+// newMetrics makes the registry, with the counters of the written providers.
+func (d *daemon) newMetrics() *metrics.Metrics {
+	m := metrics.New(metrics.Options{Version: d.o.Version, Read: d.reading})
+	for _, p := range d.c.Providers {
+		if p.Written() != nil && d.roles[RoleController] {
+			m.Foresee(p.Name)
+		}
+	}
+	return m
+}
+
+// counted tells the metrics of a write.
+func (d *daemon) counted(w controller.Written, err error) {
+	outcome := metrics.WriteError
+	switch {
+	case err == nil:
+		outcome = metrics.WriteOK
+	case errors.Is(err, providers.ErrFenced):
+		outcome = metrics.WriteFenced
+	case errors.Is(err, providers.ErrConflict):
+		outcome = metrics.WriteConflict
+	}
+	d.metrics.Wrote(w.Name, outcome)
+}
+
+// reading is how all stands now, for the metrics.
+func (d *daemon) reading(ctx context.Context) metrics.Reading {
+	p := d.picture()
+	r := metrics.Reading{Endpoints: map[string]int{}, Responses: map[string]map[string]uint64{}, Expiry: d.expiry(p.now)}
+	if cl := d.cluster.Load(); cl != nil {
+		ctx, cancel := context.WithTimeout(ctx, leaderTimeout)
+		defer cancel()
+		name, term, err := cl.Leader(ctx)
+		r.Etcd, r.LeaderKnown, r.Term = err == nil, err == nil && name != "", uint64(term)
+		r.Leads = r.LeaderKnown && d.roles[RoleController] && name == string(d.c.Host.Region)
+	}
+	if a := d.statusApart(); a != nil {
+		r.CutOff = a.CutOff
+	}
+	own := d.c.Hash()
+	for _, v := range p.voters() {
+		r.Vantages = append(r.Vantages, metrics.Vantage{
+			Name: string(v.Name), Fresh: v.Fresh, Suspect: v.Suspect, Mismatch: v.Config != "" && v.Config != own, Votes: p.votesOf(v.Name),
+		})
+	}
+	seen := map[regions.EndpointID]bool{}
+	for _, svc := range p.policy.Services {
+		if p.state(svc.Name).AllDown {
+			r.AllDown++
+		}
+		for _, pool := range svc.Pools {
+			for _, e := range pool.Endpoints {
+				if !seen[e.ID] {
+					seen[e.ID] = true
+					r.Endpoints[p.verdict(e.ID).Health.String()]++
+				}
+			}
+		}
+	}
+	if c := d.controller.Load(); c != nil {
+		for _, z := range c.Zones() {
+			zone := metrics.Zone{Provider: z.Provider, Zone: short(z.Zone), State: string(z.State)}
+			for _, b := range z.Behind {
+				zone.Lag = max(zone.Lag, b.Since)
+			}
+			r.Zones = append(r.Zones, zone)
+		}
+	}
+	if pr := d.prober.Load(); pr != nil {
+		late := pr.Punctuality()
+		r.Prober = &metrics.Prober{Probes: late.Probes, P50: late.P50, P99: late.P99, Latest: late.Worst}
+	}
+	for _, s := range d.servers {
+		codes := map[string]uint64{}
+		for code, n := range s.Responses() {
+			if name, ok := dns.RcodeToString[code]; ok && n > 0 {
+				codes[name] += n
+			} else if n > 0 {
+				codes["other"] += n
+			}
+		}
+		r.Responses[s.name] = codes
+	}
+	return r
+}
+
+// votesOf counts a vantage's votes by health.
+func (p *picture) votesOf(name regions.Name) map[string]int {
+	out := map[string]int{}
+	for _, b := range p.ballots {
+		if b.Vantage != name {
+			continue
+		}
+		for _, v := range b.Votes {
+			out[v.Health.String()]++
+		}
+	}
+	return out
+}
+
+// expiry is the time left to this host's certificates, by key.
+func (d *daemon) expiry(now time.Time) map[string]time.Duration {
+	out := map[string]time.Duration{}
+	h := d.c.Host
+	for key, file := range map[string]string{"host.tls.ca_file": h.TLS.CAFile, "host.tls.cert_file": h.TLS.CertFile, "host.http.cert_file": h.HTTP.CertFile} {
+		if end, ok := firstEnd(file); ok {
+			out[key] = end.Sub(now)
+		}
+	}
+	return out
+}
+
+// firstEnd is when the first of a file's certificates ends; what cannot be read is
+// warned of by status.
+func firstEnd(file string) (end time.Time, ok bool) {
+	if file == "" {
+		return end, false
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return end, false
+	}
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if !strings.HasSuffix(block.Type, "CERTIFICATE") {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err == nil && (!ok || c.NotAfter.Before(end)) {
+			end, ok = c.NotAfter, true
+		}
+	}
+	return end, ok
+}
