@@ -48,7 +48,7 @@ func newState(files []*ZoneFile, start []steering.Answer, log zerolog.Logger, no
 		}
 		st.files[f.apex], st.bases[f.apex] = f, base
 	}
-	var problems []error
+	problems := checkRedirected(st.files)
 	st.start = compileShard(st.files, nil, start, now, func(_ string, err error) { problems = append(problems, err) })
 	if err := errors.Join(problems...); err != nil {
 		return nil, err

@@ -37,6 +37,8 @@ type ZoneFile struct {
 	file    string
 	apex    key
 	records []record // sorted by name, type and data
+	// redirects are the owners of DNAME records; nil where there are none.
+	redirects map[key]place
 }
 
 // record is one resource record and where it was found.
@@ -92,6 +94,7 @@ func parseZone(name, file string, fsys fs.FS, most bounds) (*ZoneFile, error) {
 		return nil, fmt.Errorf("zone %s: %w", z.Name, err)
 	}
 	slices.SortStableFunc(z.records, compareRecords)
+	z.findRedirects()
 	if problems := z.check(); len(problems) > 0 {
 		if more := len(problems) - maxProblems; more > 0 {
 			problems = append(problems[:maxProblems], fmt.Errorf("and %d more", more))
