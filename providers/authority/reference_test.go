@@ -22,7 +22,7 @@ type referred struct {
 	Authoritative                 bool
 	Answer, Authority, Additional []string
 	// kinds say what was met on the way: wildcard, ent, delegation, cname,
-	// dname, nodata, nxdomain, exact.
+	// dname, nodata, nxdomain, exact; loop and crossed (into another zone).
 	kinds map[string]bool
 }
 
@@ -126,14 +126,21 @@ func (rs references) lookup(name string, typ uint16) referred {
 		out.Rcode = dns.RcodeRefused
 		return out
 	}
-	for range maxChain + 1 {
+	for i := range maxChain + 1 {
 		next := r.step(name, typ, &out)
 		if next == "" {
 			break
 		}
+		if i == maxChain {
+			out.kinds["loop"] = true
+		}
 		name = next
+		was := r.apex
 		if r = rs.zone(name, typ); r == nil {
 			break
+		}
+		if r.apex != was {
+			out.kinds["crossed"] = true
 		}
 	}
 	slices.Sort(out.Answer)
@@ -167,6 +174,7 @@ func (r reference) substitute(d *dns.DNAME, name string, typ uint16, out *referr
 	}
 	line := text(&dns.CNAME{Hdr: dns.RR_Header{Rrtype: dns.TypeCNAME, Class: dns.ClassINET}, Target: next}, name, d.Hdr.Ttl)
 	if slices.Contains(out.Answer, line) {
+		out.kinds["loop"] = true
 		return ""
 	}
 	out.Answer = append(out.Answer, line)
@@ -219,7 +227,8 @@ func (r reference) step(name string, typ uint16, out *referred) string {
 		out.kinds["cname"] = true
 		line := text(alias[0], name, alias[0].Header().Ttl)
 		if slices.Contains(out.Answer, line) {
-			return "" // a loop
+			out.kinds["loop"] = true
+			return ""
 		}
 		out.Answer = append(out.Answer, line)
 		return alias[0].(*dns.CNAME).Target
