@@ -36,12 +36,7 @@ func compileService(files map[key]*ZoneFile, answers []steering.Answer, now time
 	if file == nil {
 		return service{}, errElsewhere
 	}
-	var types []string
-	for _, a := range answers {
-		types = append(types, a.Type)
-	}
-	slices.Sort(types)
-	if err := file.CheckService(name, slices.Compact(types)...); err != nil {
+	if err := file.CheckService(name, typeNames(answers)...); err != nil {
 		return service{}, err
 	}
 	sorted := slices.Clone(answers)

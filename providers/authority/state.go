@@ -85,13 +85,7 @@ func (st *state) restore(s snapshot, now time.Time) {
 	for _, shard := range s.Shards {
 		st.put(shard, now)
 		for _, svc := range st.compiled[shard.ID] {
-			for _, set := range svc.sets {
-				for i := range set.picks {
-					if !set.picks[i].until.IsZero() {
-						set.picks[i].until = now
-					}
-				}
-			}
+			svc.expire(now)
 		}
 	}
 	for apex, f := range st.files {

@@ -248,6 +248,12 @@ func printed(rr dns.RR) string {
 	return text
 }
 
+// Records is how many records the zone has.
+func (z *ZoneFile) Records() int { return len(z.records) }
+
+// Serial is that of the SOA record in the file.
+func (z *ZoneFile) Serial() uint32 { return z.soa().Serial }
+
 // soa returns the SOA record as the file has it.
 func (z *ZoneFile) soa() *dns.SOA {
 	for _, r := range z.records {

@@ -70,6 +70,9 @@ type Options struct {
 	Log     zerolog.Logger
 	// Open makes the clients of providers; nil is the function Open.
 	Open Opener
+	// Reload asks for the zone files to be read again, with each value; nil:
+	// never. See Hangups.
+	Reload <-chan os.Signal
 	// Hooks are for tests.
 	Hooks Hooks
 }
