@@ -56,6 +56,7 @@ type Server struct {
 	raised bool // New raised a serial beyond the derived one
 	ready  chan struct{}
 	addrs  atomic.Pointer[[]net.Addr]
+	stale  atomic.Pointer[string] // see Stale
 
 	mu    sync.Mutex // of Update, Reload and Answer; queries never take it
 	state *state

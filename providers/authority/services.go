@@ -114,7 +114,7 @@ func compileAnswer(a steering.Answer, now time.Time) (pick, error) {
 	if err != nil {
 		return pick{}, err
 	}
-	p.weight, p.floor = a.Weight, a.MinTTL
+	p.weight, p.floor, p.steered = a.Weight, a.MinTTL, true
 	if a.Left > 0 {
 		p.until = now.Add(a.Left)
 	}

@@ -55,6 +55,8 @@ type pick struct {
 	// or the target of the CNAME or DNAME. self says that the owner is one.
 	hosts []host
 	self  bool
+	// steered says that a service answers this, not the zone's file.
+	steered bool
 }
 
 // host is a name in a record's data.
