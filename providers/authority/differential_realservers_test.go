@@ -211,7 +211,14 @@ func TestDifferential(t *testing.T) {
 	if len(differences) > 10 {
 		t.Errorf("%d classes of difference, want at most 10", len(differences))
 	}
+	page, err := os.ReadFile(conformancePage)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range differences {
+		if !strings.Contains(string(page), "\n| "+c.name+" | RFC ") || !strings.HasPrefix(c.why, "RFC ") {
+			t.Errorf("class %q lacks its RFC, or its row in %s", c.name, conformancePage)
+		}
 		fmt.Printf("%d answers differ from NSD's and %d from BIND's by class %q: %s\n", classified[c.name]["NSD"], classified[c.name]["BIND"], c.name, c.why)
 	}
 	if faults > 0 {
