@@ -93,6 +93,9 @@ func (g *generator) query() *dns.Msg {
 	m := new(dns.Msg)
 	m.Id = uint16(g.rng.UintN(1 << 16))
 	m.RecursionDesired = g.rng.IntN(2) == 0
+	if g.heads != nil { // what a validating resolver asks (RFC 4035, RFC 6840)
+		m.CheckingDisabled, m.AuthenticatedData = g.rng.IntN(4) == 0, g.rng.IntN(4) == 0
+	}
 	m.Question = []dns.Question{g.question()}
 	if g.rng.IntN(3) > 0 {
 		m.SetEdns0([]uint16{512, 1232, 4096}[g.rng.IntN(3)], g.rng.IntN(4) == 0)

@@ -102,6 +102,7 @@ var mutants = []mutant{
 		}
 	}},
 	{name: "RA is set", bits: true, spoil: func(m *dns.Msg) { m.RecursionAvailable = true }},
+	{name: "AD is copied", bits: true, spoil: func(m *dns.Msg) { m.AuthenticatedData = true }},
 	{name: "RD is not copied", bits: true, spoil: func(m *dns.Msg) { m.RecursionDesired = false }},
 	{name: "the question in lower case", bits: true, spoil: func(m *dns.Msg) {
 		for i := range m.Question {
