@@ -254,3 +254,22 @@ func TestGlueThatDoesNotFit(t *testing.T) {
 		}
 	}
 }
+
+// TestZoneBelowARedirect: a zone below a DNAME of another is refused (RFC 6672,
+// section 2.4), one at the DNAME's owner or beside it is not.
+func TestZoneBelowARedirect(t *testing.T) {
+	for name, refused := range map[string]bool{"sub.d.example.test": true, "a.b.d.example.test": true, "d.example.test": false, "e.example.test": false} {
+		var files []*ZoneFile
+		for zone, text := range map[string]string{"example.test": smallHead + "d DNAME other.example.\n", name: smallHead} {
+			f, err := zoneText(zone, text, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, f)
+		}
+		_, err := newState(files, nil, quiet(), epoch)
+		if (err != nil) != refused || err != nil && !strings.Contains(err.Error(), "lies below the DNAME record of zone:5") {
+			t.Errorf("%s: error %v, want one: %v", name, err, refused)
+		}
+	}
+}
