@@ -15,7 +15,7 @@ GOBUILD   := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDF
 export VERSION COMMIT DATE FUZZTIME SOAKTIME REPEATS PARTS
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check accept bench bench-failover bench-scale bench-prober bench-cluster test-cluster mutants fuzz soak clean toolchain
+.PHONY: help build run test check accept bench bench-failover bench-scale bench-prober bench-cluster test-cluster mutants fuzz fuzz-authority soak clean toolchain
 
 help: ## this list
 	@echo 'Veer: DNS failover from one binary. Targets:'
@@ -77,6 +77,11 @@ mutants: toolchain ## show that each property's test catches a broken twin, with
 
 fuzz: toolchain ## every fuzz target for FUZZTIME each
 	@.ci/fuzz $(GO)
+
+# 10m each unless the command line or the environment says otherwise.
+fuzz-authority: FUZZTIME := $(if $(filter file,$(origin FUZZTIME)),10m,$(FUZZTIME))
+fuzz-authority: toolchain ## the authority's fuzz targets for 10m each (FUZZTIME), with coverage
+	@.ci/fuzz-authority $(GO)
 
 soak: toolchain ## the property tests again and again for SOAKTIME, each time with a new seed
 	@.ci/soak $(GO)

@@ -32,6 +32,9 @@ interrupt ends it at once. Without --role it does everything. Several processes
 on one host, each with its own region and data folder, join the first one's etcd
 by its socket. The log goes to standard error; with -o json it is JSON.
 
+SIGHUP has the authority read its zone files again. A zone that is not valid is
+refused, with file and line in the log, and what it had is served on.
+
 Roles: ` + strings.Join(daemon.Roles(), ", ") + `. In a region that
 cluster.members lists, all, controller and witness keep an etcd member; any
 other process is a client of all members.`,
@@ -65,7 +68,9 @@ other process is a client of all members.`,
 			}
 			ctx, stop := daemon.Signals(cmd.Context())
 			defer stop()
-			err = daemon.Run(ctx, daemon.Options{Config: c, ConfigPath: path, Roles: roles, Version: version, Log: log, Hooks: planted})
+			hangups, deaf := daemon.Hangups()
+			defer deaf()
+			err = daemon.Run(ctx, daemon.Options{Config: c, ConfigPath: path, Roles: roles, Version: version, Log: log, Reload: hangups, Hooks: planted})
 			if errors.Is(err, daemon.ErrRestart) && ctx.Err() == nil {
 				log.Error().Err(err).Msg("starting anew")
 				return restart(err)

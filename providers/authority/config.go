@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -27,6 +28,11 @@ type Config struct {
 	// TCPConnections is how many connections are open at once; a further one
 	// is closed at once. 0 is 256.
 	TCPConnections int `yaml:"tcp_connections"`
+	// Identity is told to who asks which server this is: NSID (RFC 5001), and
+	// id.server and hostname.bind of class CHAOS (RFC 4892). Version is told as
+	// version.bind and version.server. Empty: the question is refused.
+	Identity string `yaml:"identity"`
+	Version  string `yaml:"version"`
 }
 
 // Zone is one zone that the authority serves.
@@ -46,6 +52,7 @@ const (
 	defaultTCPIdle = 10 * time.Second
 	defaultTCP     = 256
 	maxTCP         = 65536
+	maxTold        = 255
 )
 
 // withDefaults fills zero values.
@@ -100,6 +107,18 @@ func (c Config) Check(bad func(field, format string, args ...any)) {
 	}
 	if c.TCPConnections < 0 || c.TCPConnections > maxTCP {
 		bad("tcp_connections", "%d is out of range; expected 1 to %d (default %d)", c.TCPConnections, maxTCP, defaultTCP)
+	}
+	checkTold("identity", c.Identity, bad)
+	checkTold("version", c.Version, bad)
+}
+
+// checkTold refuses what does not fit a string of a TXT record.
+func checkTold(field, text string, bad func(field, format string, args ...any)) {
+	if len(text) > maxTold {
+		bad(field, "%d bytes; expected at most %d", len(text), maxTold)
+	}
+	if strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' }) {
+		bad(field, "%q; expected printable ASCII characters only", text)
 	}
 }
 

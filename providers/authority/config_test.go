@@ -30,6 +30,8 @@ func TestConfigCheck(t *testing.T) {
 		{"bad name", func(c *Config) { c.Zones = []Zone{{"a..b", "x"}} }, `zones[0].name: "a..b" is not a domain name`},
 		{"no file", func(c *Config) { c.Zones = []Zone{{"a.b", ""}} }, `zones[0].file: zone "a.b" has no file`},
 		{"sizes", func(c *Config) { c.UDPSize, c.TCPIdle, c.TCPConnections = 511, -1, -1 }, "udp_size: 511\ntcp_idle: -1ns\ntcp_connections: -1"},
+		{"told", func(c *Config) { c.Identity, c.Version = "ns1 (eu-west)", strings.Repeat("v", 255) }, ""},
+		{"told too much", func(c *Config) { c.Identity, c.Version = "a\nb", strings.Repeat("v", 256) }, "identity: \"a\\nb\"; expected printable\nversion: 256 bytes; expected at most 255"},
 		{"large sizes", func(c *Config) { c.UDPSize, c.TCPIdle, c.TCPConnections = 4097, time.Hour, 1<<20 }, "udp_size: 4097\ntcp_idle: 1h\ntcp_connections: 1048576"},
 	} {
 		config := good

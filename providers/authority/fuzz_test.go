@@ -2,6 +2,7 @@ package authority
 
 import (
 	"encoding/json"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -16,7 +17,8 @@ import (
 const smallHead = "$TTL 60\n@ SOA ns hostmaster 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n"
 
 // FuzzZoneFile: a zone that is read and printed reads back as the same zone,
-// and every name that it has is answered.
+// every name that it has is answered, and all is answered as the reference
+// does.
 func FuzzZoneFile(f *testing.F) {
 	for _, rest := range []string{
 		"", "www A 192.0.2.2\n", "www 1h IN A 192.0.2.2 ; a comment\n", "www IN 60 AAAA 2001:db8::1\n", "a CNAME b\nb CNAME a\n", "* TXT \"a\\\"b\" \"\\000\\255\"\n",
@@ -24,6 +26,8 @@ func FuzzZoneFile(f *testing.F) {
 		"\\097\\.b A 192.0.2.1\n", "\\$x A 192.0.2.1\n", "x TYPE65280 \\# 3 abcdef\n", "x SVCB 1 . alpn=h2\n", "x CAA 0 issue \"ca.example\"\n", "_s._tcp SRV 1 2 3 ns\n",
 		"sub NS ns.sub\nns.sub A 192.0.2.9\n", "sub NS ns.sub\n", "x (\nA\n192.0.2.1 )\n", "x A 192.0.2.1\nx A 192.0.2.1\n", "x CNAME y\nx A 192.0.2.1\n", "elsewhere.example. A 192.0.2.1\n",
 		"x CH TXT \"a\"\n", "x NAPTR 1 2 \"u\" \"s\" \"!^.*$!x!\" .\n", "x LOC 52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m\n", "x HINFO \"a\" \"b\"\n", "x SSHFP 1 1 00\n", "x TLSA 3 1 1 00ff\n", "x TXT \"unclosed\n",
+		"d DNAME e\ne A 192.0.2.5\n*.e TXT x\n", "d DNAME d2\nd2 DNAME d\nc CNAME x.d\n", "d DNAME e.d\n", "d DNAME x\nw.d A 192.0.2.1\n", "@ HTTPS 0 www\nwww HTTPS 1 . alpn=h2\nwww A 192.0.2.2\n",
+		"x HTTPS 1 . mandatory=alpn alpn=h2,h3 ipv4hint=192.0.2.1 ech=AAAA\n", "x SVCB 0 x\n", "a.b.c A 192.0.2.1\n*.c A 192.0.2.2\n", "*.w CNAME a.w\n", "*.*.w A 192.0.2.1\n",
 	} {
 		f.Add(smallHead + rest)
 	}
@@ -57,7 +61,49 @@ func FuzzZoneFile(f *testing.F) {
 				t.Fatalf("%s %s is in the zone but not answered: %+v", h.Name, dns.Type(h.Rrtype), reply)
 			}
 		}
+		if len(z.records) <= 50 { // the reference is slow
+			compareZone(t, z, table)
+		}
 	})
+}
+
+// compareZone asks a zone's table for names that it has, and names below and
+// beside them, and wants the reference's answers.
+func compareZone(t *testing.T, z *ZoneFile, table *Table) {
+	t.Helper()
+	ref := reference{apex: z.Name}
+	for _, r := range z.records {
+		ref.rrs = append(ref.rrs, r.rr)
+	}
+	respond, buf := responderOf(table), make([]byte, dns.MaxMsgSize)
+	for i := 0; i < len(z.records); i += 1 + len(z.records)/8 {
+		owner := z.records[i].rr.Header().Name
+		for _, below := range []string{"", "x.", "a.b.", "*."} {
+			for _, typ := range []uint16{dns.TypeA, dns.TypeHTTPS, dns.TypeANY, z.records[i].rr.Header().Rrtype} {
+				m := new(dns.Msg)
+				m.Question = []dns.Question{{Name: below + owner, Qtype: typ, Qclass: dns.ClassINET}}
+				packet, err := m.Pack()
+				if err != nil || typ == dns.TypeMAILA || typ == dns.TypeMAILB {
+					continue // the name is too long
+				}
+				var got dns.Msg
+				if err := got.Unpack(respond.respond(packet, buf, false)); err != nil {
+					t.Fatal(err)
+				}
+				checkAnswer(t, references{ref}, m, &got)
+			}
+		}
+	}
+}
+
+// exampleMade is the example zone as a generated one.
+func exampleMade(t testing.TB) madeZone {
+	t.Helper()
+	text, err := os.ReadFile(exampleZone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return madeZone{apex: "example.test.", text: string(text), ref: exampleReference(t)}
 }
 
 // packetSeeds are queries and what looks like one.
@@ -97,10 +143,14 @@ func packetSeeds(t testing.TB, ref reference) [][]byte {
 // FuzzPacket: whatever comes, the answer unpacks, belongs to the query, fits,
 // and says what the reference says.
 func FuzzPacket(f *testing.F) {
-	ref := exampleReference(f)
-	table := exampleTable(f)
-	for i, s := range packetSeeds(f, ref) {
-		f.Add(s, i%2 == 0)
+	zones := append([]madeZone{exampleMade(f)}, makeZones(f, 11, 1)...)
+	table := tableOf(f, zones)
+	var refs references
+	for _, z := range zones {
+		refs = append(refs, z.ref)
+		for i, s := range packetSeeds(f, z.ref) {
+			f.Add(s, i%2 == 0)
+		}
 	}
 	f.Fuzz(func(t *testing.T, packet []byte, udp bool) {
 		if len(packet) > dns.MaxMsgSize-1 {
@@ -132,7 +182,7 @@ func FuzzPacket(f *testing.F) {
 		case err != nil || len(q.Question) != 1 || [6]byte(packet[4:10]) != [6]byte{0, 1}: // one question, nothing else
 			wantRcode(t, &m, dns.RcodeFormatError)
 		default:
-			checkAnswer(t, ref, &q, &m)
+			checkAnswer(t, refs, &q, &m)
 		}
 	})
 }
@@ -159,7 +209,7 @@ func checkSize(t *testing.T, q *dns.Msg, out []byte, udp bool) {
 }
 
 // checkAnswer compares the answer to a query in good form with the reference.
-func checkAnswer(t *testing.T, ref reference, q, m *dns.Msg) {
+func checkAnswer(t *testing.T, refs references, q, m *dns.Msg) {
 	t.Helper()
 	opt, ok := option(q.Extra)
 	if !ok {
@@ -184,7 +234,7 @@ func checkAnswer(t *testing.T, ref reference, q, m *dns.Msg) {
 	case typ == dns.TypeMAILA || typ == dns.TypeMAILB:
 		want.Rcode = dns.RcodeNotImplemented
 	default:
-		want = ref.lookup(q.Question[0].Name, typ)
+		want = refs.lookup(q.Question[0].Name, typ)
 	}
 	if m.Truncated {
 		want.Answer, want.Authority, want.Additional = nil, nil, nil

@@ -152,3 +152,9 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 func sealed(body []byte) []byte {
 	return append(fmt.Appendf(nil, snapshotHead, sha256.Sum256(body), len(body)), body...)
 }
+
+// mustShards is one shard of the ledger with the answers.
+func mustShards(t testing.TB, lines ...string) []steering.Shard {
+	t.Helper()
+	return []steering.Shard{{ID: 1, Term: 1, Seq: 1, Answers: mustAnswers(t, lines...)}}
+}

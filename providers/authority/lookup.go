@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -49,22 +50,19 @@ func (r *Reply) Reset() {
 }
 
 // Lookup answers the query by RFC 1034, section 4.3.2, with wildcards as RFC
-// 4592 has them. A name in no zone is refused.
+// 4592 and DNAME as RFC 6672 has them. A name in no zone is refused.
 //
 // ANY is answered with one RRset, that of the lowest type number (RFC 8482,
 // section 4.1). Records of an RRset come in a fixed order, by their data.
 func (t *Table) Lookup(q Query, r *Reply) {
 	r.Reset()
-	z := t.zoneOf(q.Name, q.Type == dns.TypeDS)
-	if z == nil && q.Type == dns.TypeDS {
-		z = t.zoneOf(q.Name, false) // no parent here: the child says NODATA (RFC 4035, 3.1.4.1)
-	}
+	z := t.zoneFor(q.Name, q.Type)
 	if z == nil {
 		r.Rcode = dns.RcodeRefused
 		return
 	}
 	r.Zone = z.apex
-	for at := (host{q.Name, q.As}); z != nil; z = t.zoneOf(at.key, false) {
+	for at := (host{q.Name, q.As}); z != nil; z = t.zoneFor(at.key, q.Type) {
 		next := z.step(at, q, r)
 		if next == nil {
 			return
@@ -72,6 +70,17 @@ func (t *Table) Lookup(q Query, r *Reply) {
 		at = *next
 		q.Draw = redraw(q.Draw)
 	}
+}
+
+// zoneFor returns the zone that answers for the name: the parent's for DS,
+// unless it is not here; then the child says NODATA (RFC 4035, 3.1.4.1).
+func (t *Table) zoneFor(name key, typ uint16) *zone {
+	if typ == dns.TypeDS {
+		if z := t.zoneOf(name, true); z != nil {
+			return z
+		}
+	}
+	return t.zoneOf(name, false)
 }
 
 // redraw makes another random number of one (the finalizer of SplitMix64), so
@@ -93,33 +102,39 @@ func (z *zone) step(at host, q Query, r *Reply) *host {
 	}
 	r.Authoritative = true
 	if !exact {
+		if s := n.get(dns.TypeDNAME); s != nil {
+			return rewrite(&s.picks[0], at, q, r)
+		}
 		if n = z.wildcard(at.key); n == nil {
 			r.Rcode = dns.RcodeNameError
 			z.negative(r)
 			return nil
 		}
 	}
-	return z.answer(n, at.text, q, r)
+	return z.answer(n, at, q, r)
 }
 
 // answer puts the node's set into the reply, and returns the next name of a
 // CNAME chain.
-func (z *zone) answer(n *node, owner string, q Query, r *Reply) *host {
+func (z *zone) answer(n *node, at host, q Query, r *Reply) *host {
 	s := n.get(q.Type)
 	if s == nil && q.Type == dns.TypeANY && len(n.sets) > 0 {
 		s = n.sets[0]
 	}
 	if s == nil {
 		if s = n.get(dns.TypeCNAME); s != nil {
-			return chain(s.choose(q.Draw), owner, q, r)
+			return chain(s.choose(q.Draw), at.text, q, r)
 		}
 		z.negative(r)
 		return nil
 	}
 	p := s.choose(q.Draw)
-	r.Answer = append(r.Answer, Part{pick: p, TTL: p.TTL(q.Now), Owner: owner})
-	if s.typ == dns.TypeNS || s.typ == dns.TypeMX || s.typ == dns.TypeSRV {
+	r.Answer = append(r.Answer, Part{pick: p, TTL: p.TTL(q.Now), Owner: at.text})
+	switch s.typ {
+	case dns.TypeNS, dns.TypeMX, dns.TypeSRV:
 		z.additional(p, s.typ == dns.TypeNS, q, r)
+	case dns.TypeSVCB, dns.TypeHTTPS:
+		z.targets(p, at, q, r)
 	}
 	return nil
 }
@@ -127,13 +142,17 @@ func (z *zone) answer(n *node, owner string, q Query, r *Reply) *host {
 // chain adds a CNAME, and returns its target unless the chain already has the
 // record: a loop.
 func chain(p *pick, owner string, q Query, r *Reply) *host {
+	aliases := 0
 	for _, part := range r.Answer {
-		if part.pick == p {
+		if part.pick == p && strings.EqualFold(part.Owner, owner) {
 			return nil
+		}
+		if part.pick.rrs[0].Header().Rrtype == dns.TypeCNAME {
+			aliases++
 		}
 	}
 	r.Answer = append(r.Answer, Part{pick: p, TTL: p.TTL(q.Now), Owner: owner})
-	if len(r.Answer) > maxChain {
+	if aliases == maxChain {
 		return nil
 	}
 	return &p.hosts[0]
@@ -196,24 +215,30 @@ func (z *zone) negative(r *Reply) {
 // them. With glue, addresses below a delegation count too.
 func (z *zone) additional(p *pick, glue bool, q Query, r *Reply) {
 	for i := range p.hosts {
-		h := p.hosts[i]
-		if !h.key.within(z.apex) {
-			continue
+		q.Draw = redraw(q.Draw + uint64(i))
+		z.describe(p.hosts[i], glue, dns.TypeNone, q, r)
+	}
+}
+
+// describe adds what the zone says of one host: its addresses and, if typ is
+// one, its set of that type.
+func (z *zone) describe(h host, glue bool, typ uint16, q Query, r *Reply) {
+	if !h.key.within(z.apex) {
+		return
+	}
+	n, exact := z.closest(h.key)
+	if n.cut != "" && !glue {
+		return
+	}
+	if !exact {
+		if n = z.wildcard(h.key); n == nil {
+			return
 		}
-		n, exact := z.closest(h.key)
-		if n.cut != "" && !glue {
-			continue
-		}
-		if !exact {
-			if n = z.wildcard(h.key); n == nil {
-				continue
-			}
-		}
-		for _, s := range n.sets {
-			if s.typ == dns.TypeA || s.typ == dns.TypeAAAA {
-				a := s.choose(redraw(q.Draw + uint64(i)))
-				r.Additional = append(r.Additional, Part{pick: a, TTL: a.TTL(q.Now), Owner: h.text})
-			}
+	}
+	for _, s := range n.sets {
+		if s.typ == dns.TypeA || s.typ == dns.TypeAAAA || s.typ == typ {
+			a := s.choose(q.Draw)
+			r.Additional = append(r.Additional, Part{pick: a, TTL: a.TTL(q.Now), Owner: h.text})
 		}
 	}
 }

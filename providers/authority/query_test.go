@@ -104,7 +104,7 @@ func (b *queryBench) zone(t *testing.T, d *datadriven.TestData) (string, error) 
 func (b *queryBench) query(words []string) (string, error) {
 	m := new(dns.Msg)
 	m.Id = 4711
-	m.Question = []dns.Question{{Name: dns.Fqdn(words[0]), Qtype: dns.StringToType[words[1]], Qclass: dns.ClassINET}}
+	m.Question = []dns.Question{{Name: dns.Fqdn(words[0]), Qtype: typeOf(words[1]), Qclass: dns.ClassINET}}
 	udp, size, edns, do, version := true, 0, false, false, 0
 	for _, w := range words[2:] {
 		key, value, _ := strings.Cut(w, "=")
@@ -151,4 +151,12 @@ func (b *queryBench) query(words []string) (string, error) {
 		return "", fmt.Errorf("the answer's question is %v, want %v", answer.Question, m.Question)
 	}
 	return show(answer), nil
+}
+
+// typeOf is the number of a type's name, TYPE123 included (RFC 3597, section 5).
+func typeOf(name string) uint16 {
+	if n, err := strconv.ParseUint(strings.TrimPrefix(name, "TYPE"), 10, 16); err == nil {
+		return uint16(n)
+	}
+	return dns.StringToType[name]
 }

@@ -22,7 +22,7 @@ type referred struct {
 	Authoritative                 bool
 	Answer, Authority, Additional []string
 	// kinds say what was met on the way: wildcard, ent, delegation, cname,
-	// nodata, nxdomain, exact.
+	// dname, nodata, nxdomain, exact; loop and crossed (into another zone).
 	kinds map[string]bool
 }
 
@@ -94,24 +94,94 @@ func text(rr dns.RR, owner string, ttl uint32) string {
 	return strings.ReplaceAll(c.String(), "\t", " ")
 }
 
-func (r reference) lookup(name string, typ uint16) referred {
+// references are the zones of one server.
+type references []reference
+
+// zone returns the zone with the longest apex at or above the name; for DS
+// that of the parent, if it is there (RFC 4035, 3.1.4.1).
+func (rs references) zone(name string, typ uint16) *reference {
+	var best *reference
+	for _, above := range []bool{true, false} {
+		if above && typ != dns.TypeDS {
+			continue
+		}
+		for i, r := range rs {
+			if dns.IsSubDomain(r.apex, name) && (!above || !same(r.apex, name)) && (best == nil || len(r.apex) > len(best.apex)) {
+				best = &rs[i]
+			}
+		}
+		if best != nil {
+			break
+		}
+	}
+	return best
+}
+
+func (r reference) lookup(name string, typ uint16) referred { return references{r}.lookup(name, typ) }
+
+func (rs references) lookup(name string, typ uint16) referred {
 	out := referred{kinds: make(map[string]bool)}
-	if !dns.IsSubDomain(r.apex, name) {
+	r := rs.zone(name, typ)
+	if r == nil {
 		out.Rcode = dns.RcodeRefused
 		return out
 	}
-	for range maxChain + 1 {
+	for i := range maxChain + 1 {
 		next := r.step(name, typ, &out)
-		if next == "" || !dns.IsSubDomain(r.apex, next) {
+		if next == "" {
 			break
 		}
+		if i == maxChain {
+			out.kinds["loop"] = true
+		}
 		name = next
+		was := r.apex
+		if r = rs.zone(name, typ); r == nil {
+			break
+		}
+		if r.apex != was {
+			out.kinds["crossed"] = true
+		}
 	}
 	slices.Sort(out.Answer)
 	slices.Sort(out.Authority)
 	slices.Sort(out.Additional)
+	out.Answer = slices.Compact(out.Answer)
 	out.Additional = slices.Compact(out.Additional)
 	return out
+}
+
+// redirect returns the DNAME above the name, nil for none.
+func (r reference) redirect(name string) *dns.DNAME {
+	for _, up := range r.ancestors(name) {
+		if found := r.owned(up, dns.TypeDNAME); len(found) > 0 && !same(up, name) {
+			return found[0].(*dns.DNAME)
+		}
+	}
+	return nil
+}
+
+// substitute answers by a DNAME (RFC 6672, section 3.2, step 3C).
+func (r reference) substitute(d *dns.DNAME, name string, typ uint16, out *referred) string {
+	out.kinds["dname"] = true
+	out.Answer = append(out.Answer, text(d, d.Hdr.Name, d.Hdr.Ttl))
+	labels := dns.SplitDomainName(name)
+	labels = labels[:len(labels)-dns.CountLabel(d.Hdr.Name)]
+	next := strings.Join(labels, ".") + "." + strings.TrimPrefix(d.Target, ".")
+	if _, err := dns.PackDomainName(next, make([]byte, 600), 0, nil, false); err != nil {
+		out.Rcode = dns.RcodeYXDomain
+		return ""
+	}
+	line := text(&dns.CNAME{Hdr: dns.RR_Header{Rrtype: dns.TypeCNAME, Class: dns.ClassINET}, Target: next}, name, d.Hdr.Ttl)
+	if slices.Contains(out.Answer, line) {
+		out.kinds["loop"] = true
+		return ""
+	}
+	out.Answer = append(out.Answer, line)
+	if typ == dns.TypeCNAME || typ == dns.TypeANY {
+		return ""
+	}
+	return next
 }
 
 func (r reference) step(name string, typ uint16, out *referred) string {
@@ -121,10 +191,13 @@ func (r reference) step(name string, typ uint16, out *referred) string {
 		for _, rr := range ns {
 			out.Authority = append(out.Authority, text(rr, cut, rr.Header().Ttl))
 		}
-		r.additional(ns, true, out)
+		r.additional(ns, cut, true, out)
 		return ""
 	}
 	out.Authoritative = true
+	if d := r.redirect(name); d != nil {
+		return r.substitute(d, name, typ, out)
+	}
 	from := r.source(name)
 	if from == "" {
 		out.Rcode = dns.RcodeNameError
@@ -147,14 +220,15 @@ func (r reference) step(name string, typ uint16, out *referred) string {
 	}
 	if len(found) > 0 {
 		out.kinds["exact"] = true
-		r.additional(found, found[0].Header().Rrtype == dns.TypeNS, out)
+		r.additional(found, name, found[0].Header().Rrtype == dns.TypeNS, out)
 		return ""
 	}
 	if alias := r.owned(from, dns.TypeCNAME); len(alias) > 0 {
 		out.kinds["cname"] = true
 		line := text(alias[0], name, alias[0].Header().Ttl)
 		if slices.Contains(out.Answer, line) {
-			return "" // a loop
+			out.kinds["loop"] = true
+			return ""
 		}
 		out.Answer = append(out.Answer, line)
 		return alias[0].(*dns.CNAME).Target
@@ -172,9 +246,10 @@ func (r reference) soa(out *referred) {
 	out.Authority = append(out.Authority, text(soa, r.apex, min(soa.Hdr.Ttl, soa.Minttl)))
 }
 
-func (r reference) additional(rrs []dns.RR, glue bool, out *referred) {
+func (r reference) additional(rrs []dns.RR, owner string, glue bool, out *referred) {
 	for _, rr := range rrs {
 		host := ""
+		types := []uint16{dns.TypeA, dns.TypeAAAA}
 		switch rr := rr.(type) {
 		case *dns.NS:
 			host = rr.Ns
@@ -182,17 +257,25 @@ func (r reference) additional(rrs []dns.RR, glue bool, out *referred) {
 			host = rr.Mx
 		case *dns.SRV:
 			host = rr.Target
+		case *dns.SVCB, *dns.HTTPS:
+			host = binding(rr).Target
+			if host == "." && binding(rr).Priority > 0 {
+				host = owner
+			}
+			if !same(host, owner) {
+				types = append(types, rr.Header().Rrtype)
+			}
 		default:
 			continue
 		}
-		if !dns.IsSubDomain(r.apex, host) || r.cut(host) != "" && !glue {
+		if !dns.IsSubDomain(r.apex, host) || r.cut(host) != "" && !glue || r.redirect(host) != nil {
 			continue
 		}
 		from := r.source(host)
 		if from == "" {
 			continue
 		}
-		for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		for _, typ := range types {
 			for _, a := range r.owned(from, typ) {
 				out.Additional = append(out.Additional, text(a, host, a.Header().Ttl))
 			}

@@ -19,9 +19,13 @@ type responder struct {
 	table   *atomic.Pointer[Table]
 	udpSize int
 	given   *rcodeBlock // where its responses are counted
-	reply   Reply
-	query   dns.Msg
-	answer  dns.Msg
+	// identity, version and stale are told as told.go says.
+	identity, version string
+	stale             *atomic.Pointer[string]
+
+	reply  Reply
+	query  dns.Msg
+	answer dns.Msg
 }
 
 // respond returns the answer to the packet, of at most limit bytes (TCP), or,
@@ -113,6 +117,8 @@ func (r *responder) lookup(q dns.Question, opt *dns.OPT) int {
 		return dns.RcodeBadVers // RFC 6891, section 6.1.3
 	case q.Qtype == dns.TypeOPT || q.Qtype == dns.TypeTSIG || q.Qtype == dns.TypeTKEY:
 		return dns.RcodeFormatError
+	case q.Qclass == dns.ClassCHAOS:
+		return r.chaos(q)
 	case q.Qclass != dns.ClassINET:
 		return dns.RcodeRefused
 	case q.Qtype == dns.TypeAXFR || q.Qtype == dns.TypeIXFR:
@@ -135,6 +141,7 @@ func (r *responder) ownOption(theirs *dns.OPT, rcode int) *dns.OPT {
 	own.SetUDPSize(uint16(r.udpSize)) // #nosec G115 -- Config.Check bounds it
 	own.SetDo(theirs.Do())
 	own.SetExtendedRcode(uint16(rcode)) // #nosec G115 -- a constant
+	r.tell(theirs, own)
 	return own
 }
 
@@ -165,6 +172,11 @@ func (r *responder) pack(buf []byte, limit int, packet []byte) []byte {
 	var opt []dns.RR
 	if n := len(m.Extra); n > 0 && m.Extra[n-1].Header().Rrtype == dns.TypeOPT {
 		opt = []dns.RR{m.Extra[n-1]}
+		if withoutReason(m.Extra[n-1].(*dns.OPT)) {
+			if out, err = m.PackBuffer(buf[:cap(buf)]); err == nil && len(out) <= limit {
+				return out
+			}
+		}
 	}
 	m.Extra = append(appendParts(m.Extra[:0], r.reply.Additional[:r.reply.Glue]), opt...)
 	if out, err = m.PackBuffer(buf[:cap(buf)]); err == nil && len(out) <= limit {

@@ -14,6 +14,8 @@ type saver struct {
 	log  zerolog.Logger
 	wake chan struct{} // of capacity 1
 
+	disk sync.Mutex // of flush
+
 	mu      sync.Mutex
 	pending *snapshot
 }
@@ -29,8 +31,10 @@ func (s *saver) offer(snap snapshot) {
 	}
 }
 
-// flush writes what waits, if anything. One goroutine at a time calls it.
+// flush writes what waits, if anything.
 func (s *saver) flush() {
+	s.disk.Lock()
+	defer s.disk.Unlock()
 	s.mu.Lock()
 	snap := s.pending
 	s.pending = nil

@@ -29,7 +29,7 @@ func (s *Server) serve(ctx context.Context, group *errgroup.Group, l listener) {
 }
 
 func (s *Server) responder() *responder {
-	return &responder{table: &s.table, udpSize: s.config.UDPSize, given: s.rcodes.block()}
+	return &responder{table: &s.table, udpSize: s.config.UDPSize, identity: s.config.Identity, version: s.config.Version, stale: &s.stale, given: s.rcodes.block()}
 }
 
 // safely is respond for packets from outside: should a query find a fault in

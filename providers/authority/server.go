@@ -1,10 +1,10 @@
 // Package authority is Veer's own authoritative DNS server: zones from RFC
 // 1035 master files with the services' answers laid over them.
 //
-// A Server reads its zones once, serves over UDP and TCP with EDNS(0), and
-// answers every query from one immutable Table behind one atomic pointer:
-// neither the loss of the ledger nor a slow disk touches a query. Update
-// swaps the table; it never goes back to an older (Term, Seq) of a shard,
+// A Server reads its zones at its start and with each Reload, serves over UDP
+// and TCP with EDNS(0), and answers every query from one immutable Table behind
+// one atomic pointer: neither the loss of the ledger nor a slow disk touches a
+// query. Update and Reload swap the table; Update never goes back to an older (Term, Seq) of a shard,
 // across a restart neither, since the newest state is kept in a snapshot file
 // and served before anything else is up. The snapshot is written after the
 // swap: a process that is killed in between serves, after its restart, the
@@ -57,8 +57,9 @@ type Server struct {
 	raised bool // New raised a serial beyond the derived one
 	ready  chan struct{}
 	addrs  atomic.Pointer[[]net.Addr]
+	stale  atomic.Pointer[string] // see Stale
 
-	mu    sync.Mutex // of Update and Answer; queries never take it
+	mu    sync.Mutex // of Update, Reload and Answer; queries never take it
 	state *state
 }
 

@@ -36,12 +36,7 @@ func compileService(files map[key]*ZoneFile, answers []steering.Answer, now time
 	if file == nil {
 		return service{}, errElsewhere
 	}
-	var types []string
-	for _, a := range answers {
-		types = append(types, a.Type)
-	}
-	slices.Sort(types)
-	if err := file.CheckService(name, slices.Compact(types)...); err != nil {
+	if err := file.CheckService(name, typeNames(answers)...); err != nil {
 		return service{}, err
 	}
 	sorted := slices.Clone(answers)
@@ -119,7 +114,7 @@ func compileAnswer(a steering.Answer, now time.Time) (pick, error) {
 	if err != nil {
 		return pick{}, err
 	}
-	p.weight, p.floor = a.Weight, a.MinTTL
+	p.weight, p.floor, p.steered = a.Weight, a.MinTTL, true
 	if a.Left > 0 {
 		p.until = now.Add(a.Left)
 	}

@@ -48,7 +48,7 @@ func newState(files []*ZoneFile, start []steering.Answer, log zerolog.Logger, no
 		}
 		st.files[f.apex], st.bases[f.apex] = f, base
 	}
-	var problems []error
+	problems := checkRedirected(st.files)
 	st.start = compileShard(st.files, nil, start, now, func(_ string, err error) { problems = append(problems, err) })
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
@@ -85,13 +85,7 @@ func (st *state) restore(s snapshot, now time.Time) {
 	for _, shard := range s.Shards {
 		st.put(shard, now)
 		for _, svc := range st.compiled[shard.ID] {
-			for _, set := range svc.sets {
-				for i := range set.picks {
-					if !set.picks[i].until.IsZero() {
-						set.picks[i].until = now
-					}
-				}
-			}
+			svc.expire(now)
 		}
 	}
 	for apex, f := range st.files {

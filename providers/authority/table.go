@@ -52,8 +52,11 @@ type pick struct {
 	floor uint32
 	rrs   []dns.RR
 	// hosts are the names in the data that additional records are given for,
-	// or the CNAME's target.
+	// or the target of the CNAME or DNAME. self says that the owner is one.
 	hosts []host
+	self  bool
+	// steered says that a service answers this, not the zone's file.
+	steered bool
 }
 
 // host is a name in a record's data.
@@ -128,7 +131,16 @@ func newPick(rrs []dns.RR) (pick, error) {
 			name = r.Mx
 		case *dns.SRV:
 			name = r.Target
+		case *dns.DNAME:
+			name = r.Target
+		case *dns.SVCB:
+			name = p.target(r)
+		case *dns.HTTPS:
+			name = p.target(&r.SVCB)
 		default:
+			continue
+		}
+		if name == "" {
 			continue
 		}
 		k, err := keyOf(name)

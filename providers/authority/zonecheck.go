@@ -19,8 +19,6 @@ func refused(typ uint16) string {
 	switch typ {
 	case dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM:
 		return "a signed zone can't be served, since services change its answers; give the unsigned zone"
-	case dns.TypeDNAME:
-		return "DNAME (RFC 6672) is not supported; list the names, or use CNAME records"
 	case dns.TypeOPT, dns.TypeTSIG, dns.TypeTKEY, dns.TypeANY, dns.TypeAXFR, dns.TypeIXFR, dns.TypeMAILA, dns.TypeMAILB:
 		return "a type of queries only (RFC 6895, section 3.1); remove it"
 	}
@@ -47,7 +45,10 @@ func (z *ZoneFile) check() []error {
 		checkName(rs, bad)
 	}
 	z.checkApex(names[z.apex], bad)
-	z.checkGlue(names, z.cuts(), bad)
+	cuts := z.cuts()
+	z.checkGlue(names, cuts, bad)
+	z.checkRedirects(names, cuts, bad)
+	checkBindings(names, bad)
 	slices.SortFunc(problems, func(a, b problem) int {
 		return cmp.Or(strings.Compare(a.at.file, b.at.file), cmp.Compare(a.at.line, b.at.line), strings.Compare(a.text, b.text))
 	})
@@ -219,6 +220,9 @@ func (z *ZoneFile) CheckService(name string, types ...string) error {
 	}
 	if !k.within(z.apex) {
 		return fmt.Errorf("service %s is not in zone %s", canonical, z.Name)
+	}
+	if from := z.redirect(k); from != "" {
+		return fmt.Errorf("service %s lies below the DNAME record at %s in zone %s, which redirects all names there (RFC 6672, section 2.4); remove the record or rename the service", canonical, from, z.Name)
 	}
 	if cut, below := cutOf(k, z.apex, z.cuts()); below {
 		return fmt.Errorf("service %s lies at or below the delegation %s in zone %s: its queries go to other name servers; remove the NS records or rename the service", canonical, cut, z.Name)

@@ -37,6 +37,8 @@ type ZoneFile struct {
 	file    string
 	apex    key
 	records []record // sorted by name, type and data
+	// redirects are the owners of DNAME records; nil where there are none.
+	redirects map[key]place
 }
 
 // record is one resource record and where it was found.
@@ -92,6 +94,7 @@ func parseZone(name, file string, fsys fs.FS, most bounds) (*ZoneFile, error) {
 		return nil, fmt.Errorf("zone %s: %w", z.Name, err)
 	}
 	slices.SortStableFunc(z.records, compareRecords)
+	z.findRedirects()
 	if problems := z.check(); len(problems) > 0 {
 		if more := len(problems) - maxProblems; more > 0 {
 			problems = append(problems[:maxProblems], fmt.Errorf("and %d more", more))
@@ -244,6 +247,12 @@ func printed(rr dns.RR) string {
 	}
 	return text
 }
+
+// Records is how many records the zone has.
+func (z *ZoneFile) Records() int { return len(z.records) }
+
+// Serial is that of the SOA record in the file.
+func (z *ZoneFile) Serial() uint32 { return z.soa().Serial }
 
 // soa returns the SOA record as the file has it.
 func (z *ZoneFile) soa() *dns.SOA {

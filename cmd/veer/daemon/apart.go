@@ -159,8 +159,19 @@ func (d *daemon) look(now time.Time) {
 	}
 }
 
-// sayCut logs that the process is cut off, or is not any more.
+// staleReason is what answers carry while the process is cut off.
+const staleReason = "cut off from the cluster: its last answer"
+
+// sayCut logs that the process is cut off, or is not any more, and has the
+// authorities' answers say so.
 func (d *daemon) sayCut(cut bool) {
+	for _, s := range d.servers {
+		if cut {
+			s.Stale(staleReason)
+		} else {
+			s.Stale("")
+		}
+	}
 	switch {
 	case !cut:
 		d.o.Log.Info().Msg("the cluster is heard again: the ledger's answers hold")

@@ -84,8 +84,8 @@ func TestIsolationLocal(t *testing.T) {
 	us := l.start("us-east", daemon.RoleProber, daemon.RoleAuthority)
 	l.until("both", func() bool { return slices.Equal(l.query(), []string{"127.0.0.11", "127.0.0.12"}) })
 	st := l.seen("us-east", func(st api.Status) bool { return st.Leader.Name != "" && st.Voters[1].Votes > 0 })
-	if st.Apart != nil {
-		t.Errorf("joined, it is apart: %+v", st.Apart)
+	if st.Apart != nil || l.stale() != "" {
+		t.Errorf("joined, it is apart: %+v, and says %q", st.Apart, l.stale())
 	}
 	serial := l.serial()
 
@@ -156,6 +156,27 @@ func TestIsolationLocal(t *testing.T) {
 	l.server = server
 	l.seen("us-east", func(st api.Status) bool { return st.Apart == nil && st.Leader.Name != "" })
 	l.wants("with the ledger back,", "127.0.0.11", "127.0.0.12")
+	if got := l.stale(); got != "" {
+		t.Errorf("with the ledger back, the answer says %q", got)
+	}
+}
+
+// stale is the reason that the service's answer gives for being one of before.
+func (l *lab) stale() string {
+	l.t.Helper()
+	m := new(dns.Msg)
+	m.SetQuestion(appName, dns.TypeA)
+	m.SetEdns0(1232, false)
+	r, err := dns.Exchange(m, l.server)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, o := range r.IsEdns0().Option {
+		if e, ok := o.(*dns.EDNS0_EDE); ok && e.InfoCode == dns.ExtendedErrorCodeStaleAnswer {
+			return e.ExtraText
+		}
+	}
+	return ""
 }
 
 // TestIsolationHolds: with hold, and without a vantage, a server that is cut
@@ -178,6 +199,9 @@ func TestIsolationHolds(t *testing.T) {
 				return st.Apart != nil && st.Apart.CutOff > 5*time.Second // its vantage has seen it by then
 			})
 			l.wants("cut off,", "127.0.0.11", "127.0.0.12")
+			if got := l.stale(); got != "cut off from the cluster: its last answer" {
+				t.Errorf("cut off, the answer says %q", got)
+			}
 			if text := strings.Join(st.Warnings, "\n"); !strings.Contains(text, c.says) {
 				t.Errorf("the warnings are\n%s\nwant %q", text, c.says)
 			}

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -73,6 +74,9 @@ type Options struct {
 	Log     zerolog.Logger
 	// Open makes the clients of providers; nil is the function Open.
 	Open Opener
+	// Reload asks for the zone files to be read again, with each value; nil:
+	// never. See Hangups.
+	Reload <-chan os.Signal
 	// Hooks are for tests.
 	Hooks Hooks
 }
@@ -255,8 +259,10 @@ func (d *daemon) startAuthority(ctx context.Context) error {
 			continue
 		}
 		s := &server{name: p.Name, foreign: d.foreign(p)}
+		own := *p.Authority
+		own.Identity = strings.ReplaceAll(own.Identity, "{region}", string(d.c.Host.Region))
 		var err error
-		s.Server, err = authority.New(*p.Authority, authority.Options{
+		s.Server, err = authority.New(own, authority.Options{
 			DataDir: d.folder(p.Name), Start: s.own(first), Log: d.o.Log.With().Str("part", "authority").Str("provider", p.Name).Logger(),
 		})
 		if err != nil {

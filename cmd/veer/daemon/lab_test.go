@@ -70,7 +70,8 @@ type lab struct {
 	port     int
 	backends map[string]*backend
 	pulse    chan struct{}
-	open     daemon.Opener // of written providers; nil: the real ones
+	open     daemon.Opener  // of written providers; nil: the real ones
+	reload   chan os.Signal // of daemons that start from now on; nil: never
 
 	mu       sync.Mutex
 	daemons  map[string]*running
@@ -86,6 +87,7 @@ type running struct {
 	done    chan error
 	started chan struct{}
 	dataDir string
+	reload  chan os.Signal
 }
 
 // newLab makes the folder, whose path is short enough for sockets.
@@ -221,10 +223,10 @@ func (l *lab) start(region string, roles ...string) *running {
 // launch starts a daemon under a name, and does not wait for it.
 func (l *lab) launch(region string, c *config.Config, roles ...string) *running {
 	ctx, stop := context.WithCancel(context.Background())
-	r := &running{region: region, stop: stop, done: make(chan error, 1), started: make(chan struct{}), dataDir: c.Host.DataDir}
+	r := &running{region: region, stop: stop, done: make(chan error, 1), started: make(chan struct{}), dataDir: c.Host.DataDir, reload: l.reload}
 	var once sync.Once
 	log := zerolog.New(zerolog.NewTestWriter(l.t)).Level(zerolog.InfoLevel).With().Str("host", region).Logger()
-	o := daemon.Options{Config: c, ConfigPath: "veer.yaml", Roles: roles, Version: "test", Log: log, Open: l.open, Hooks: daemon.Hooks{
+	o := daemon.Options{Config: c, ConfigPath: "veer.yaml", Roles: roles, Version: "test", Log: log, Open: l.open, Reload: l.reload, Hooks: daemon.Hooks{
 		Started: func(stage string) {
 			if stage == daemon.StageController {
 				once.Do(func() { close(r.started) })

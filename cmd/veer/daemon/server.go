@@ -53,6 +53,7 @@ func (d *daemon) startAPI(context.Context) error {
 		return nil
 	})
 	d.parts.start("answers of its own", d.keepApart)
+	d.parts.start("reloads", d.reloads)
 	return nil
 }
 

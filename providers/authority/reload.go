@@ -1,0 +1,133 @@
+package authority
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/veerdns/veer/providers"
+	"github.com/veerdns/veer/regions/steering"
+)
+
+// Reload reads the zone files anew and swaps the table once, so that each
+// query is answered from before or from after. It returns the zones whose data
+// changed. A zone that can't be served, because of its file or because a
+// service could no longer be laid over it, keeps what it had, and the error
+// tells where: the other zones are taken all the same.
+//
+// The zones themselves are those of the Config: none comes or goes.
+func (s *Server) Reload() (changed []string, err error) {
+	var problems []error
+	var fresh []*zone
+	for _, z := range s.config.Zones {
+		file, err := ReadZone(z)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		base, err := compileZone(file)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("zone %s: %w", file.Name, err))
+			continue
+		}
+		fresh = append(fresh, base)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	offsets := maps.Clone(s.state.serials)
+	for _, base := range fresh {
+		was := s.state.hashes[base.apex]
+		if err := s.state.replace(base); err != nil {
+			problems = append(problems, err)
+		} else if s.state.hashes[base.apex] != was {
+			changed = append(changed, base.file.Name)
+		}
+	}
+	s.state.retry(time.Now())
+	table := s.state.build(false)
+	s.saver.offer(s.state.snapshot())
+	for apex, was := range offsets {
+		if s.state.serials[apex].Offset != was.Offset {
+			s.saver.flush() // see Run: nobody may see the serial before it is kept
+			break
+		}
+	}
+	s.table.Store(table)
+	if err := errors.Join(problems...); err != nil {
+		return changed, fmt.Errorf("authority: reload: %w", err)
+	}
+	return changed, nil
+}
+
+// replace takes over another version of a zone, if every service in it can be
+// laid over that too.
+func (st *state) replace(base *zone) error {
+	var problems []error
+	check := func(services map[string]service) {
+		for _, name := range slices.Sorted(maps.Keys(services)) {
+			if services[name].apex != base.apex {
+				continue
+			}
+			if err := base.file.CheckService(name, typeNames(services[name].answers)...); err != nil {
+				problems = append(problems, fmt.Errorf("zone %s: %w", base.file.Name, err))
+			}
+		}
+	}
+	check(st.start)
+	for _, id := range slices.Sorted(maps.Keys(st.compiled)) {
+		check(st.compiled[id])
+	}
+	files := maps.Clone(st.files)
+	files[base.apex] = base.file
+	problems = append(problems, checkRedirected(files)...)
+	if err := errors.Join(problems...); err != nil {
+		return err
+	}
+	hash, err := st.hash(base.file)
+	if err != nil {
+		return fmt.Errorf("zone %s: %w", base.file.Name, err)
+	}
+	st.files, st.bases[base.apex], st.hashes[base.apex] = files, base, hash
+	return nil
+}
+
+// typeNames are the types of one name's answers, each once.
+func typeNames(answers []steering.Answer) []string {
+	var types []string
+	for _, a := range answers {
+		types = append(types, a.Type)
+	}
+	slices.Sort(types)
+	return slices.Compact(types)
+}
+
+// retry compiles the answers that the zones as they were had no place for. How
+// long ago the ledger gave them is not known: see restore.
+func (st *state) retry(now time.Time) {
+	for id, shard := range st.shards {
+		var left []steering.Answer
+		for _, a := range shard.Answers {
+			if _, ok := st.compiled[id][providers.CanonicalName(a.Name)]; !ok {
+				left = append(left, a)
+			}
+		}
+		found := compileShard(st.files, nil, left, now, func(string, error) {}) // it was said when the shard came
+		for name, svc := range found {
+			svc.expire(now)
+			st.compiled[id][name] = svc
+		}
+	}
+}
+
+// expire lets the time left of a service's answers end now.
+func (s service) expire(now time.Time) {
+	for _, set := range s.sets {
+		for i := range set.picks {
+			if !set.picks[i].until.IsZero() {
+				set.picks[i].until = now
+			}
+		}
+	}
+}
