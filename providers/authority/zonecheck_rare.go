@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -71,6 +72,15 @@ func (z *ZoneFile) checkRedirects(names map[key][]record, cuts map[key]bool, bad
 			}
 		}
 	}
+}
+
+// CheckZones returns an error when one server cannot serve all of the zones.
+func CheckZones(zones []*ZoneFile) error {
+	files := map[key]*ZoneFile{}
+	for _, z := range zones {
+		files[z.apex] = z
+	}
+	return errors.Join(checkRedirected(files)...)
 }
 
 // checkRedirected refuses zones that lie below a DNAME of another of the

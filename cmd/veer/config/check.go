@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/veerdns/veer/checks/sqlcheck"
-	"github.com/veerdns/veer/providers/authority"
 	"github.com/veerdns/veer/regions"
 )
 
@@ -229,27 +228,9 @@ func (l *loader) providers() {
 			continue
 		}
 		p.Authority.Check(l.under(path))
-		for i := range p.Authority.Zones {
-			l.zone(&p.Authority.Zones[i], fmt.Sprintf("%s.zones[%d]", path, i))
-		}
+		l.zoneFiles(p, path)
 	}
 	l.sharedZones()
-}
-
-// zone makes a zone's name canonical and reads its file.
-func (l *loader) zone(z *authority.Zone, path string) {
-	if !l.has(path+".name") || !l.has(path+".file") || !l.clean(path) {
-		return
-	}
-	name, err := canonical(z.Name)
-	if err != nil {
-		l.bad(path+".name", err.Error(), "a DNS name, like example.test", "")
-		return
-	}
-	z.Name = name
-	if _, err := authority.ReadZone(*z); err != nil {
-		l.bad(path+".file", "the zone file is not valid: "+oneLine(err.Error()), "an RFC 1035 master file for "+name, "")
-	}
 }
 
 // oneLine makes another package's message fit into one of ours.

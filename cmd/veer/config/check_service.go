@@ -35,6 +35,7 @@ func (l *loader) services() {
 		l.words(s, path)
 		l.expressible(s, path)
 		l.pools(s, path)
+		l.overlaid(s, path)
 		l.quorum(s, path)
 		l.times(s, path)
 		l.budget(*s, path)

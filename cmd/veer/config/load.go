@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/veerdns/veer/providers/authority"
 	"github.com/veerdns/veer/regions"
 )
 
@@ -56,6 +57,8 @@ type loader struct {
 	root *node
 	src  *source
 	from map[string]place
+	// files are the zone files of each authority, by the provider's name.
+	files map[string][]*authority.ZoneFile
 }
 
 // place is where a setting stands.
