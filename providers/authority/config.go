@@ -27,6 +27,10 @@ type Config struct {
 	// TCPConnections is how many connections are open at once; a further one
 	// is closed at once. 0 is 256.
 	TCPConnections int `yaml:"tcp_connections"`
+	// GeoFile is a MaxMind DB of countries or cities, by which clients are
+	// located; it is read again when it changes. Empty: there is none.
+	GeoFile string `yaml:"geo_file"`
+	ECS     ECS    `yaml:"ecs"`
 }
 
 // Zone is one zone that the authority serves.
@@ -73,6 +77,9 @@ func (c Config) Rebase(dir string) Config {
 		zones[i] = z
 	}
 	c.Zones = zones
+	if c.GeoFile != "" && !filepath.IsAbs(c.GeoFile) {
+		c.GeoFile = filepath.Join(dir, c.GeoFile)
+	}
 	return c
 }
 
@@ -92,6 +99,7 @@ func (c Config) Check(bad func(field, format string, args ...any)) {
 		seen[l] = true
 	}
 	c.checkZones(bad)
+	c.ECS.check(bad)
 	if c.UDPSize != 0 && (c.UDPSize < minUDPSize || c.UDPSize > maxUDPSize) {
 		bad("udp_size", "%d is out of range; expected %d to %d bytes (default %d)", c.UDPSize, minUDPSize, maxUDPSize, defaultUDPSize)
 	}

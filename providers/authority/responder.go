@@ -3,6 +3,7 @@ package authority
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -18,9 +19,15 @@ const headerSize = 12
 type responder struct {
 	table   *atomic.Pointer[Table]
 	udpSize int
-	reply   Reply
-	query   dns.Msg
-	answer  dns.Msg
+	ecs     ecs
+	// source is where the query comes from, sub its client subnet option, and
+	// most how many bits of the client's address an answer may depend on.
+	source netip.Addr
+	sub    *subnet
+	most   int
+	reply  Reply
+	query  dns.Msg
+	answer dns.Msg
 }
 
 // respond returns the answer to the packet, of at most limit bytes (TCP), or,
@@ -46,6 +53,9 @@ func (r *responder) respond(packet []byte, buf []byte, udp bool) []byte {
 	opt, ok := option(r.query.Extra)
 	if !ok {
 		return headerOnly(packet, buf, dns.RcodeFormatError)
+	}
+	if r.sub, ok = r.ecs.readSubnet(packet, opt, r.source); !ok {
+		return headerOnly(packet, buf, dns.RcodeFormatError) // RFC 7871, section 7.2.1
 	}
 	if udp {
 		limit = minUDPSize
@@ -123,7 +133,9 @@ func (r *responder) lookup(q dns.Question, opt *dns.OPT) int {
 	if err != nil {
 		return dns.RcodeFormatError
 	}
-	r.table.Load().Lookup(Query{Name: name, As: q.Name, Type: q.Qtype, Now: time.Now(), Draw: rand.Uint64()}, &r.reply)
+	var client netip.Addr
+	client, r.most = r.ecs.client(r.source, r.sub)
+	r.table.Load().Lookup(Query{Name: name, As: q.Name, Type: q.Qtype, Now: time.Now(), Draw: rand.Uint64(), Client: client}, &r.reply)
 	return dns.RcodeSuccess
 }
 
@@ -134,6 +146,9 @@ func (r *responder) ownOption(theirs *dns.OPT, rcode int) *dns.OPT {
 	own.SetUDPSize(uint16(r.udpSize)) // #nosec G115 -- Config.Check bounds it
 	own.SetDo(theirs.Do())
 	own.SetExtendedRcode(uint16(rcode)) // #nosec G115 -- a constant
+	if r.sub != nil {
+		own.Option = append(own.Option, r.sub.option(r.sub.scope(&r.reply, r.most)))
+	}
 	return own
 }
 

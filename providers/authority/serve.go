@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"runtime"
 	"sync"
 	"time"
@@ -29,7 +30,7 @@ func (s *Server) serve(ctx context.Context, group *errgroup.Group, l listener) {
 }
 
 func (s *Server) responder() *responder {
-	return &responder{table: &s.table, udpSize: s.config.UDPSize}
+	return &responder{table: &s.table, udpSize: s.config.UDPSize, ecs: s.rules}
 }
 
 // safely is respond for packets from outside: should a query find a fault in
@@ -64,6 +65,7 @@ func (s *Server) serveUDP(ctx context.Context, conn *net.UDPConn) error {
 			continue
 		}
 		faults = 0
+		r.source = addressOf(session.RemoteAddr())
 		answer := s.safely(r, in[:n], out, true)
 		if answer == nil {
 			continue
@@ -146,6 +148,7 @@ func (s *Server) serveConn(conn net.Conn) {
 		if _, err := io.ReadFull(conn, in[:n]); err != nil {
 			return
 		}
+		r.source = addressOf(conn.RemoteAddr())
 		answer := s.safely(r, in[:n], out[2:], false)
 		if answer == nil {
 			return
@@ -155,4 +158,15 @@ func (s *Server) serveConn(conn net.Conn) {
 			return
 		}
 	}
+}
+
+// addressOf returns the IP address of a peer, without its port and zone.
+func addressOf(peer net.Addr) netip.Addr {
+	switch a := peer.(type) {
+	case *net.UDPAddr:
+		return a.AddrPort().Addr().Unmap().WithZone("")
+	case *net.TCPAddr:
+		return a.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
 }

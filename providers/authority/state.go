@@ -30,6 +30,7 @@ type state struct {
 	start    map[string]service
 	over     Overlay // nil: the ledger's answers are served
 	laid     map[string]service
+	places   *places // nil: every client is in the default location
 	log      zerolog.Logger
 }
 
@@ -86,11 +87,11 @@ func (st *state) restore(s snapshot, now time.Time) {
 		st.put(shard, now)
 		for _, svc := range st.compiled[shard.ID] {
 			for _, set := range svc.sets {
-				for i := range set.picks {
-					if !set.picks[i].until.IsZero() {
-						set.picks[i].until = now
+				set.each(func(p *pick) {
+					if !p.until.IsZero() {
+						p.until = now
 					}
-				}
+				})
 			}
 		}
 	}
@@ -119,6 +120,7 @@ func (st *state) put(s savedShard, now time.Time) {
 		st.log.Error().Err(err).Int("shard", s.ID).Str("service", name).
 			Msg("an answer of the ledger can't be served; the name keeps what it had")
 	})
+	st.places.attach(compiled)
 	// What is kept is what is served: a restart must not lose an answer that
 	// was held in place of a bad one.
 	var answers []steering.Answer

@@ -229,6 +229,7 @@ func (l *loader) providers() {
 			continue
 		}
 		p.Authority.Check(l.under(path))
+		l.geoFile(p.Authority, path+".geo_file")
 		for i := range p.Authority.Zones {
 			l.zone(&p.Authority.Zones[i], fmt.Sprintf("%s.zones[%d]", path, i))
 		}
