@@ -48,7 +48,7 @@ func geoResponder(t testing.TB) *responder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st.locate(newPlaces(map[string][]Location{"app.example.test.": geoLocations()}, g))
+	st.locate(newPlaces(map[string][]Location{"app.example.test.": geoLocations()}, g), nil)
 	r := responderOf(st.build(false))
 	r.ecs = ECS{Trust: []string{"127.0.0.0/8"}}.rules()
 	r.source = netip.MustParseAddr("127.0.0.1")

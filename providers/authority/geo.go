@@ -223,17 +223,19 @@ func locate(s service) error {
 	if plain {
 		return errors.New("types with and without locations; expected all with them, or none")
 	}
-	if !known[steering.DefaultLocation] {
-		first := slices.Min(slices.Collect(maps.Keys(known)))
-		for _, one := range s.sets {
-			if set := one.located.sets[first]; set != nil {
-				one.located.sets[steering.DefaultLocation] = set
-			}
-		}
-		known[steering.DefaultLocation] = true
-	}
 	for _, one := range s.sets {
 		one.located.known = known
+		standIn(one.located)
 	}
 	return nil
+}
+
+// standIn gives the default's clients the set of the first location by name,
+// where the service has no default.
+func standIn(l *located) {
+	if !l.known[steering.DefaultLocation] {
+		if s := l.sets[slices.Min(slices.Collect(maps.Keys(l.known)))]; s != nil {
+			l.sets[steering.DefaultLocation] = s
+		}
+	}
 }

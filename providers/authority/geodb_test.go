@@ -70,7 +70,9 @@ func expected(networks []mmdbtest.Network, a netip.Addr) country {
 // TestGeographyRoundTrip writes databases and reads them: each address has the
 // country of the longest network that holds it, in every record size.
 func TestGeographyRoundTrip(t *testing.T) {
-	regionstest.Holds(t, func(rt *rapid.T) error { return roundTrip(rt, func(b []byte) (*geography, error) { return parseGeography(b, maxNetworks) }) })
+	regionstest.Holds(t, func(rt *rapid.T) error {
+		return roundTrip(rt, func(b []byte) (*geography, error) { return parseGeography(b, maxNetworks) })
+	})
 }
 
 func roundTrip(t *rapid.T, parse func([]byte) (*geography, error)) error {

@@ -91,10 +91,11 @@ func (s *Server) Locate(service string, client netip.Addr) (location string, bit
 	return location, bits, true
 }
 
-// locate makes the state's answers depend on the clients.
-func (st *state) locate(p *places) {
-	st.places = p
-	p.attach(st.start)
+// locate makes the state's answers depend on the clients, and have HTTPS
+// records.
+func (st *state) locate(p *places, https map[string]HTTPS) {
+	st.places, st.https = p, https
+	st.finish(st.start)
 }
 
 // attach tells compiled services' sets where their atlas is.

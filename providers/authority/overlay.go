@@ -90,6 +90,6 @@ func (st *state) lay(now time.Time) {
 	laidOver := compileShard(st.files, nil, changed, now, func(name string, err error) {
 		st.log.Error().Err(err).Str("service", name).Msg("what this server would answer by itself can't be served; the name keeps the ledger's answer")
 	})
-	st.places.attach(laidOver)
+	st.finish(laidOver)
 	st.laid = laidOver
 }

@@ -44,7 +44,9 @@ type Options struct {
 	// Locations are those of the services whose answers depend on the client, by
 	// the service's canonical name.
 	Locations map[string][]Location
-	Log       zerolog.Logger
+	// HTTPS holds what the services' HTTPS records say, of those that have one.
+	HTTPS map[string]HTTPS
+	Log   zerolog.Logger
 	// Swapped is called after a table with this version of a shard has become
 	// the one that is served; nil is allowed. It must not call Update.
 	Swapped func(term regions.Term, seq uint64, shard int)
@@ -91,7 +93,7 @@ func New(c Config, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authority: %w", err)
 	}
-	st.locate(geo.places)
+	st.locate(geo.places, o.HTTPS)
 	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("authority: make the data folder: %w", err)
 	}

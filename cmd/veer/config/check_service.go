@@ -37,6 +37,7 @@ func (l *loader) services() {
 		l.placeable(s, path)
 		l.pools(s, path)
 		l.locations(s, path)
+		l.https(s, path)
 		l.quorum(s, path)
 		l.times(s, path)
 		l.budget(*s, path)

@@ -26,8 +26,10 @@ type Service struct {
 	Pools []Pool `yaml:"pools"`
 	// Locations are those of policy geo.
 	Locations []Location `yaml:"locations"`
-	Quorum    Quorum     `yaml:"quorum"`
-	TTL       TTL        `yaml:"ttl"`
+	// HTTPS is what its HTTPS record says; nil: it has none.
+	HTTPS  *HTTPS `yaml:"https"`
+	Quorum Quorum `yaml:"quorum"`
+	TTL    TTL    `yaml:"ttl"`
 	// RTO bounds the time from a failure until no answer sends clients to
 	// it; 0 is no bound.
 	RTO      time.Duration `yaml:"rto"`

@@ -244,7 +244,7 @@ func (d *daemon) startAuthority(ctx context.Context) error {
 		s := &server{name: p.Name, foreign: d.foreign(p)}
 		var err error
 		s.Server, err = authority.New(*p.Authority, authority.Options{
-			DataDir: d.folder(p.Name), Start: s.own(first), Locations: d.c.Locations(), Log: d.o.Log.With().Str("part", "authority").Str("provider", p.Name).Logger(),
+			DataDir: d.folder(p.Name), Start: s.own(first), Locations: d.c.Locations(), HTTPS: d.c.HTTPS(), Log: d.o.Log.With().Str("part", "authority").Str("provider", p.Name).Logger(),
 		})
 		if err != nil {
 			return fmt.Errorf("authority %s: %w", p.Name, err)
