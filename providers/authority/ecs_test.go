@@ -357,3 +357,33 @@ func TestMutantsOfScope(t *testing.T) {
 		regionstest.Caught(t, 3000, m.name, func(rt *rapid.T) error { return scopesAreTrue(rt, m.find) })
 	}
 }
+
+// FuzzSubnet: an option of any octets is refused with FORMERR, or comes back as
+// it came but for a scope that its family has.
+func FuzzSubnet(f *testing.F) {
+	for _, data := range [][]byte{nil, {0, 0, 0, 0}, {0, 1, 24, 0, 192, 0, 2}, {0, 1, 20, 0, 192, 0, 2}, {0, 1, 24, 24, 192, 0, 2}, {0, 2, 1, 0, 128}, {0, 3, 8, 0, 10}, append([]byte{0, 2, 128, 0}, make([]byte, 16)...)} {
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 512 {
+			return
+		}
+		r := geoResponder(t)
+		in, sub := askWith(t, r, "app.example.test.", dns.TypeA, raw(data...))
+		if in.Rcode == dns.RcodeFormatError && sub == nil {
+			if s, ok := parseSubnet(data); ok {
+				t.Fatalf("% x is %+v, and was refused", data, s)
+			}
+			return
+		}
+		if in.Rcode != dns.RcodeSuccess || len(in.Answer) != 1 || sub == nil || int(sub.SourceScope) > 8*len(sub.Address) {
+			t.Fatalf("% x got %v", data, in)
+		}
+		m := &dns.Msg{Extra: []dns.RR{&dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT}, Option: []dns.EDNS0{
+			&dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: sub.Family, SourceNetmask: sub.SourceNetmask, Address: sub.Address}}}}}
+		packed, err := m.Pack()
+		if err != nil || !slices.Equal(packed[len(packed)-len(data):], data) {
+			t.Fatalf("% x came back as %v (%v)", data, sub, err)
+		}
+	})
+}
