@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -386,4 +387,62 @@ func FuzzSubnet(f *testing.F) {
 			t.Fatalf("% x came back as %v (%v)", data, sub, err)
 		}
 	})
+}
+
+// TestLocationsOutliveARestart serves locations and hints from the snapshot,
+// and, of a leader whose config has other locations, the first for all clients.
+func TestLocationsOutliveARestart(t *testing.T) {
+	https := map[string]HTTPS{"app.example.test.": {ALPN: []string{"h2"}}}
+	begin := func() *state {
+		st, err := newState([]*ZoneFile{exampleFile(t)}, nil, quiet(), epoch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.locate(newPlaces(map[string][]Location{"app.example.test.": geoLocations()}, nowhere()), https)
+		return st
+	}
+	asked := func(st *state, source string, typ uint16) string {
+		r := responderOf(st.build(false))
+		r.source = netip.MustParseAddr(source)
+		in, _ := askWith(t, r, "app.example.test.", typ)
+		if len(in.Answer) != 1 {
+			return ""
+		}
+		return strings.TrimPrefix(strings.ReplaceAll(in.Answer[0].String(), "\t", " "), "app.example.test. 60 IN ")
+	}
+	first := begin()
+	if !first.take(steering.Shard{ID: 1, Term: 1, Seq: 1, Answers: geoAnswers(t)[:7]}, epoch) {
+		t.Fatal("the shard is not taken")
+	}
+	content, err := first.snapshot().encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved, err := decodeSnapshot(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := begin()
+	again.restore(saved, epoch)
+	for _, st := range []*state{first, again} {
+		if a, h := asked(st, "198.51.100.65", dns.TypeA), asked(st, "198.51.100.65", dns.TypeHTTPS); a != "A 192.0.2.4" || h != `HTTPS 1 . alpn="h2" ipv4hint="192.0.2.4" ipv6hint="2001:db8::4"` {
+			t.Errorf("the office is answered %s and %s", a, h)
+		}
+		if a := asked(st, "203.0.113.1", dns.TypeA); a != "A 192.0.2.1" {
+			t.Errorf("others are answered %s", a)
+		}
+	}
+	other := geoAnswers(t)[1:3] // europe and germany alone
+	again.take(steering.Shard{ID: 1, Term: 1, Seq: 2, Answers: other}, epoch)
+	if a, h := asked(again, "198.51.100.65", dns.TypeA), asked(again, "198.51.100.65", dns.TypeHTTPS); a != "A 192.0.2.2" || h != `HTTPS 1 . alpn="h2" ipv4hint="192.0.2.2"` {
+		t.Errorf("of locations that this config does not have, the office is answered %s and %s", a, h)
+	}
+	// A set that mixes answers with and without a location is refused, and the
+	// name keeps what it had.
+	mixed := geoAnswers(t)[:2]
+	mixed[0].Location = ""
+	again.take(steering.Shard{ID: 1, Term: 1, Seq: 3, Answers: mixed}, epoch)
+	if a := asked(again, "198.51.100.65", dns.TypeA); a != "A 192.0.2.2" {
+		t.Errorf("after answers that can't be served: %s", a)
+	}
 }
