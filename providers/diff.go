@@ -42,12 +42,15 @@ func (s RRSet) Equal(o RRSet) bool {
 	return a.Key() == b.Key() && (a.TTL == b.TTL || a.AutoTTL || b.AutoTTL) && a.Weight == b.Weight && slices.Equal(a.Data, b.Data)
 }
 
-// Compare orders sets by name, type and set identifier.
+// Compare orders sets by name, type, location and set identifier.
 func Compare(a, b RRSet) int {
 	if c := strings.Compare(a.Name, b.Name); c != 0 {
 		return c
 	}
 	if c := strings.Compare(a.Type, b.Type); c != 0 {
+		return c
+	}
+	if c := strings.Compare(a.Location, b.Location); c != 0 {
 		return c
 	}
 	return strings.Compare(a.SetID, b.SetID)

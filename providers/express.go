@@ -14,6 +14,8 @@ func (c Caps) Express(sets []RRSet) ([]RRSet, error) {
 	var largest uint32
 	for _, s := range sets {
 		switch {
+		case s.Location != "" && !c.Geo:
+			return nil, fmt.Errorf("%s %s is for the clients of a location, which the provider's records cannot tell", s.Name, s.Type)
 		case s.SetID != "" && !c.Weights:
 			return nil, fmt.Errorf("%s %s has weights, which the provider's records do not", s.Name, s.Type)
 		case c.Plain && !plainName(s.Name):

@@ -17,7 +17,7 @@ import (
 
 // RRSet is one RRset (RFC 9499) in presentation form, or one of several that
 // share a name and type and are told apart by SetID, among which a resolver's
-// query is spread by Weight.
+// query is spread by Weight, or by Location, of which a query gets its client's.
 type RRSet struct {
 	// Name is the owner name: absolute, lower case, with the final dot.
 	Name string `json:"name"`
@@ -29,6 +29,9 @@ type RRSet struct {
 	// Weight is the share of queries, relative to the others' sum; it has no
 	// meaning without a SetID.
 	Weight uint32 `json:"weight,omitempty"`
+	// Location names the clients that get this set; empty where all do. Those
+	// with and without one never share a name.
+	Location string `json:"location,omitempty"`
 	// TTL is in seconds (RFC 2181, section 8: at most 2^31-1).
 	TTL uint32 `json:"ttl"`
 	// AutoTTL, in a set that was read, says that the TTL is the provider's
@@ -42,10 +45,10 @@ type RRSet struct {
 }
 
 // Key is what identifies an RRset in a zone.
-type Key struct{ Name, Type, SetID string }
+type Key struct{ Name, Type, SetID, Location string }
 
 // Key returns the identity of the set.
-func (s RRSet) Key() Key { return Key{s.Name, s.Type, s.SetID} }
+func (s RRSet) Key() Key { return Key{s.Name, s.Type, s.SetID, s.Location} }
 
 // Change is one step of a diff: a nil Before creates, a nil After deletes,
 // both set replaces. At least one is set, and both have the same Key.

@@ -12,8 +12,9 @@ import (
 // call ends soon after its context does.
 type daemonClient interface {
 	Status(ctx context.Context) (api.Status, error)
-	// Explain takes the time to explain (RFC 3339); empty is now.
-	Explain(ctx context.Context, name, at string) (api.Explain, error)
+	// ExplainFor takes the time to explain (RFC 3339; empty is now), and the
+	// address of a client, or none.
+	ExplainFor(ctx context.Context, name, at, client string) (api.Explain, error)
 	// Journal returns the newest limit entries, oldest first, with moved only
 	// those that moved an answer.
 	Journal(ctx context.Context, name string, limit int, moved bool) ([]steering.Entry, error)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,7 +43,10 @@ type live struct {
 	moved chan struct{}
 }
 
-func startLive(t *testing.T) *live {
+func startLive(t *testing.T) *live { return startLiveOn(t, liveConfig, nil) }
+
+// startLiveOn starts a daemon on a config that names further files.
+func startLiveOn(t *testing.T, text string, more map[string]string) *live {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "v") // short, for the sockets in it
 	if err != nil {
@@ -54,7 +58,9 @@ func startLive(t *testing.T) *live {
 		}
 	})
 	l := &live{t: t, path: filepath.Join(dir, "veer.yaml"), moved: make(chan struct{}, 1)}
-	for name, text := range map[string]string{"veer.yaml": liveConfig, "example.test.zone": liveZone} {
+	files := map[string]string{"veer.yaml": text, "example.test.zone": liveZone}
+	maps.Copy(files, more)
+	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +17,7 @@ import (
 )
 
 func (a *app) explainCommand() *cobra.Command {
-	var at string
+	var at, client string
 	cmd := &cobra.Command{
 		Use:   "explain NAME",
 		Short: "Say why a service answers what it answers, and what is next",
@@ -23,8 +25,13 @@ func (a *app) explainCommand() *cobra.Command {
 decided, what each vantage voted and why, what happens next and when, and the
 worst-case recovery time term by term.
 
--o json prints {service, rules, next, budget, term, seq, shard, time, cause}.`,
-		Example: "  veer explain app.example.test\n  veer explain app.example.test --at 2026-11-20T03:00:00Z",
+With --client it says where that client is and what it is answered, by the
+database of this host's DNS server. The address is that of a client whose
+resolver tells it, or of the resolver.
+
+-o json prints {service, rules, next, budget, term, seq, shard, time, cause,
+client}, client with --client only: {address, location, network, answer}.`,
+		Example: "  veer explain app.example.test\n  veer explain app.example.test --client 203.0.113.7\n  veer explain app.example.test --at 2026-11-20T03:00:00Z",
 		Args:    a.args("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if at != "" {
@@ -32,11 +39,14 @@ worst-case recovery time term by term.
 					return usagef("--at %q: expected RFC 3339, as in 2026-11-20T03:00:00Z", at)
 				}
 			}
-			client, err := a.daemon()
+			if _, err := netip.ParseAddr(client); client != "" && err != nil {
+				return usagef("--client %q: expected an IP address, as in 203.0.113.7", client)
+			}
+			daemon, err := a.daemon()
 			if err != nil {
 				return err
 			}
-			e, err := client.Explain(cmd.Context(), args[0], at)
+			e, err := daemon.ExplainFor(cmd.Context(), args[0], at, client)
 			if err != nil {
 				return err
 			}
@@ -44,6 +54,7 @@ worst-case recovery time term by term.
 		},
 	}
 	cmd.Flags().StringVar(&at, "at", "", "explain what was decided at this time (RFC 3339), from the journal")
+	cmd.Flags().StringVar(&client, "client", "", "say what the client with this IP address is answered")
 	return cmd
 }
 
@@ -51,6 +62,9 @@ func writeExplain(w io.Writer, e api.Explain, p paint) {
 	s := e.Service
 	fmt.Fprintln(w, p.bold(elide(shown(s.Name), width)))
 	para(w, "policy    ", string(s.Kind))
+	if c := e.Client; c != nil {
+		para(w, "client    ", clientText(*c))
+	}
 	para(w, "answers   ", data(s.Answer))
 	if len(s.Here) > 0 {
 		para(w, "here      ", data(s.Here)+", by this server alone")
@@ -80,6 +94,18 @@ func writeExplain(w io.Writer, e api.Explain, p paint) {
 	budget(w, e.Budget, "  ")
 }
 
+// clientText says where a client is and what it is answered.
+func clientText(c api.Located) string {
+	if c.Location == "" {
+		return fmt.Sprintf("%s is answered %s, as all clients are", c.Address, data(c.Answer))
+	}
+	answer := slices.Clone(c.Answer)
+	for i := range answer {
+		answer[i].Location = ""
+	}
+	return fmt.Sprintf("%s is in %s, as all of %s, and is answered %s", c.Address, c.Location, c.Network, data(answer))
+}
+
 func ttlText(s api.Service) string {
 	if s.TTL == s.Steady {
 		return fmt.Sprintf("%d s, the steady TTL", s.TTL)
@@ -92,9 +118,12 @@ func reasons(w io.Writer, list []steering.Reason) {
 		fmt.Fprintln(w, "  no rule spoke")
 		return
 	}
-	t := table{limits: []int{14, 20, 0}}
+	t := table{limits: []int{14, 30, 0}}
 	for _, r := range list {
 		region := string(r.Region)
+		if r.Location != "" {
+			region = strings.TrimPrefix(region+" for "+r.Location, " ")
+		}
 		if region == "" {
 			region = "-"
 		}

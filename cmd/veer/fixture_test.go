@@ -95,8 +95,8 @@ func (f *fake) Status(context.Context) (api.Status, error) {
 	return f.status, f.err
 }
 
-func (f *fake) Explain(_ context.Context, name, at string) (api.Explain, error) {
-	f.note("explain " + name + " " + at)
+func (f *fake) ExplainFor(_ context.Context, name, at, client string) (api.Explain, error) {
+	f.note(strings.TrimRight("explain "+name+" "+at+" "+client, " "))
 	return f.explain, f.err
 }
 

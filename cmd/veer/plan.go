@@ -241,6 +241,9 @@ func setText(s providers.RRSet) string {
 	if s.SetID != "" {
 		text += fmt.Sprintf(" (%s, weight %d)", s.SetID, s.Weight)
 	}
+	if s.Location != "" {
+		text += " for " + s.Location
+	}
 	return text + " " + answerText(s)
 }
 

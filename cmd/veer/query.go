@@ -28,10 +28,50 @@ type reply struct {
 	Answer     []string `json:"answer"`
 	Authority  []string `json:"authority"`
 	Additional []string `json:"additional"`
+	// Client is the network asked for, Scope that for which the reply holds.
+	Client string  `json:"client,omitempty"`
+	Scope  *string `json:"scope,omitempty"`
+}
+
+// clientSubnet makes the option that asks for a client; nil for an empty text.
+func clientSubnet(text string) (*dns.EDNS0_SUBNET, error) {
+	if text == "" {
+		return nil, nil
+	}
+	network, err := netip.ParsePrefix(text)
+	if a, errIP := netip.ParseAddr(text); errIP == nil && a.Zone() == "" {
+		network, err = netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	if err != nil || network.Addr().Is4In6() {
+		return nil, fmt.Errorf("--client %q: expected an IP address or a network, as in 203.0.113.7 or 2001:db8::/56", text)
+	}
+	network = network.Masked()
+	out := &dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: uint8(network.Bits()), Address: network.Addr().AsSlice()} // #nosec G115 -- at most 128
+	if network.Addr().Is6() {
+		out.Family = 2
+	}
+	return out, nil
+}
+
+// scopeOf is the network for which a reply holds, "" where it does not say.
+func scopeOf(in *dns.Msg, asked *dns.EDNS0_SUBNET) string {
+	opt := in.IsEdns0()
+	if opt == nil {
+		return ""
+	}
+	for _, o := range opt.Option {
+		if s, ok := o.(*dns.EDNS0_SUBNET); ok {
+			a, _ := netip.AddrFromSlice(asked.Address)
+			if n, err := a.Prefix(int(s.SourceScope)); err == nil {
+				return n.String()
+			}
+		}
+	}
+	return ""
 }
 
 func (a *app) queryCommand() *cobra.Command {
-	var server string
+	var server, client string
 	var tcp bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
@@ -41,9 +81,14 @@ func (a *app) queryCommand() *cobra.Command {
 config's listen:, or --server) and prints the reply in full. TYPE defaults to A.
 It needs no resolver and no dig. It exits with 1 when there is no reply.
 
+With --client it asks as that client's resolver would (EDNS client subnet, RFC
+7871), for an IP address or a network, and says for which network the reply
+holds. The authority believes it where its ecs.trust has this host's address.
+
 -o json prints {server, transport, took, rcode, flags, question, answer,
-authority, additional}.`,
-		Example: "  veer query app.example.test\n  veer query app.example.test AAAA --tcp\n  veer query app.example.test --server 127.0.0.1:5300",
+authority, additional, client, scope}; client and scope with --client only, and
+scope where the server believes this host.`,
+		Example: "  veer query app.example.test\n  veer query app.example.test --client 203.0.113.7\n  veer query app.example.test AAAA --tcp\n  veer query app.example.test --server 127.0.0.1:5300",
 		Args:    a.args("NAME", "[TYPE]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			question, err := parseQuestion(args)
@@ -61,9 +106,13 @@ authority, additional}.`,
 			if server, err = serverAddress(server); err != nil {
 				return usage(err)
 			}
+			subnet, err := clientSubnet(client)
+			if err != nil {
+				return usage(err)
+			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
-			r, err := ask(ctx, server, question, tcp)
+			r, err := ask(ctx, server, question, tcp, subnet)
 			if err != nil {
 				return err
 			}
@@ -71,6 +120,7 @@ authority, additional}.`,
 		},
 	}
 	cmd.Flags().StringVarP(&server, "server", "s", "", "address to ask, as IP:PORT or IP (default: the config's listen:)")
+	cmd.Flags().StringVar(&client, "client", "", "ask for the client with this IP address, or in this network")
 	cmd.Flags().BoolVar(&tcp, "tcp", false, "ask over TCP")
 	cmd.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "how long to wait for the reply in all")
 	return cmd
@@ -118,7 +168,7 @@ func serverAddress(text string) (string, error) {
 }
 
 // ask sends the question, over TCP again when the reply over UDP is truncated.
-func ask(ctx context.Context, server string, q dns.Question, tcp bool) (reply, error) {
+func ask(ctx context.Context, server string, q dns.Question, tcp bool, subnet *dns.EDNS0_SUBNET) (reply, error) {
 	transport := "udp"
 	if tcp {
 		transport = "tcp"
@@ -127,6 +177,9 @@ func ask(ctx context.Context, server string, q dns.Question, tcp bool) (reply, e
 	m.Id = dns.Id()
 	m.Question = []dns.Question{q}
 	m.SetEdns0(1232, false)
+	if subnet != nil {
+		m.IsEdns0().Option = []dns.EDNS0{subnet}
+	}
 	client := dns.Client{Net: transport}
 	in, took, err := client.ExchangeContext(ctx, m, server)
 	var timeout net.Error
@@ -138,14 +191,22 @@ func ask(ctx context.Context, server string, q dns.Question, tcp bool) (reply, e
 	case err != nil:
 		return reply{}, fmt.Errorf("no reply from %s over %s: %w", server, transport, err)
 	case in.Truncated && !tcp:
-		return ask(ctx, server, q, true)
+		return ask(ctx, server, q, true, subnet)
 	}
-	return reply{
+	r := reply{
 		Server: server, Transport: transport, Took: took,
 		Rcode: rcode(in), Flags: flags(in),
 		Question: fmt.Sprintf("%s %s", q.Name, dns.Type(q.Qtype)),
 		Answer:   records(in.Answer), Authority: records(in.Ns), Additional: records(in.Extra),
-	}, nil
+	}
+	if subnet != nil {
+		a, _ := netip.AddrFromSlice(subnet.Address)
+		r.Client = netip.PrefixFrom(a, int(subnet.SourceNetmask)).String()
+		if scope := scopeOf(in, subnet); scope != "" {
+			r.Scope = &scope
+		}
+	}
+	return r, nil
 }
 
 func noReply(err error) error {
@@ -189,6 +250,12 @@ func writeReply(w io.Writer, r reply) {
 	fmt.Fprintf(w, ";; %s, flags %s, from %s over %s in %.1f ms\n",
 		r.Rcode, strings.Join(r.Flags, " "), r.Server, r.Transport, r.Took.Seconds()*1000)
 	fmt.Fprintf(w, ";; question: %s\n", r.Question)
+	switch {
+	case r.Client != "" && r.Scope == nil:
+		fmt.Fprintf(w, ";; for %s: the server does not believe this host's client subnet option\n", r.Client)
+	case r.Client != "":
+		fmt.Fprintf(w, ";; for %s: holds for %s\n", r.Client, *r.Scope)
+	}
 	for _, section := range []struct {
 		name    string
 		records []string

@@ -208,6 +208,9 @@ func data(sets []providers.RRSet) string {
 		if s.SetID != "" {
 			text = fmt.Sprintf("%s (weight %d)", text, s.Weight)
 		}
+		if s.Location != "" {
+			text += " for " + s.Location
+		}
 		if s.Type != "A" && s.Type != "AAAA" {
 			text = s.Type + " " + text
 		}

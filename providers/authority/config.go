@@ -33,6 +33,10 @@ type Config struct {
 	// version.bind and version.server. Empty: the question is refused.
 	Identity string `yaml:"identity"`
 	Version  string `yaml:"version"`
+	// GeoFile is a MaxMind DB of countries or cities, by which clients are
+	// located; it is read again when it changes. Empty: there is none.
+	GeoFile string `yaml:"geo_file"`
+	ECS     ECS    `yaml:"ecs"`
 }
 
 // Zone is one zone that the authority serves.
@@ -80,6 +84,9 @@ func (c Config) Rebase(dir string) Config {
 		zones[i] = z
 	}
 	c.Zones = zones
+	if c.GeoFile != "" && !filepath.IsAbs(c.GeoFile) {
+		c.GeoFile = filepath.Join(dir, c.GeoFile)
+	}
 	return c
 }
 
@@ -99,6 +106,7 @@ func (c Config) Check(bad func(field, format string, args ...any)) {
 		seen[l] = true
 	}
 	c.checkZones(bad)
+	c.ECS.check(bad)
 	if c.UDPSize != 0 && (c.UDPSize < minUDPSize || c.UDPSize > maxUDPSize) {
 		bad("udp_size", "%d is out of range; expected %d to %d bytes (default %d)", c.UDPSize, minUDPSize, maxUDPSize, defaultUDPSize)
 	}

@@ -33,6 +33,12 @@ func TestConfigCheck(t *testing.T) {
 		{"told", func(c *Config) { c.Identity, c.Version = "ns1 (eu-west)", strings.Repeat("v", 255) }, ""},
 		{"told too much", func(c *Config) { c.Identity, c.Version = "a\nb", strings.Repeat("v", 256) }, "identity: \"a\\nb\"; expected printable\nversion: 256 bytes; expected at most 255"},
 		{"large sizes", func(c *Config) { c.UDPSize, c.TCPIdle, c.TCPConnections = 4097, time.Hour, 1<<20 }, "udp_size: 4097\ntcp_idle: 1h\ntcp_connections: 1048576"},
+		{"trust", func(c *Config) { c.ECS = ECS{Trust: []string{"192.0.2.53", "::/0"}, MaxPrefixV4: 32, MaxPrefixV6: 128} }, ""},
+		{"no network", func(c *Config) { c.ECS.Trust = []string{"resolver"} }, `ecs.trust[0]: "resolver" is not a network`},
+		{"mapped", func(c *Config) { c.ECS.Trust = []string{"::ffff:192.0.2.1"} }, `ecs.trust[0]: "::ffff:192.0.2.1" is not a network`},
+		{"bits behind", func(c *Config) { c.ECS.Trust = []string{"192.0.2.1/24"} }, `ecs.trust[0]: "192.0.2.1/24" has bits behind its length; expected 192.0.2.0/24`},
+		{"no trust", func(c *Config) { c.ECS.MaxPrefixV6 = 48 }, "ecs.trust: no resolver is trusted"},
+		{"prefixes", func(c *Config) { c.ECS = ECS{Trust: []string{"::/0"}, MaxPrefixV4: 33, MaxPrefixV6: -1} }, "ecs.max_prefix_v4: 33\necs.max_prefix_v6: -1"},
 	} {
 		config := good
 		c.change(&config)

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"net/netip"
 	"strings"
 	"time"
 
@@ -19,6 +20,9 @@ type Query struct {
 	Now  time.Time
 	// Draw is a random number; weighted sets are chosen by it.
 	Draw uint64
+	// Client is the address, or the network's first address, that the answer is
+	// for; the zero Addr is nobody's.
+	Client netip.Addr
 }
 
 // Reply is a table's answer. It refers to the table's own records, which must
@@ -33,6 +37,10 @@ type Reply struct {
 	// Glue is how many of Additional's first parts are glue of a referral,
 	// without which the answer is truncated (RFC 9471).
 	Glue int
+	// Tailored says that the answer depends on the client, Scope of how many bits
+	// of its address: all clients that share them get the same.
+	Tailored bool
+	Scope    int
 }
 
 // Part is one RRset of a reply.
@@ -118,11 +126,17 @@ func (z *zone) step(at host, q Query, r *Reply) *host {
 // CNAME chain.
 func (z *zone) answer(n *node, at host, q Query, r *Reply) *host {
 	s := n.get(q.Type)
-	if s == nil && q.Type == dns.TypeANY && len(n.sets) > 0 {
-		s = n.sets[0]
+	if s == nil && q.Type == dns.TypeANY {
+		s = n.any(q, r)
+	}
+	if s != nil {
+		s = s.at(q, r)
 	}
 	if s == nil {
 		if s = n.get(dns.TypeCNAME); s != nil {
+			s = s.at(q, r)
+		}
+		if s != nil {
 			return chain(s.choose(q.Draw), at.text, q, r)
 		}
 		z.negative(r)
@@ -135,6 +149,16 @@ func (z *zone) answer(n *node, at host, q Query, r *Reply) *host {
 		z.additional(p, s.typ == dns.TypeNS, q, r)
 	case dns.TypeSVCB, dns.TypeHTTPS:
 		z.targets(p, at, q, r)
+	}
+	return nil
+}
+
+// any returns the set of the lowest type that the client can get, or nil.
+func (n *node) any(q Query, r *Reply) *set {
+	for _, s := range n.sets {
+		if s.at(q, r) != nil {
+			return s
+		}
 	}
 	return nil
 }
@@ -236,7 +260,9 @@ func (z *zone) describe(h host, glue bool, typ uint16, q Query, r *Reply) {
 		}
 	}
 	for _, s := range n.sets {
-		if s.typ == dns.TypeA || s.typ == dns.TypeAAAA || s.typ == typ {
+		// What depends on the client is no additional data, which caches tie to
+		// no network (RFC 7871, section 7.4).
+		if (s.typ == dns.TypeA || s.typ == dns.TypeAAAA || s.typ == typ) && s.located == nil {
 			a := s.choose(q.Draw)
 			r.Additional = append(r.Additional, Part{pick: a, TTL: a.TTL(q.Now), Owner: h.text})
 		}

@@ -87,7 +87,9 @@ func (st *state) lay(now time.Time) {
 			changed = append(changed, answers...)
 		}
 	}
-	st.laid = compileShard(st.files, nil, changed, now, func(name string, err error) {
+	laidOver := compileShard(st.files, nil, changed, now, func(name string, err error) {
 		st.log.Error().Err(err).Str("service", name).Msg("what this server would answer by itself can't be served; the name keeps the ledger's answer")
 	})
+	st.finish(laidOver)
+	st.laid = laidOver
 }

@@ -55,7 +55,7 @@ func (p *Provider) Caps() providers.Caps { return Caps() }
 
 // Caps is what an authority's records can express.
 func Caps() providers.Caps {
-	return providers.Caps{Weights: true, MinTTL: 0, MaxTTL: maxTTL, Exact: true}
+	return providers.Caps{Weights: true, Geo: true, MinTTL: 0, MaxTTL: maxTTL, Exact: true}
 }
 
 // Read implements providers.Provider.

@@ -114,6 +114,7 @@ func (st *state) retry(now time.Time) {
 			}
 		}
 		found := compileShard(st.files, nil, left, now, func(string, error) {}) // it was said when the shard came
+		st.finish(found)
 		for name, svc := range found {
 			svc.expire(now)
 			st.compiled[id][name] = svc
@@ -124,10 +125,10 @@ func (st *state) retry(now time.Time) {
 // expire lets the time left of a service's answers end now.
 func (s service) expire(now time.Time) {
 	for _, set := range s.sets {
-		for i := range set.picks {
-			if !set.picks[i].until.IsZero() {
-				set.picks[i].until = now
+		set.each(func(p *pick) {
+			if !p.until.IsZero() {
+				p.until = now
 			}
-		}
+		})
 	}
 }

@@ -3,6 +3,7 @@ package authority
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,12 @@ type responder struct {
 	identity, version string
 	stale             *atomic.Pointer[string]
 
+	ecs ecs
+	// source is where the query comes from, sub its client subnet option, and
+	// most how many bits of the client's address an answer may depend on.
+	source netip.Addr
+	sub    *subnet
+	most   int
 	reply  Reply
 	query  dns.Msg
 	answer dns.Msg
@@ -51,6 +58,9 @@ func (r *responder) respond(packet []byte, buf []byte, udp bool) []byte {
 	opt, ok := option(r.query.Extra)
 	if !ok {
 		return headerOnly(packet, buf, dns.RcodeFormatError)
+	}
+	if r.sub, ok = r.ecs.readSubnet(packet, opt, r.source); !ok {
+		return headerOnly(packet, buf, dns.RcodeFormatError) // RFC 7871, section 7.2.1
 	}
 	if udp {
 		limit = minUDPSize
@@ -130,7 +140,9 @@ func (r *responder) lookup(q dns.Question, opt *dns.OPT) int {
 	if err != nil {
 		return dns.RcodeFormatError
 	}
-	r.table.Load().Lookup(Query{Name: name, As: q.Name, Type: q.Qtype, Now: time.Now(), Draw: rand.Uint64()}, &r.reply)
+	var client netip.Addr
+	client, r.most = r.ecs.client(r.source, r.sub)
+	r.table.Load().Lookup(Query{Name: name, As: q.Name, Type: q.Qtype, Now: time.Now(), Draw: rand.Uint64(), Client: client}, &r.reply)
 	return dns.RcodeSuccess
 }
 
@@ -142,6 +154,9 @@ func (r *responder) ownOption(theirs *dns.OPT, rcode int) *dns.OPT {
 	own.SetDo(theirs.Do())
 	own.SetExtendedRcode(uint16(rcode)) // #nosec G115 -- a constant
 	r.tell(theirs, own)
+	if r.sub != nil {
+		own.Option = append(own.Option, r.sub.option(r.sub.scope(&r.reply, r.most)))
+	}
 	return own
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"runtime"
 	"sync"
 	"time"
@@ -29,7 +30,7 @@ func (s *Server) serve(ctx context.Context, group *errgroup.Group, l listener) {
 }
 
 func (s *Server) responder() *responder {
-	return &responder{table: &s.table, udpSize: s.config.UDPSize, identity: s.config.Identity, version: s.config.Version, stale: &s.stale, given: s.rcodes.block()}
+	return &responder{table: &s.table, udpSize: s.config.UDPSize, identity: s.config.Identity, version: s.config.Version, stale: &s.stale, given: s.rcodes.block(), ecs: s.rules}
 }
 
 // safely is respond for packets from outside: should a query find a fault in
@@ -68,6 +69,7 @@ func (s *Server) serveUDP(ctx context.Context, conn *net.UDPConn) error {
 			continue
 		}
 		faults = 0
+		r.source = addressOf(session.RemoteAddr())
 		answer := s.safely(r, in[:n], out, true)
 		if answer == nil {
 			continue
@@ -150,6 +152,7 @@ func (s *Server) serveConn(conn net.Conn) {
 		if _, err := io.ReadFull(conn, in[:n]); err != nil {
 			return
 		}
+		r.source = addressOf(conn.RemoteAddr())
 		answer := s.safely(r, in[:n], out[2:], false)
 		if answer == nil {
 			return
@@ -159,4 +162,15 @@ func (s *Server) serveConn(conn net.Conn) {
 			return
 		}
 	}
+}
+
+// addressOf returns the IP address of a peer, without its port and zone.
+func addressOf(peer net.Addr) netip.Addr {
+	switch a := peer.(type) {
+	case *net.UDPAddr:
+		return a.AddrPort().Addr().Unmap().WithZone("")
+	case *net.TCPAddr:
+		return a.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
 }

@@ -41,6 +41,11 @@ type Options struct {
 	// Start holds the answers for services that neither the snapshot nor the
 	// ledger has: what is served on the very first start.
 	Start []steering.Answer
+	// Locations are those of the services whose answers depend on the client, by
+	// the service's canonical name.
+	Locations map[string][]Location
+	// HTTPS holds what the services' HTTPS records say, of those that have one.
+	HTTPS map[string]HTTPS
 	Log   zerolog.Logger
 	// Swapped is called after a table with this version of a shard has become
 	// the one that is served; nil is allowed. It must not call Update.
@@ -54,6 +59,8 @@ type Server struct {
 	table  atomic.Pointer[Table]
 	rcodes *rcodes
 	saver  saver
+	geo    database
+	rules  ecs
 	raised bool // New raised a serial beyond the derived one
 	ready  chan struct{}
 	addrs  atomic.Pointer[[]net.Addr]
@@ -82,10 +89,13 @@ func New(c Config, o Options) (*Server, error) {
 		return nil, fmt.Errorf("authority: %w", err)
 	}
 	now := time.Now()
+	geo := database{path: c.GeoFile, log: o.Log}
+	geo.places = newPlaces(o.Locations, geo.first())
 	st, err := newState(files, o.Start, o.Log, now)
 	if err != nil {
 		return nil, fmt.Errorf("authority: %w", err)
 	}
+	st.locate(geo.places, o.HTTPS)
 	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("authority: make the data folder: %w", err)
 	}
@@ -99,7 +109,7 @@ func New(c Config, o Options) (*Server, error) {
 	if found {
 		st.restore(saved, now)
 	}
-	s := &Server{config: c.withDefaults(), opts: o, state: st, ready: make(chan struct{}), rcodes: newRcodes()}
+	s := &Server{config: c.withDefaults(), opts: o, state: st, geo: geo, rules: c.ECS.rules(), ready: make(chan struct{}), rcodes: newRcodes()}
 	s.saver = saver{dir: o.DataDir, log: o.Log, wake: make(chan struct{}, 1)}
 	s.table.Store(st.build(false))
 	for apex, f := range st.files {
@@ -129,6 +139,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.serve(ctx, group, l)
 	}
 	group.Go(func() error { s.saver.run(ctx); return nil })
+	group.Go(func() error { s.geo.watch(ctx); return nil })
 	s.addrs.Store(&addrs)
 	close(s.ready)
 	if err := group.Wait(); err != nil {

@@ -47,12 +47,15 @@ func compileService(files map[key]*ZoneFile, answers []steering.Answer, now time
 		if end < 0 {
 			end = len(sorted)
 		}
-		s, err := compileSet(sorted[:end], now)
+		s, err := compileLocated(sorted[:end], now)
 		if err != nil {
 			return service{}, fmt.Errorf("service %s: %w", name, err)
 		}
 		out.sets = append(out.sets, s)
 		sorted = sorted[end:]
+	}
+	if err := locate(out); err != nil {
+		return service{}, fmt.Errorf("service %s: %w", name, err)
 	}
 	return out, nil
 }

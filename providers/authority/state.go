@@ -30,6 +30,8 @@ type state struct {
 	start    map[string]service
 	over     Overlay // nil: the ledger's answers are served
 	laid     map[string]service
+	places   *places          // nil: every client is in the default location
+	https    map[string]HTTPS // by service
 	log      zerolog.Logger
 }
 
@@ -113,6 +115,7 @@ func (st *state) put(s savedShard, now time.Time) {
 		st.log.Error().Err(err).Int("shard", s.ID).Str("service", name).
 			Msg("an answer of the ledger can't be served; the name keeps what it had")
 	})
+	st.finish(compiled)
 	// What is kept is what is served: a restart must not lose an answer that
 	// was held in place of a bad one.
 	var answers []steering.Answer

@@ -40,6 +40,8 @@ type set struct {
 	typ   uint16
 	picks []pick
 	sum   uint64 // of the weights
+	// located takes the place of picks where the answer depends on the client.
+	located *located
 }
 
 // pick is one RRset.

@@ -210,6 +210,11 @@ func still(s steering.State) steering.State {
 		v := &out.Services[i]
 		v.Shifts = nil
 		v.Pending.Answered = orNil(v.Pending.Answered)
+		v.Locations = orNil(slices.Clone(v.Locations))
+		for j := range v.Locations {
+			l := &v.Locations[j]
+			l.Shifts, l.Serving, l.Pending.Answered = nil, orNil(l.Serving), orNil(l.Pending.Answered)
+		}
 		v.Pools = slices.Clone(v.Pools)
 		for j := range v.Pools {
 			p := &v.Pools[j]

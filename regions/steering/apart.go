@@ -10,13 +10,13 @@ import (
 
 // Narrow is `isolation: local`: what one server that is cut off answers, by
 // what its own vantage sees alone. Of each RRset, and of the weighted ones of a
-// name and type together, it leaves out the addresses that are seen down, if
+// name, type and location together, it leaves out the addresses that are seen down, if
 // one at least is seen up or degraded; else the answer stays as it is. An
 // address that is not known, or is no endpoint, stays. So no answer becomes
 // empty, and none gets an address that the ledger's has not. What is narrowed
 // may change at any moment, and has the TTL's floor.
 func Narrow(p Policy, answers []Answer, seen map[regions.EndpointID]checks.Health) []Answer {
-	type group struct{ name, typ string }
+	type group struct{ name, typ, location string }
 	healths := make(map[string]map[string]checks.Health)
 	for _, svc := range p.Services {
 		healths[svc.Name] = byAddress(svc, seen)
@@ -24,14 +24,15 @@ func Narrow(p Policy, answers []Answer, seen map[regions.EndpointID]checks.Healt
 	up := make(map[group]bool)
 	for _, a := range answers {
 		for _, d := range a.Canonical().Data {
-			up[group{a.Name, a.Type}] = up[group{a.Name, a.Type}] || serves(healths[a.Name][d])
+			g := group{a.Name, a.Type, a.Location}
+			up[g] = up[g] || serves(healths[a.Name][d])
 		}
 	}
 	out := make([]Answer, 0, len(answers))
 	for _, a := range answers {
 		left := slices.DeleteFunc(slices.Clone(a.Canonical().Data), func(d string) bool { return healths[a.Name][d] == checks.Down })
 		switch {
-		case !up[group{a.Name, a.Type}] || len(left) == len(a.Data):
+		case !up[group{a.Name, a.Type, a.Location}] || len(left) == len(a.Data):
 			out = append(out, a)
 		case len(left) > 0:
 			a.Data, a.Left = left, 1

@@ -50,6 +50,13 @@ func TestMutantsOfNarrow(t *testing.T) {
 			}
 			return steering.Narrow(p, a, known)
 		}},
+		{"takes what is up in another location for a reason", func(p steering.Policy, a []steering.Answer, seen map[regions.EndpointID]checks.Health) []steering.Answer {
+			up := map[string]bool{}
+			for _, one := range steering.Narrow(p, a, seen) {
+				up[one.Name] = up[one.Name] || one.Left == 1
+			}
+			return slices.DeleteFunc(without(p, a, func(id regions.EndpointID) bool { return seen[id] == checks.Down }), func(one steering.Answer) bool { return up[one.Name] && len(one.Data) == 0 })
+		}},
 		{"narrows nothing", func(_ steering.Policy, a []steering.Answer, _ map[regions.EndpointID]checks.Health) []steering.Answer {
 			return a
 		}},
@@ -116,12 +123,13 @@ func narrows(t *rapid.T, narrow narrowing) (met []string, err error) {
 	fault := func(format string, args ...any) ([]string, error) {
 		return met, fmt.Errorf("%s\nledger %v\nseen %v\nnarrowed %v", fmt.Sprintf(format, args...), last.Answers, at, is)
 	}
-	type group struct{ name, typ string }
+	type group struct{ name, typ, location string }
 	sets := func(answers []steering.Answer) (map[providers.Key]steering.Answer, map[group][]string) {
 		byKey, data := map[providers.Key]steering.Answer{}, map[group][]string{}
 		for _, a := range answers {
 			byKey[a.Key()] = a
-			data[group{a.Name, a.Type}] = append(data[group{a.Name, a.Type}], a.Data...)
+			g := group{a.Name, a.Type, a.Location}
+			data[g] = append(data[g], a.Data...)
 		}
 		return byKey, data
 	}

@@ -21,13 +21,12 @@ func Decide(in Input) Decision {
 	listed := make(map[string]bool, len(in.Policy.Services))
 	for _, svc := range in.byName() {
 		listed[svc.Name] = true
-		s := newSteer(facts, svc)
-		s.run()
+		s := facts.decide(svc)
 		if s.returned {
 			d.Returned++
 		}
 		d.Next.Services = append(d.Next.Services, s.next)
-		d.Answers = append(d.Answers, s.answers()...)
+		d.Answers = append(d.Answers, s.answers...)
 		d.Why = append(d.Why, s.why...)
 		wake = sooner(wake, s.wake)
 	}

@@ -161,32 +161,42 @@ func shiftsAreBounded(t *rapid.T, sc scene, dec decide, tal tally) ([]step, erro
 	}
 	steps := sc.play(dec, tal, false)
 	for _, svc := range sc.policy.Services {
-		var shifts []time.Duration
-		for i, s := range steps {
-			if i == 0 || len(service(steps[i-1].out, svc.Name).Answer) == 0 {
-				continue
-			}
-			was, is := service(steps[i-1].out, svc.Name), service(s.out, svc.Name)
-			recent := 0
-			for _, at := range shifts {
-				if s.in.Now-at < time.Hour {
-					recent++
-				}
-			}
-			sc.met.see("bounded", recent >= svc.Shifts)
-			if !slices.Equal(was.Serving, is.Serving) {
-				shifts = append(shifts, s.in.Now)
-			}
-			if !wanted(s, svc, was, is) {
-				continue
-			}
-			sc.met.see("returned", true)
-			if recent >= svc.Shifts {
-				return steps, fmt.Errorf("step %d, %s: traffic returned from %v to %v after %d shifts within an hour, of %d", i, svc.Name, was.Serving, is.Serving, recent, svc.Shifts)
+		for view := range views(svc, steering.ServiceState{}) {
+			if err := shiftsOf(sc, svc, steps, view); err != nil {
+				return steps, err
 			}
 		}
 	}
 	return steps, nil
+}
+
+// shiftsOf checks one view of a service.
+func shiftsOf(sc scene, svc steering.Service, steps []step, view int) error {
+	var shifts []time.Duration
+	for i, s := range steps {
+		if i == 0 || len(service(steps[i-1].out, svc.Name).Answer) == 0 {
+			continue
+		}
+		was, is := views(svc, service(steps[i-1].out, svc.Name))[view], views(svc, service(s.out, svc.Name))[view]
+		recent := 0
+		for _, at := range shifts {
+			if s.in.Now-at < time.Hour {
+				recent++
+			}
+		}
+		sc.met.see("bounded", recent >= svc.Shifts)
+		if !slices.Equal(was.Serving, is.Serving) {
+			shifts = append(shifts, s.in.Now)
+		}
+		if !wanted(s, svc, was, is) {
+			continue
+		}
+		sc.met.see("returned", true)
+		if recent >= svc.Shifts {
+			return fmt.Errorf("step %d, %s: traffic returned from %v to %v after %d shifts within an hour, of %d", i, svc.Name, was.Serving, is.Serving, recent, svc.Shifts)
+		}
+	}
+	return nil
 }
 
 // wanted reports whether traffic moved to a pool although nothing forced it.
@@ -214,7 +224,7 @@ func returnsAreShared(t *rapid.T, sc scene, dec decide, tal tally) ([]step, erro
 			in.Prev, in.Now = through(s.out.Next), in.Now+2*time.Hour
 			in.Prev.Services = dec(in).Next.Services
 			for k := range in.Prev.Services { // what was held has waited long enough
-				in.Prev.Services[k].Shifts = nil
+				forgetShifts(&in.Prev.Services[k])
 			}
 			in.Prev.Clock, in.Now = in.Now, in.Now+2*time.Hour
 		}
@@ -235,7 +245,11 @@ func returnsAreShared(t *rapid.T, sc scene, dec decide, tal tally) ([]step, erro
 			if is.Waits && (out.WakeAt == 0 || out.WakeAt > in.Now+in.Velocity.Retry) {
 				return steps, fmt.Errorf("step %d: %s waits for its turn, and WakeAt is %s, not within %s", i, svc.Name, out.WakeAt, in.Velocity.Retry)
 			}
-			if len(was.Answer) > 0 && !drained(s.in, svc) && wanted(step{in: in, out: out}, svc, was, is) {
+			now, returned := views(svc, is), false
+			for v, was := range views(svc, was) {
+				returned = returned || len(was.Answer) > 0 && wanted(step{in: in, out: out}, svc, was, now[v])
+			}
+			if returned && !drained(s.in, svc) {
 				n++
 			}
 		}
@@ -245,6 +259,13 @@ func returnsAreShared(t *rapid.T, sc scene, dec decide, tal tally) ([]step, erro
 		}
 	}
 	return steps, nil
+}
+
+func forgetShifts(s *steering.ServiceState) {
+	s.Shifts = nil
+	for i := range s.Locations {
+		s.Locations[i].Shifts = nil
+	}
 }
 
 // drained reports whether an override that has just ended concerned a service.

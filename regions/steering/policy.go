@@ -25,7 +25,13 @@ const (
 	Weighted Kind = "weighted"
 	// Multivalue answers with all pools' endpoints at once.
 	Multivalue Kind = "multivalue"
+	// Geo answers the clients of each location as Failover does, with the
+	// pools in the location's own order.
+	Geo Kind = "geo"
 )
+
+// DefaultLocation is the location of all clients that are in no other.
+const DefaultLocation = "default"
 
 // AllDown says what a service answers when every pool is down.
 type AllDown string
@@ -51,9 +57,12 @@ type Service struct {
 	Name string `json:"name"`
 	Kind Kind   `json:"kind"`
 	// Pools are in order of preference.
-	Pools    []Pool   `json:"pools"`
-	AllDown  AllDown  `json:"all_down"`
-	Fallback []string `json:"fallback,omitempty"`
+	Pools []Pool `json:"pools"`
+	// Locations are those of a Geo service, by name; DefaultLocation is always
+	// one, whether listed or not.
+	Locations []Location `json:"locations,omitempty"`
+	AllDown   AllDown    `json:"all_down"`
+	Fallback  []string   `json:"fallback,omitempty"`
 	// Demand is the traffic to place, in the unit of Pool.Capacity; 0 is
 	// unknown, and then capacities have no effect.
 	Demand uint64 `json:"demand,omitempty"`
@@ -72,6 +81,16 @@ type Service struct {
 	TTL    uint32 `json:"ttl"`
 	MinTTL uint32 `json:"min_ttl"`
 	MaxTTL uint32 `json:"max_ttl"`
+}
+
+// Location is what a Geo service has for the clients of one place. Which
+// clients those are is not the decision's matter.
+type Location struct {
+	Name string `json:"name"`
+	// Order holds regions in order of preference; the service's other pools
+	// follow in their own order, so that no location is ever without an answer
+	// that another one has.
+	Order []regions.Name `json:"order,omitempty"`
 }
 
 // Damping holds back a pool that flaps (RFC 2439): each departure adds 1000 to

@@ -147,6 +147,11 @@ func noAnswerIsEmpty(_ *rapid.T, sc scene, dec decide, tal tally) ([]step, error
 					}
 				}
 			}
+			for _, v := range views(svc, service(s.out, svc.Name)) {
+				if len(v.Answer) == 0 {
+					return steps, fmt.Errorf("step %d: %s has no answer in a location: %v", i, svc.Name, sets)
+				}
+			}
 			if len(sets) == 0 {
 				return steps, fmt.Errorf("step %d: %s has no answer", i, svc.Name)
 			}
@@ -229,7 +234,15 @@ func onlyReturnsAreDelayed(_ *rapid.T, sc scene, dec decide, tal tally) ([]step,
 }
 
 func departsAtOnce(s step, svc steering.Service) error {
-	st := service(s.out, svc.Name)
+	for _, st := range views(svc, service(s.out, svc.Name)) {
+		if err := leavesAtOnce(s, svc, st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func leavesAtOnce(s step, svc steering.Service, st steering.ServiceState) error {
 	var best checks.Health
 	for _, p := range svc.Pools {
 		best = max(best, poolVerdict(s, p))
@@ -259,7 +272,17 @@ func returnedInTime(steps []step, svc steering.Service) error {
 	if last < 1 {
 		return nil
 	}
-	was, is := service(steps[last-1].out, svc.Name), service(steps[last].out, svc.Name)
+	before, after := views(svc, service(steps[last-1].out, svc.Name)), views(svc, service(steps[last].out, svc.Name))
+	for i := range after {
+		if err := heldLongEnough(steps, svc, before[i], after[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func heldLongEnough(steps []step, svc steering.Service, was, is steering.ServiceState) error {
+	last := len(steps) - 1
 	if was.AllDown || slices.ContainsFunc(was.Serving, func(r regions.Name) bool {
 		return knownDown(is, poolOf(svc, r))
 	}) {

@@ -38,7 +38,7 @@ func rebuiltStateMovesNothing(t *rapid.T, sc scene, dec decide, tal tally) ([]st
 func recordsOf(d steering.Decision) []string {
 	var out []string
 	for _, a := range d.Answers {
-		out = append(out, fmt.Sprintf("%s %s %s %v", a.Name, a.Type, a.SetID, a.Data))
+		out = append(out, fmt.Sprintf("%s %s %s %s %v", a.Name, a.Type, a.Location, a.SetID, a.Data))
 	}
 	return out
 }

@@ -52,6 +52,8 @@ type Answer struct {
 type Reason struct {
 	Service string       `json:"service"`
 	Region  regions.Name `json:"region,omitempty"`
+	// Location is that of a Geo service that the reason is about; empty: all.
+	Location string `json:"location,omitempty"`
 	// Rule is a stable word: see the Rule constants.
 	Rule Rule `json:"rule"`
 	// Text is the sentence for people.
@@ -121,6 +123,23 @@ type ServiceState struct {
 	Spent bool `json:"spent,omitempty"`
 	// Pending is there while the answer is held as Unconfirmed says.
 	Pending Pending `json:"pending,omitzero"`
+	// Locations are those of a Geo service, sorted by name. Then Serving,
+	// Answer, LastGood and Pending are those of all locations together, Shifts
+	// those of the one that moved last, Waits and Spent are true where they are
+	// for one of them, and AllDown where it is for all.
+	Locations []LocationState `json:"locations,omitempty"`
+}
+
+// LocationState is what is remembered of one location of a Geo service, each
+// as in ServiceState. Its answers are those with its name.
+type LocationState struct {
+	Name    string          `json:"name"`
+	Serving []regions.Name  `json:"serving"`
+	AllDown bool            `json:"all_down,omitempty"`
+	Shifts  []time.Duration `json:"shifts,omitempty"`
+	Waits   bool            `json:"waits,omitempty"`
+	Spent   bool            `json:"spent,omitempty"`
+	Pending Pending         `json:"pending,omitzero"`
 }
 
 // PoolState is what is remembered of one pool.

@@ -15,6 +15,7 @@ import (
 type steer struct {
 	facts
 	svc    Service
+	place  string // the location, of a Geo service
 	prev   ServiceState
 	first  bool    // nothing was answered before
 	pools  []*pool // in order of preference
@@ -33,6 +34,7 @@ type steer struct {
 func newSteer(f facts, svc Service) *steer {
 	s := &steer{facts: f, svc: svc}
 	prev, ok := f.prev[svc.Name]
+	prev = prev.everywhere()
 	s.prev, s.first = prev, !ok || len(prev.Answer) == 0
 	had := make(map[regions.Name]PoolState, len(prev.Pools))
 	for _, p := range prev.Pools {
@@ -355,7 +357,7 @@ func (s *steer) sets(groups []group) []providers.RRSet {
 	byKey := make(map[providers.Key]*providers.RRSet)
 	for _, g := range groups {
 		for _, address := range g.addresses {
-			set := providers.RRSet{Name: s.svc.Name, Type: TypeOf(address), SetID: g.id, Weight: g.weight, TTL: s.svc.TTL}
+			set := providers.RRSet{Name: s.svc.Name, Type: TypeOf(address), SetID: g.id, Weight: g.weight, Location: s.place, TTL: s.svc.TTL}
 			if had, ok := byKey[set.Key()]; ok {
 				had.Data = append(had.Data, address)
 				continue

@@ -45,22 +45,10 @@ func unconfirmedHolds(t *rapid.T, sc scene, dec decide, tal tally) ([]step, erro
 					was = p
 				}
 			}
-			down := answeredDown(in, was)
-			if round > 0 && was.Pending.Config == "" || was.AllDown || len(was.Answer) == 0 {
-				continue // it was let go before
-			}
-			sc.met.see("held", !down)
-			sc.met.see("down all the same", down)
-			is := service(out, svc.Name)
-			if !down && len(was.Pools) > 0 && !sameData(was, is) {
-				return steps, fmt.Errorf("%s moved by a config that is not confirmed: from %v to %v", svc.Name, was.Answer, is.Answer)
-			}
-			if down {
-				if err := departsAtOnce(step{in: in, out: out}, svc); err != nil {
-					return steps, fmt.Errorf("%s, held for a config that is not confirmed: %w", svc.Name, err)
-				}
-				if is.Pending.Config != "" {
-					return steps, fmt.Errorf("%s is answered with what is down, and is held for a config that is not confirmed", svc.Name)
+			now := views(svc, service(out, svc.Name))
+			for v, was := range views(svc, was) {
+				if err := holdsUnlessDown(sc, step{in: in, out: out}, svc, was, now[v], round); err != nil {
+					return steps, err
 				}
 			}
 		}
@@ -76,6 +64,29 @@ func unconfirmedHolds(t *rapid.T, sc scene, dec decide, tal tally) ([]step, erro
 		}
 	}
 	return steps, nil
+}
+
+// holdsUnlessDown checks one view of a service.
+func holdsUnlessDown(sc scene, s step, svc steering.Service, was, is steering.ServiceState, round int) error {
+	down := answeredDown(s.in, was)
+	if round > 0 && was.Pending.Config == "" || was.AllDown || len(was.Answer) == 0 {
+		return nil // it was let go before
+	}
+	sc.met.see("held", !down)
+	sc.met.see("down all the same", down)
+	if !down && len(was.Pools) > 0 && !sameData(was, is) {
+		return fmt.Errorf("%s moved by a config that is not confirmed: from %v to %v", svc.Name, was.Answer, is.Answer)
+	}
+	if !down {
+		return nil
+	}
+	if err := leavesAtOnce(s, svc, is); err != nil {
+		return fmt.Errorf("%s, held for a config that is not confirmed: %w", svc.Name, err)
+	}
+	if is.Pending.Config != "" {
+		return fmt.Errorf("%s is answered with what is down, and is held for a config that is not confirmed", svc.Name)
+	}
+	return nil
 }
 
 func sameData(a, b steering.ServiceState) bool {

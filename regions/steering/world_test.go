@@ -81,7 +81,7 @@ func drawScene(t *rapid.T) scene {
 }
 
 func drawService(t *rapid.T, i int) steering.Service {
-	kinds := []steering.Kind{steering.Failover, steering.Failover, steering.Weighted, steering.Multivalue}
+	kinds := []steering.Kind{steering.Failover, steering.Failover, steering.Weighted, steering.Multivalue, steering.Geo}
 	svc := steering.Service{
 		Name:   fmt.Sprintf("s%d.example.test.", i),
 		Kind:   rapid.SampledFrom(kinds).Draw(t, "kind"),
@@ -120,7 +120,40 @@ func drawService(t *rapid.T, i int) steering.Service {
 		}
 		svc.Pools = append(svc.Pools, pool)
 	}
+	if svc.Kind == steering.Geo {
+		svc.Demand = 0 // validation refuses it
+		svc.Locations = drawLocations(t, svc)
+	}
 	return svc
+}
+
+// drawLocations draws what may be beside the default: locations with an order
+// of some of the pools.
+func drawLocations(t *rapid.T, svc steering.Service) []steering.Location {
+	var all []steering.Location
+	for i := range rapid.IntRange(0, 2).Draw(t, "locations") {
+		l := steering.Location{Name: fmt.Sprintf("l%d", i)}
+		for _, p := range svc.Pools {
+			if rapid.Bool().Draw(t, "in the order") {
+				l.Order = slices.Insert(l.Order, rapid.IntRange(0, len(l.Order)).Draw(t, "place"), p.Region)
+			}
+		}
+		all = append(all, l)
+	}
+	return all
+}
+
+// views are the parts of a service's state that are decided each by itself:
+// those of a geo service's locations, or all of it.
+func views(svc steering.Service, s steering.ServiceState) []steering.ServiceState {
+	if svc.Kind != steering.Geo {
+		return []steering.ServiceState{s}
+	}
+	var out []steering.ServiceState
+	for _, l := range append(slices.Clone(svc.Locations), steering.Location{Name: steering.DefaultLocation}) {
+		out = append(out, s.At(l.Name))
+	}
+	return out
 }
 
 // drawBeat changes the truth a little, or a whole region, or all of it.
@@ -251,7 +284,7 @@ func through(s steering.State) steering.State {
 func data(d steering.Decision) []string {
 	var out []string
 	for _, a := range d.Answers {
-		out = append(out, fmt.Sprintf("%s %s %s %d %v", a.Name, a.Type, a.SetID, a.Weight, a.Data))
+		out = append(out, fmt.Sprintf("%s %s %s %s %d %v", a.Name, a.Type, a.Location, a.SetID, a.Weight, a.Data))
 	}
 	return out
 }

@@ -3,7 +3,7 @@
 // are also what `-o json` prints; fields are added, never renamed or removed.
 //
 //	GET    /v1/status                      -> Status
-//	GET    /v1/explain/{name}[?at=RFC3339] -> Explain
+//	GET    /v1/explain/{name}[?at=RFC3339&client=IP] -> Explain
 //	GET    /v1/journal[?name=&limit=&moved=true] -> []steering.Entry, oldest first
 //	GET    /v1/notes[?limit=]              -> []Note, oldest first
 //	GET    /v1/orders                      -> []controller.Order
@@ -145,6 +145,18 @@ type Explain struct {
 	Shard int          `json:"shard"`
 	Time  string       `json:"time"`
 	Cause string       `json:"cause"`
+	// Client is what the client that was asked about is answered, if any was.
+	Client *Located `json:"client,omitempty"`
+}
+
+// Located is what one client is answered.
+type Located struct {
+	Address string `json:"address"`
+	// Location is the client's, of a service that has locations; Network the
+	// largest network around it in which all clients are in the same one.
+	Location string            `json:"location,omitempty"`
+	Network  string            `json:"network,omitempty"`
+	Answer   []providers.RRSet `json:"answer"`
 }
 
 // Next is something due.

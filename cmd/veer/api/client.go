@@ -70,9 +70,18 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 // Explain returns why the service is answered as it is now, or was at a time
 // in the journal (RFC 3339; empty is now).
 func (c *Client) Explain(ctx context.Context, name, at string) (Explain, error) {
+	return c.ExplainFor(ctx, name, at, "")
+}
+
+// ExplainFor is Explain with what the client with an IP address is answered;
+// an empty one asks for nobody.
+func (c *Client) ExplainFor(ctx context.Context, name, at, client string) (Explain, error) {
 	q := url.Values{}
 	if at != "" {
 		q.Set("at", at)
+	}
+	if client != "" {
+		q.Set("client", client)
 	}
 	var out Explain
 	return out, c.do(ctx, http.MethodGet, "/v1/explain/"+url.PathEscape(name), q, nil, &out)

@@ -229,6 +229,7 @@ func (l *loader) providers() {
 		}
 		p.Authority.Check(l.under(path))
 		l.zoneFiles(p, path)
+		l.geoFile(p.Authority, path+".geo_file")
 	}
 	l.sharedZones()
 }

@@ -34,8 +34,11 @@ func (l *loader) services() {
 		l.servedBy(s, path)
 		l.words(s, path)
 		l.expressible(s, path)
+		l.placeable(s, path)
 		l.pools(s, path)
 		l.overlaid(s, path)
+		l.locations(s, path)
+		l.https(s, path)
 		l.quorum(s, path)
 		l.times(s, path)
 		l.budget(*s, path)
@@ -92,7 +95,7 @@ func (l *loader) servedBy(s *Service, path string) {
 
 // words checks the keys that take one of a few words, and the monitor.
 func (l *loader) words(s *Service, path string) {
-	l.oneOf(path+".policy", string(s.Policy), string(steering.Failover), string(steering.Weighted), string(steering.Multivalue))
+	l.oneOf(path+".policy", string(s.Policy), string(steering.Failover), string(steering.Weighted), string(steering.Multivalue), string(steering.Geo))
 	l.oneOf(path+".type", s.Type, "", "A", "AAAA", "CNAME")
 	l.oneOf(path+".all_down", string(s.AllDown), string(steering.LastGood), string(steering.All), string(steering.Fallback))
 	l.oneOf(path+".failback.mode", s.Failback.Mode, FailbackAuto, FailbackManual)

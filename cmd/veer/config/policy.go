@@ -32,6 +32,8 @@ func (c *Config) Policy() steering.Policy {
 			MinTTL:   seconds(s.TTL.Min),
 			MaxTTL:   seconds(s.TTL.Max),
 			Shifts:   c.Velocity.Shifts,
+
+			Locations: s.steered(),
 		}
 		for _, p := range s.Pools {
 			one.Pools = append(one.Pools, p.steering(s))

@@ -23,7 +23,11 @@ type Service struct {
 	// Demand is the traffic to place, in the unit of the pools' Capacity.
 	Demand uint64 `yaml:"demand"`
 	// Pools are in order of preference.
-	Pools  []Pool `yaml:"pools"`
+	Pools []Pool `yaml:"pools"`
+	// Locations are those of policy geo.
+	Locations []Location `yaml:"locations"`
+	// HTTPS is what its HTTPS record says; nil: it has none.
+	HTTPS  *HTTPS `yaml:"https"`
 	Quorum Quorum `yaml:"quorum"`
 	TTL    TTL    `yaml:"ttl"`
 	// RTO bounds the time from a failure until no answer sends clients to

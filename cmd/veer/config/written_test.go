@@ -47,6 +47,18 @@ func TestWrittenRefuses(t *testing.T) {
 			service("app.example.net", "    policy: weighted\n"+twoPools),
 			[]string{"services[0].policy: policy weighted needs weights, which the records of cf do not have | policy failover or multivalue"},
 		},
+		"geo": {
+			service("app.example.test", "    policy: geo\n    locations: [{name: office, networks: [203.0.113.0/24], pools: [us]}]\n"+twoPools),
+			[]string{"services[0].policy: policy geo needs answers that depend on the client, which the records that Veer writes to aws and cf and bind do not have | policy failover, or a provider of kind authority; of yours onprem can"},
+		},
+		"geo where none can": {
+			service("app.example.net", "    policy: geo\n    locations: [{name: office, networks: [203.0.113.0/24], pools: [us]}]\n"+twoPools),
+			[]string{"services[0].policy: policy geo needs answers that depend on the client, which the records that Veer writes to cf do not have | policy failover, or a provider of kind authority"},
+		},
+		"an HTTPS record": {
+			service("app.example.net", "    https: {alpn: [h2]}\n"+twoPools),
+			[]string{"services[0].https: HTTPS records are served by a provider of kind authority, and cf is not one | only providers of kind authority, or no https"},
+		},
 		"weights where all can": {service("app.example.test", "    policy: weighted\n    providers: [onprem, aws]\n"+twoPools), nil},
 		"a TTL below the least": {
 			service("app.example.test", "    ttl: {min: 5s}\n"+twoPools),

@@ -35,6 +35,7 @@ var impure = []string{
 // vendors may be imported only in the packages below the prefixes.
 var vendors = map[string][]string{
 	"go.etcd.io/":               {"regions/cluster"},
+	"github.com/oschwald/":      {"providers/authority"},
 	"github.com/miekg/dns":      {"checks/dnscheck", "providers/authority", "providers/rfc2136", "cmd/"},
 	"github.com/aws/":           {"providers/route53"},
 	"github.com/cloudflare/":    {"providers/cloudflare"},

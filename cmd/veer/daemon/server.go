@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os/user"
 	"strconv"
 	"time"
@@ -122,7 +123,14 @@ func (d *daemon) handleExplain(r *http.Request) (any, *api.Problem) {
 			return nil, bad("at=%q: expected a time like 2026-01-31T03:00:00Z", text)
 		}
 	}
+	client, err := netip.ParseAddr(r.URL.Query().Get("client"))
+	if err != nil && r.URL.Query().Has("client") {
+		return nil, bad("client=%q: expected an IP address like 203.0.113.7", r.URL.Query().Get("client"))
+	}
 	e, problem := d.explain(r.Context(), r.PathValue("name"), at)
+	if problem == nil && client.IsValid() {
+		problem = d.explainTo(&e, client)
+	}
 	return e, problem
 }
 

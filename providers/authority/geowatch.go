@@ -1,0 +1,113 @@
+package authority
+
+import (
+	"context"
+	"io/fs"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/veerdns/veer/providers"
+)
+
+// databaseCheck is how often the database's file is looked at.
+const databaseCheck = 2 * time.Second
+
+// database is the file of countries that a server uses, and reads again when it
+// changes.
+type database struct {
+	path   string
+	log    zerolog.Logger
+	places *places
+	seen   fs.FileInfo // nil: not there
+}
+
+// first reads the file when the server is made. Without it the server serves
+// all the same: a client is then known by the configured networks alone.
+func (d *database) first() *geography {
+	if d.path == "" {
+		return nowhere()
+	}
+	d.seen, _ = os.Stat(d.path) // that it is not there is said by the next
+	g, err := readGeography(d.path)
+	if err != nil {
+		d.log.Error().Err(err).Msg("the database of countries can't be used; until it can, clients are located by networks alone")
+		return nowhere()
+	}
+	d.log.Info().Str("file", d.path).Time("made", g.made).Int("countries", len(g.countries)-1).Msg("read the database of countries")
+	return g
+}
+
+// watch reads the file again whenever it changes, until ctx ends. One that
+// can't be used changes nothing.
+func (d *database) watch(ctx context.Context) {
+	if d.path == "" {
+		return
+	}
+	for tick := time.NewTicker(databaseCheck); ; {
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		case <-tick.C:
+			d.look()
+		}
+	}
+}
+
+// look reads the file if it is not the one that was seen last.
+func (d *database) look() {
+	is, err := os.Stat(d.path)
+	if err != nil {
+		if d.seen != nil {
+			d.log.Error().Err(err).Msg("the database of countries is gone; what was read of it stays in use")
+		}
+		d.seen = nil
+		return
+	}
+	if d.seen != nil && os.SameFile(is, d.seen) && is.ModTime().Equal(d.seen.ModTime()) && is.Size() == d.seen.Size() {
+		return
+	}
+	d.seen = is
+	g, err := readGeography(d.path)
+	if err != nil {
+		d.log.Error().Err(err).Msg("the new database of countries can't be used; the former one stays in use")
+		return
+	}
+	d.places.use(g)
+	d.log.Info().Str("file", d.path).Time("made", g.made).Int("countries", len(g.countries)-1).Msg("the database of countries was replaced")
+}
+
+// Locate tells in which location of a service a client is, and how many bits of
+// its address that depends on. It is false for a service without locations.
+func (s *Server) Locate(service string, client netip.Addr) (location string, bits int, ok bool) {
+	at, ok := s.state.places.of[providers.CanonicalName(service)]
+	if !ok {
+		return "", 0, false
+	}
+	location, bits = at.Load().find(client)
+	return location, bits, true
+}
+
+// locate makes the state's answers depend on the clients, and have HTTPS
+// records.
+func (st *state) locate(p *places, https map[string]HTTPS) {
+	st.places, st.https = p, https
+	st.finish(st.start)
+}
+
+// attach tells compiled services' sets where their atlas is.
+func (p *places) attach(services map[string]service) {
+	if p == nil {
+		return
+	}
+	for name, svc := range services {
+		for _, s := range svc.sets {
+			if s.located != nil && s.located.atlas == nil {
+				s.located.atlas = p.atlasOf(name)
+			}
+		}
+	}
+}
