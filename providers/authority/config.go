@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -27,6 +28,13 @@ type Config struct {
 	// TCPConnections is how many connections are open at once; a further one
 	// is closed at once. 0 is 256.
 	TCPConnections int `yaml:"tcp_connections"`
+	// Fast is how UDP is served: FastAuto, FastPortable or FastNone. "" is
+	// FastAuto.
+	Fast string `yaml:"fast"`
+	// Sockets is how many UDP sockets share an address, each with a loop of
+	// its own, where the system can share one out; 0: as many as this process
+	// may use CPUs.
+	Sockets int `yaml:"sockets"`
 }
 
 // Zone is one zone that the authority serves.
@@ -37,6 +45,17 @@ type Zone struct {
 	File string `yaml:"file"`
 }
 
+// The values of Config.Fast. All give the same answers.
+const (
+	// FastAuto takes many packets with one system call where the system has
+	// that, and answers the usual queries from bytes that are packed ahead.
+	FastAuto = "auto"
+	// FastPortable takes one packet at a time, as any system can.
+	FastPortable = "portable"
+	// FastNone unpacks and packs each message, over UDP and TCP.
+	FastNone = "none"
+)
+
 // Bounds of Config.
 const (
 	minUDPSize     = 512
@@ -46,6 +65,7 @@ const (
 	defaultTCPIdle = 10 * time.Second
 	defaultTCP     = 256
 	maxTCP         = 65536
+	maxSockets     = 256
 )
 
 // withDefaults fills zero values.
@@ -58,6 +78,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.TCPConnections == 0 {
 		c.TCPConnections = defaultTCP
+	}
+	if c.Fast == "" {
+		c.Fast = FastAuto
+	}
+	if c.Sockets == 0 {
+		c.Sockets = min(runtime.GOMAXPROCS(0), maxSockets)
 	}
 	return c
 }
@@ -100,6 +126,14 @@ func (c Config) Check(bad func(field, format string, args ...any)) {
 	}
 	if c.TCPConnections < 0 || c.TCPConnections > maxTCP {
 		bad("tcp_connections", "%d is out of range; expected 1 to %d (default %d)", c.TCPConnections, maxTCP, defaultTCP)
+	}
+	switch c.Fast {
+	case "", FastAuto, FastPortable, FastNone:
+	default:
+		bad("fast", "%q is unknown; expected %s, %s or %s (default %s)", c.Fast, FastAuto, FastPortable, FastNone, FastAuto)
+	}
+	if c.Sockets < 0 || c.Sockets > maxSockets {
+		bad("sockets", "%d is out of range; expected 1 to %d (default: the CPUs that the process may use)", c.Sockets, maxSockets)
 	}
 }
 

@@ -30,6 +30,9 @@ func TestConfigCheck(t *testing.T) {
 		{"bad name", func(c *Config) { c.Zones = []Zone{{"a..b", "x"}} }, `zones[0].name: "a..b" is not a domain name`},
 		{"no file", func(c *Config) { c.Zones = []Zone{{"a.b", ""}} }, `zones[0].file: zone "a.b" has no file`},
 		{"sizes", func(c *Config) { c.UDPSize, c.TCPIdle, c.TCPConnections = 511, -1, -1 }, "udp_size: 511\ntcp_idle: -1ns\ntcp_connections: -1"},
+		{"every way", func(c *Config) { c.Fast, c.Sockets = FastPortable, 256 }, ""},
+		{"an unknown way", func(c *Config) { c.Fast, c.Sockets = "on", 257 }, "fast: \"on\" is unknown\nsockets: 257 is out of range"},
+		{"less than no sockets", func(c *Config) { c.Sockets = -1 }, "sockets: -1"},
 		{"large sizes", func(c *Config) { c.UDPSize, c.TCPIdle, c.TCPConnections = 4097, time.Hour, 1<<20 }, "udp_size: 4097\ntcp_idle: 1h\ntcp_connections: 1048576"},
 	} {
 		config := good

@@ -160,18 +160,7 @@ func lowered(want referred) referred {
 // lowerData lowers the names in a message's data.
 func lowerData(m *dns.Msg) {
 	for _, rr := range slices.Concat(m.Answer, m.Ns, m.Extra) {
-		switch rr := rr.(type) {
-		case *dns.CNAME:
-			rr.Target = strings.ToLower(rr.Target)
-		case *dns.NS:
-			rr.Ns = strings.ToLower(rr.Ns)
-		case *dns.SOA:
-			rr.Ns, rr.Mbox = strings.ToLower(rr.Ns), strings.ToLower(rr.Mbox)
-		case *dns.MX:
-			rr.Mx = strings.ToLower(rr.Mx)
-		case *dns.SRV:
-			rr.Target = strings.ToLower(rr.Target)
-		}
+		lowerNames(rr)
 	}
 }
 

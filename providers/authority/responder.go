@@ -18,9 +18,11 @@ const headerSize = 12
 type responder struct {
 	table   *atomic.Pointer[Table]
 	udpSize int
-	reply   Reply
-	query   dns.Msg
-	answer  dns.Msg
+	// draw makes random numbers; nil: a good source.
+	draw   func() uint64
+	reply  Reply
+	query  dns.Msg
+	answer dns.Msg
 }
 
 // respond returns the answer to the packet, of at most limit bytes (TCP), or,
@@ -54,7 +56,19 @@ func (r *responder) respond(packet []byte, buf []byte, udp bool) []byte {
 		}
 	}
 	r.fill(opt)
-	return r.pack(buf, limit, packet)
+	return r.respell(r.pack(buf, limit, packet))
+}
+
+// respell gives the question of an answer the query's spelling. The answer was
+// made for the name in lower case, so that names in it are compressed to the
+// question's whatever its spelling is (RFC 1035, section 4.1.4; RFC 4343).
+func (r *responder) respell(out []byte) []byte {
+	if name := r.query.Question[0].Name; out[5] == 1 && name != r.answer.Question[0].Name {
+		if _, err := dns.PackDomainName(name, out, headerSize, nil, false); err != nil {
+			return headerOnly(out, out, dns.RcodeServerFailure)
+		}
+	}
+	return out
 }
 
 // headerOnly is an answer of nothing but a header: the query's ID, opcode and
@@ -87,6 +101,7 @@ func option(extra []dns.RR) (*dns.OPT, bool) {
 // fill makes the answer to the query.
 func (r *responder) fill(opt *dns.OPT) {
 	q := r.query.Question[0]
+	q.Name = lowerName(q.Name)
 	m := &r.answer
 	m.MsgHdr = dns.MsgHdr{Id: r.query.Id, Response: true, RecursionDesired: r.query.RecursionDesired}
 	m.Compress = true
@@ -123,8 +138,15 @@ func (r *responder) lookup(q dns.Question, opt *dns.OPT) int {
 	if err != nil {
 		return dns.RcodeFormatError
 	}
-	r.table.Load().Lookup(Query{Name: name, As: q.Name, Type: q.Qtype, Now: time.Now(), Draw: rand.Uint64()}, &r.reply)
+	r.table.Load().Lookup(Query{Name: name, As: q.Name, Type: q.Qtype, Now: time.Now(), Draw: r.random()}, &r.reply)
 	return dns.RcodeSuccess
+}
+
+func (r *responder) random() uint64 {
+	if r.draw != nil {
+		return r.draw()
+	}
+	return rand.Uint64() // #nosec G404 -- of shares, not of secrets
 }
 
 // ownOption is the server's EDNS(0) option: its size, and the query's DO bit
