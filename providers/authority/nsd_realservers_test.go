@@ -59,7 +59,7 @@ func startNSD(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	free, err := listen("127.0.0.1:0")
+	free, err := listen("127.0.0.1:0", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
