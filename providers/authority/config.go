@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +38,13 @@ type Config struct {
 	// located; it is read again when it changes. Empty: there is none.
 	GeoFile string `yaml:"geo_file"`
 	ECS     ECS    `yaml:"ecs"`
+	// Fast is how UDP is served: FastAuto, FastPortable or FastNone. "" is
+	// FastAuto.
+	Fast string `yaml:"fast"`
+	// Sockets is how many UDP sockets share an address, each with a loop of
+	// its own, where the system can share one out; 0: as many as this process
+	// may use CPUs.
+	Sockets int `yaml:"sockets"`
 }
 
 // Zone is one zone that the authority serves.
@@ -46,6 +54,17 @@ type Zone struct {
 	// to the working folder; see Rebase.
 	File string `yaml:"file"`
 }
+
+// The values of Config.Fast. All give the same answers.
+const (
+	// FastAuto takes many packets with one system call where the system has
+	// that, and answers the usual queries from bytes that are packed ahead.
+	FastAuto = "auto"
+	// FastPortable takes one packet at a time, as any system can.
+	FastPortable = "portable"
+	// FastNone unpacks and packs each message, over UDP and TCP.
+	FastNone = "none"
+)
 
 // Bounds of Config.
 const (
@@ -57,6 +76,7 @@ const (
 	defaultTCP     = 256
 	maxTCP         = 65536
 	maxTold        = 255
+	maxSockets     = 256
 )
 
 // withDefaults fills zero values.
@@ -69,6 +89,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.TCPConnections == 0 {
 		c.TCPConnections = defaultTCP
+	}
+	if c.Fast == "" {
+		c.Fast = FastAuto
+	}
+	if c.Sockets == 0 {
+		c.Sockets = min(runtime.GOMAXPROCS(0), maxSockets)
 	}
 	return c
 }
@@ -115,6 +141,14 @@ func (c Config) Check(bad func(field, format string, args ...any)) {
 	}
 	if c.TCPConnections < 0 || c.TCPConnections > maxTCP {
 		bad("tcp_connections", "%d is out of range; expected 1 to %d (default %d)", c.TCPConnections, maxTCP, defaultTCP)
+	}
+	switch c.Fast {
+	case "", FastAuto, FastPortable, FastNone:
+	default:
+		bad("fast", "%q is unknown; expected %s, %s or %s (default %s)", c.Fast, FastAuto, FastPortable, FastNone, FastAuto)
+	}
+	if c.Sockets < 0 || c.Sockets > maxSockets {
+		bad("sockets", "%d is out of range; expected 1 to %d (default: the CPUs that the process may use)", c.Sockets, maxSockets)
 	}
 	checkTold("identity", c.Identity, bad)
 	checkTold("version", c.Version, bad)

@@ -161,6 +161,9 @@ func FuzzPacket(f *testing.F) {
 		if !slices.Equal(before, packet) {
 			t.Fatal("the query was changed")
 		}
+		if _, err := twoWays(table, packet, udp, 1); err != nil {
+			t.Fatal(err)
+		}
 		if len(packet) < headerSize || packet[2]&0x80 != 0 {
 			if out != nil {
 				t.Fatalf("%x was answered", packet)

@@ -55,6 +55,7 @@ func hintsFollow(t *rapid.T, make func(HTTPS, service) *set) error {
 	if err != nil {
 		return err
 	}
+	slices.SortStableFunc(answers, func(a, b steering.Answer) int { return providers.Compare(a.RRSet, b.RRSet) })
 	svc, err := compileService(map[key]*ZoneFile{file.apex: file}, answers, epoch)
 	if err != nil {
 		return err

@@ -14,17 +14,28 @@ import (
 
 // listener is one address, over both transports.
 type listener struct {
-	udp *net.UDPConn
+	// udp are sockets of one address, among which the system shares out the
+	// clients; there is at least one.
+	udp []*net.UDPConn
 	tcp *net.TCPListener
+	// any says that the address is that of no interface, so that each query
+	// tells which one it came to.
+	any bool
 }
 
-func (l listener) close() error { return errors.Join(l.udp.Close(), l.tcp.Close()) }
+func (l listener) close() error {
+	err := l.tcp.Close()
+	for _, u := range l.udp {
+		err = errors.Join(err, u.Close())
+	}
+	return err
+}
 
-// listenAll opens every address, or none.
-func listenAll(addresses []string) ([]listener, error) {
+// listenAll opens every address, or none, each with so many UDP sockets.
+func listenAll(addresses []string, sockets int) ([]listener, error) {
 	var open []listener
 	for _, a := range addresses {
-		l, err := listen(a)
+		l, err := listen(a, sockets)
 		if err != nil {
 			for _, l := range open {
 				err = errors.Join(err, l.close())
@@ -39,13 +50,13 @@ func listenAll(addresses []string) ([]listener, error) {
 // portTries is how often a free port is taken for UDP before TCP has it too.
 const portTries = 20
 
-func listen(address string) (listener, error) {
+func listen(address string, sockets int) (listener, error) {
 	want, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return listener{}, fmt.Errorf("listen on %q: %w", address, err)
 	}
 	for try := 1; ; try++ {
-		l, err := listenOn(want)
+		l, err := listenOn(want, sockets)
 		if err == nil {
 			return l, nil
 		}
@@ -55,26 +66,52 @@ func listen(address string) (listener, error) {
 	}
 }
 
-func listenOn(want netip.AddrPort) (listener, error) {
+func listenOn(want netip.AddrPort, sockets int) (l listener, err error) {
 	// An IPv6 address must not take the port of IPv4 as well: "0.0.0.0:53"
 	// and "[::]:53" stand side by side.
 	family := "4"
 	if want.Addr().Is6() {
 		family = "6"
 	}
-	udp, err := net.ListenUDP("udp"+family, net.UDPAddrFromAddrPort(want))
+	l.any = want.Addr().IsUnspecified()
+	first, err := net.ListenUDP("udp"+family, net.UDPAddrFromAddrPort(want))
 	if err != nil {
 		return listener{}, fmt.Errorf("listen over UDP: %w", err)
 	}
-	if err := wantDestination(udp); err != nil {
-		return listener{}, errors.Join(err, udp.Close())
+	at := netip.AddrPortFrom(want.Addr(), first.LocalAddr().(*net.UDPAddr).AddrPort().Port())
+	l.udp, err = shared(first, "udp"+family, at, sockets)
+	for _, u := range l.udp {
+		if l.any && err == nil {
+			err = wantDestination(u)
+		}
+		widen(u)
 	}
-	port := udp.LocalAddr().(*net.UDPAddr).AddrPort().Port()
-	tcp, err := net.ListenTCP("tcp"+family, net.TCPAddrFromAddrPort(netip.AddrPortFrom(want.Addr(), port)))
+	if err == nil {
+		if l.tcp, err = net.ListenTCP("tcp"+family, net.TCPAddrFromAddrPort(at)); err != nil {
+			err = fmt.Errorf("listen over TCP: %w", err)
+		}
+	}
 	if err != nil {
-		return listener{}, errors.Join(fmt.Errorf("listen over TCP: %w", err), udp.Close())
+		for _, u := range l.udp {
+			err = errors.Join(err, u.Close())
+		}
+		return listener{}, err
 	}
-	return listener{udp, tcp}, nil
+	return l, nil
+}
+
+// Room for what arrives while a loop is busy, and for what it sends at once:
+// with the system's default, packets are lost long before the CPU is full.
+const (
+	readRoom  = 4 << 20
+	writeRoom = 1 << 20
+)
+
+// widen gives the socket room, as much as the system allows.
+func widen(conn *net.UDPConn) {
+	conn.SetReadBuffer(readRoom)   //nolint:errcheck // less is slower, not wrong
+	conn.SetWriteBuffer(writeRoom) //nolint:errcheck // the same
+	widenPast(conn)
 }
 
 // wantDestination makes the socket tell the address that each query came to,

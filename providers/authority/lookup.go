@@ -211,11 +211,7 @@ func (z *zone) wildcard(name key) *node {
 		var buf [maxName]byte
 		buf[0], buf[1] = 1, '*'
 
-		star := buf[:2+copy(buf[2:], name)]
-		if n := z.over[key(star)]; n != nil {
-			return n
-		}
-		return z.base[key(star)]
+		return z.findBytes(buf[:2+copy(buf[2:], name)])
 	}
 }
 

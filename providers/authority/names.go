@@ -43,6 +43,19 @@ func lower(wire []byte) {
 	}
 }
 
+// lowerName lowers the ASCII letters of a name in presentation form, whose
+// escapes are of digits and of what is no letter.
+func lowerName(name string) string {
+	for i := range len(name) {
+		if 'A' <= name[i] && name[i] <= 'Z' {
+			low := []byte(name)
+			lower(low)
+			return string(low)
+		}
+	}
+	return name
+}
+
 // parent strips the first label. The root has no parent.
 func (k key) parent() (key, bool) {
 	if len(k) <= 1 {

@@ -94,7 +94,7 @@ func startNSD(t *testing.T, zones map[string]string) string {
 // freePort returns a port that is free for UDP and TCP on loopback.
 func freePort(t *testing.T) int {
 	t.Helper()
-	free, err := listen("127.0.0.1:0")
+	free, err := listen("127.0.0.1:0", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,26 +217,7 @@ func lowered(want referred) referred {
 // lowerData lowers the names in a message's data.
 func lowerData(m *dns.Msg) {
 	for _, rr := range slices.Concat(m.Answer, m.Ns, m.Extra) {
-		switch rr := rr.(type) {
-		case *dns.CNAME:
-			rr.Target = strings.ToLower(rr.Target)
-		case *dns.DNAME:
-			rr.Target = strings.ToLower(rr.Target)
-		case *dns.PTR:
-			rr.Ptr = strings.ToLower(rr.Ptr)
-		case *dns.SVCB:
-			rr.Target = strings.ToLower(rr.Target)
-		case *dns.HTTPS:
-			rr.Target = strings.ToLower(rr.Target)
-		case *dns.NS:
-			rr.Ns = strings.ToLower(rr.Ns)
-		case *dns.SOA:
-			rr.Ns, rr.Mbox = strings.ToLower(rr.Ns), strings.ToLower(rr.Mbox)
-		case *dns.MX:
-			rr.Mx = strings.ToLower(rr.Mx)
-		case *dns.SRV:
-			rr.Target = strings.ToLower(rr.Target)
-		}
+		lowerNames(rr)
 	}
 }
 

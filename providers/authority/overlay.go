@@ -59,10 +59,12 @@ func (s *Server) Laid() []steering.Answer {
 
 // lay compiles what the overlay makes of the answers.
 func (st *state) lay(now time.Time) {
+	st.effective.touch(st.laid)
 	st.laid = nil
 	if st.over == nil {
 		return
 	}
+	defer func() { st.effective.touch(st.laid) }()
 	ledger := make(map[string]service, len(st.start))
 	for name, s := range st.start {
 		ledger[name] = s

@@ -142,7 +142,11 @@ func (b *queryBench) query(words []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out := responderOf(b.state.build(false)).respond(packet, make([]byte, dns.MaxMsgSize), udp)
+	table := b.state.build(false)
+	if _, err := twoWays(table, packet, udp, 1); err != nil {
+		return "", err
+	}
+	out := responderOf(table).respond(packet, make([]byte, dns.MaxMsgSize), udp)
 	answer := new(dns.Msg)
 	if err := answer.Unpack(out); err != nil {
 		return "", err

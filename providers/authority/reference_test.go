@@ -91,7 +91,33 @@ func (r reference) source(name string) string {
 func text(rr dns.RR, owner string, ttl uint32) string {
 	c := dns.Copy(rr)
 	c.Header().Name, c.Header().Ttl = strings.ToLower(owner), ttl
+	lowerNames(c)
 	return strings.ReplaceAll(c.String(), "\t", " ")
+}
+
+// lowerNames lowers the names in a record's data: a name that is compressed to
+// the question's has its spelling, and spelling means nothing (RFC 4343).
+func lowerNames(rr dns.RR) {
+	switch rr := rr.(type) {
+	case *dns.CNAME:
+		rr.Target = strings.ToLower(rr.Target)
+	case *dns.DNAME:
+		rr.Target = strings.ToLower(rr.Target)
+	case *dns.PTR:
+		rr.Ptr = strings.ToLower(rr.Ptr)
+	case *dns.SVCB:
+		rr.Target = strings.ToLower(rr.Target)
+	case *dns.HTTPS:
+		rr.Target = strings.ToLower(rr.Target)
+	case *dns.NS:
+		rr.Ns = strings.ToLower(rr.Ns)
+	case *dns.SOA:
+		rr.Ns, rr.Mbox = strings.ToLower(rr.Ns), strings.ToLower(rr.Mbox)
+	case *dns.MX:
+		rr.Mx = strings.ToLower(rr.Mx)
+	case *dns.SRV:
+		rr.Target = strings.ToLower(rr.Target)
+	}
 }
 
 // references are the zones of one server.

@@ -90,6 +90,7 @@ func (st *state) replace(base *zone) error {
 		return fmt.Errorf("zone %s: %w", base.file.Name, err)
 	}
 	st.files, st.bases[base.apex], st.hashes[base.apex] = files, base, hash
+	st.afresh()
 	return nil
 }
 
@@ -118,6 +119,7 @@ func (st *state) retry(now time.Time) {
 		for name, svc := range found {
 			svc.expire(now)
 			st.compiled[id][name] = svc
+			st.effective.dirty[name] = true
 		}
 	}
 }

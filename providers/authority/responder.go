@@ -19,7 +19,6 @@ const headerSize = 12
 type responder struct {
 	table   *atomic.Pointer[Table]
 	udpSize int
-	given   *rcodeBlock // where its responses are counted
 	// identity, version and stale are told as told.go says.
 	identity, version string
 	stale             *atomic.Pointer[string]
@@ -30,6 +29,9 @@ type responder struct {
 	source netip.Addr
 	sub    *subnet
 	most   int
+	// draw makes random numbers; nil: a good source.
+	draw func() uint64
+
 	reply  Reply
 	query  dns.Msg
 	answer dns.Msg
@@ -69,7 +71,19 @@ func (r *responder) respond(packet []byte, buf []byte, udp bool) []byte {
 		}
 	}
 	r.fill(opt)
-	return r.pack(buf, limit, packet)
+	return r.respell(r.pack(buf, limit, packet))
+}
+
+// respell gives the question of an answer the query's spelling. The answer was
+// made for the name in lower case, so that names in it are compressed to the
+// question's whatever its spelling is (RFC 1035, section 4.1.4; RFC 4343).
+func (r *responder) respell(out []byte) []byte {
+	if name := r.query.Question[0].Name; out[5] == 1 && name != r.answer.Question[0].Name {
+		if _, err := dns.PackDomainName(name, out, headerSize, nil, false); err != nil {
+			return headerOnly(out, out, dns.RcodeServerFailure)
+		}
+	}
+	return out
 }
 
 // headerOnly is an answer of nothing but a header: the query's ID, opcode and
@@ -102,6 +116,7 @@ func option(extra []dns.RR) (*dns.OPT, bool) {
 // fill makes the answer to the query.
 func (r *responder) fill(opt *dns.OPT) {
 	q := r.query.Question[0]
+	q.Name = lowerName(q.Name)
 	m := &r.answer
 	m.MsgHdr = dns.MsgHdr{Id: r.query.Id, Response: true, RecursionDesired: r.query.RecursionDesired}
 	m.Compress = true
@@ -142,8 +157,15 @@ func (r *responder) lookup(q dns.Question, opt *dns.OPT) int {
 	}
 	var client netip.Addr
 	client, r.most = r.ecs.client(r.source, r.sub)
-	r.table.Load().Lookup(Query{Name: name, As: q.Name, Type: q.Qtype, Now: time.Now(), Draw: rand.Uint64(), Client: client}, &r.reply)
+	r.table.Load().Lookup(Query{Name: name, As: q.Name, Type: q.Qtype, Now: time.Now(), Draw: r.random(), Client: client}, &r.reply)
 	return dns.RcodeSuccess
+}
+
+func (r *responder) random() uint64 {
+	if r.draw != nil {
+		return r.draw()
+	}
+	return rand.Uint64() // #nosec G404 -- of shares, not of secrets
 }
 
 // ownOption is the server's EDNS(0) option: its size, and the query's DO bit

@@ -5,10 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,41 +23,50 @@ func (s *Server) serve(ctx context.Context, group *errgroup.Group, l listener) {
 		<-ctx.Done()
 		return l.close()
 	})
-	for range runtime.GOMAXPROCS(0) {
-		group.Go(func() error { return s.serveUDP(ctx, l.udp) })
+	if batches && s.config.Fast == FastAuto {
+		for _, conn := range l.udp {
+			c := s.counter()
+			group.Go(func() error { return s.serveBatches(ctx, conn, l.any, c) })
+		}
+	} else {
+		for range runtime.GOMAXPROCS(0) {
+			c := s.counter()
+			group.Go(func() error { return s.serveUDP(ctx, l.udp[0], c) })
+		}
 	}
 	group.Go(func() error { return s.serveTCP(ctx, l.tcp) })
 }
 
-func (s *Server) responder() *responder {
-	return &responder{table: &s.table, udpSize: s.config.UDPSize, identity: s.config.Identity, version: s.config.Version, stale: &s.stale, given: s.rcodes.block(), ecs: s.rules}
+// counter makes the counter of one more loop.
+func (s *Server) counter() *counter {
+	c := &counter{codes: s.rcodes.block()}
+	s.counters = append(s.counters, c)
+	return c
 }
 
-// safely is respond for packets from outside: should a query find a fault in
-// the parsing of it, that query fails and the server goes on.
-func (s *Server) safely(r *responder, packet, buf []byte, udp bool) (out []byte) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			s.opts.Log.Error().Interface("fault", fault).Hex("query", packet).Msg("a query could not be answered")
-			*r = *s.responder()
-			out = headerOnly(packet, buf, dns.RcodeServerFailure)
-			r.given.add(out)
-		}
-	}()
-	if out = r.respond(packet, buf, udp); out != nil {
-		r.given.add(out)
+// Answered returns how many queries over UDP were answered on the fast path
+// and on the general one. It is to be called after Ready.
+func (s *Server) Answered() (fast, general uint64) {
+	for _, c := range s.counters {
+		fast += c.fast.Load()
+		general += c.general.Load()
 	}
-	return out
+	return fast, general
+}
+
+func (s *Server) responder() *responder {
+	return &responder{table: &s.table, udpSize: s.config.UDPSize, identity: s.config.Identity, version: s.config.Version, stale: &s.stale, ecs: s.rules}
 }
 
 // maxFaults is how many errors in a row end a loop.
 const maxFaults = 1000
 
-func (s *Server) serveUDP(ctx context.Context, conn *net.UDPConn) error {
-	r := s.responder()
-	in, out := make([]byte, dns.MaxMsgSize), make([]byte, dns.MaxMsgSize)
+// serveUDP answers one query after another, as any system can.
+func (s *Server) serveUDP(ctx context.Context, conn *net.UDPConn, c *counter) error {
+	a := s.answerer()
+	buf := make([]byte, dns.MaxMsgSize)
 	for faults := 0; ; {
-		n, session, err := dns.ReadFromSessionUDP(conn, in)
+		n, session, err := dns.ReadFromSessionUDP(conn, buf)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -69,12 +78,14 @@ func (s *Server) serveUDP(ctx context.Context, conn *net.UDPConn) error {
 			continue
 		}
 		faults = 0
-		r.source = addressOf(session.RemoteAddr())
-		answer := s.safely(r, in[:n], out, true)
-		if answer == nil {
+		a.general.source = addressOf(session.RemoteAddr())
+		a.begin()
+		size, _ := a.respond(buf, n, true)
+		c.add(a)
+		if size == 0 {
 			continue
 		}
-		if _, err := dns.WriteToSessionUDP(conn, answer, session); err != nil {
+		if _, err := dns.WriteToSessionUDP(conn, buf[:size], session); err != nil {
 			s.opts.Log.Debug().Err(err).Stringer("client", session.RemoteAddr()).Msg("an answer could not be sent")
 		}
 	}
@@ -127,40 +138,44 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// Room of a connection: for queries, at first, and for answers that wait for
+// those of queries that came with theirs.
+const (
+	queryRoom  = 1 << 11
+	answerRoom = 1 << 14
+)
+
 // serveConn answers the queries of one connection in their order (RFC 7766,
 // section 7 allows any) until the client ends it, is silent for the idle time,
-// or sends what is no query.
+// or sends what is no query. What came at once is answered at once.
 func (s *Server) serveConn(conn net.Conn) {
 	defer conn.Close() //nolint:errcheck // both sides are done
-	r := s.responder()
-	var size [2]byte
-	in := make([]byte, 0, minUDPSize)
-	out := make([]byte, 2+dns.MaxMsgSize)
+	a, c := s.answerer(), counter{codes: s.rcodes.block()}
+	a.general.source = addressOf(conn.RemoteAddr())
+	in, have := make([]byte, queryRoom), 0
 	for {
 		// One deadline for a whole message: a client that sends a byte at a
 		// time holds its seat no longer than a silent one.
 		if conn.SetDeadline(time.Now().Add(s.config.TCPIdle)) != nil {
 			return
 		}
-		if _, err := io.ReadFull(conn, size[:]); err != nil {
+		for wholeMessage(in[:have]) < 0 {
+			if have >= 2 {
+				in = slices.Grow(in[:have], 2+int(binary.BigEndian.Uint16(in))-have)
+			}
+			in = in[:cap(in)]
+			n, err := conn.Read(in[have:])
+			if n == 0 && err != nil {
+				return
+			}
+			have += n
+		}
+		rest, ok := s.answerAll(conn, a, in[:have])
+		c.add(a)
+		if !ok {
 			return
 		}
-		n := int(binary.BigEndian.Uint16(size[:]))
-		if cap(in) < n {
-			in = make([]byte, 0, n)
-		}
-		if _, err := io.ReadFull(conn, in[:n]); err != nil {
-			return
-		}
-		r.source = addressOf(conn.RemoteAddr())
-		answer := s.safely(r, in[:n], out[2:], false)
-		if answer == nil {
-			return
-		}
-		packet := append(binary.BigEndian.AppendUint16(out[:0], uint16(len(answer))), answer...) // #nosec G115 -- respond bounds it
-		if _, err := conn.Write(packet); err != nil {
-			return
-		}
+		have = copy(in, rest)
 	}
 }
 
@@ -173,4 +188,45 @@ func addressOf(peer net.Addr) netip.Addr {
 		return a.AddrPort().Addr().Unmap().WithZone("")
 	}
 	return netip.Addr{}
+}
+
+// wholeMessage returns the length of the message that begins in, or -1 when
+// it is not whole.
+func wholeMessage(in []byte) int {
+	if len(in) < 2 {
+		return -1
+	}
+	n := int(binary.BigEndian.Uint16(in))
+	if len(in) < 2+n {
+		return -1
+	}
+	return n
+}
+
+// answerAll answers all whole messages, and returns what follows them. It
+// returns false when the connection is to end.
+func (s *Server) answerAll(conn net.Conn, a *answerer, in []byte) (rest []byte, ok bool) {
+	room := s.rooms.Get().(*[]byte)
+	defer s.rooms.Put(room)
+	a.begin()
+	out := (*room)[:0]
+	ok = true
+	for n := wholeMessage(in); n >= 0 && ok; n = wholeMessage(in) {
+		if out, ok = a.appendAnswer(out, in[2:2+n]); len(out) > answerRoom {
+			if _, err := conn.Write(out); err != nil {
+				return nil, false
+			}
+			out = out[:0]
+		}
+		in = in[2+n:]
+	}
+	if len(out) > 0 {
+		if _, err := conn.Write(out); err != nil {
+			return nil, false
+		}
+	}
+	if cap(out) <= 2*answerRoom {
+		*room = out
+	}
+	return in, ok
 }

@@ -65,6 +65,9 @@ type Server struct {
 	ready  chan struct{}
 	addrs  atomic.Pointer[[]net.Addr]
 	stale  atomic.Pointer[string] // see Stale
+	// counters are of the loops over UDP; written before ready is closed.
+	counters []*counter
+	rooms    sync.Pool // of *[]byte, for answers over TCP
 
 	mu    sync.Mutex // of Update, Reload and Answer; queries never take it
 	state *state
@@ -110,6 +113,7 @@ func New(c Config, o Options) (*Server, error) {
 		st.restore(saved, now)
 	}
 	s := &Server{config: c.withDefaults(), opts: o, state: st, geo: geo, rules: c.ECS.rules(), ready: make(chan struct{}), rcodes: newRcodes()}
+	s.rooms.New = func() any { return new([]byte) }
 	s.saver = saver{dir: o.DataDir, log: o.Log, wake: make(chan struct{}, 1)}
 	s.table.Store(st.build(false))
 	for apex, f := range st.files {
@@ -128,14 +132,14 @@ func (s *Server) Run(ctx context.Context) error {
 		// once somebody has seen it. Otherwise nothing waits for the disk.
 		s.saver.flush()
 	}
-	listeners, err := listenAll(s.config.Listen)
+	listeners, err := listenAll(s.config.Listen, s.sockets())
 	if err != nil {
 		return fmt.Errorf("authority: %w", err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	addrs := make([]net.Addr, 0, 2*len(listeners))
 	for _, l := range listeners {
-		addrs = append(addrs, l.udp.LocalAddr(), l.tcp.Addr())
+		addrs = append(addrs, l.udp[0].LocalAddr(), l.tcp.Addr())
 		s.serve(ctx, group, l)
 	}
 	group.Go(func() error { s.saver.run(ctx); return nil })
@@ -145,7 +149,18 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return fmt.Errorf("authority: %w", err)
 	}
+	fast, general := s.Answered()
+	s.opts.Log.Info().Uint64("fast", fast).Uint64("general", general).Msg("queries over UDP that were answered")
 	return nil
+}
+
+// sockets is how many UDP sockets share an address: without batches, all loops
+// read one.
+func (s *Server) sockets() int {
+	if s.config.Fast == FastAuto {
+		return s.config.Sockets
+	}
+	return 1
 }
 
 // Ready is closed when all listeners are open.

@@ -24,10 +24,10 @@ type service struct {
 	sets    []*set
 }
 
-// compileService compiles the answers of one name. The time left of each runs
-// from now.
-func compileService(files map[key]*ZoneFile, answers []steering.Answer, now time.Time) (service, error) {
-	name := answers[0].Name
+// compileService compiles the sorted answers of one name. The time left of
+// each runs from now.
+func compileService(files map[key]*ZoneFile, sorted []steering.Answer, now time.Time) (service, error) {
+	name := sorted[0].Name
 	k, err := keyOf(name)
 	if err != nil {
 		return service{}, fmt.Errorf("service %w", err)
@@ -36,11 +36,9 @@ func compileService(files map[key]*ZoneFile, answers []steering.Answer, now time
 	if file == nil {
 		return service{}, errElsewhere
 	}
-	if err := file.CheckService(name, typeNames(answers)...); err != nil {
+	if err := file.CheckService(name, typeNames(sorted)...); err != nil {
 		return service{}, err
 	}
-	sorted := slices.Clone(answers)
-	slices.SortStableFunc(sorted, func(a, b steering.Answer) int { return providers.Compare(a.RRSet, b.RRSet) })
 	out := service{key: k, apex: file.apex, answers: sorted}
 	for len(sorted) > 0 {
 		end := slices.IndexFunc(sorted, func(a steering.Answer) bool { return a.Type != sorted[0].Type })
@@ -51,6 +49,7 @@ func compileService(files map[key]*ZoneFile, answers []steering.Answer, now time
 		if err != nil {
 			return service{}, fmt.Errorf("service %s: %w", name, err)
 		}
+		s.pack(k)
 		out.sets = append(out.sets, s)
 		sorted = sorted[end:]
 	}
@@ -145,8 +144,9 @@ func newRR(h dns.RR_Header, typ, data string) (dns.RR, error) {
 	return nil, fmt.Errorf("type %q; expected A, AAAA or CNAME", typ)
 }
 
-// compileShard compiles a shard's answers, by name. A name that can't be
-// served as told keeps what it had before, if anything; bad hears of it.
+// compileShard compiles a shard's answers, by name: those that are not as they
+// were before. A name that can't be served as told keeps what it had before, if
+// anything; bad hears of it.
 func compileShard(files map[key]*ZoneFile, before map[string]service, answers []steering.Answer, now time.Time, bad func(name string, err error)) map[string]service {
 	names := make(map[string][]steering.Answer)
 	for _, a := range answers {
@@ -155,6 +155,11 @@ func compileShard(files map[key]*ZoneFile, before map[string]service, answers []
 	}
 	out := make(map[string]service, len(names))
 	for name, as := range names {
+		slices.SortStableFunc(as, func(a, b steering.Answer) int { return providers.Compare(a.RRSet, b.RRSet) })
+		if was, ok := before[name]; ok && sameAnswers(was.answers, as) {
+			out[name] = was
+			continue
+		}
 		s, err := compileService(files, as, now)
 		if err == nil {
 			out[name] = s

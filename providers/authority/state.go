@@ -20,7 +20,8 @@ import (
 // state is all that a table is made of. It serves one goroutine at a time.
 type state struct {
 	files   map[key]*ZoneFile
-	bases   map[key]*zone
+	bases   map[key]*zone  // what the files say alone
+	zones   map[key]*zone  // what was served last
 	hashes  map[key]string // of each zone's file and start answers
 	serials map[key]serial
 	shards  map[int]savedShard
@@ -32,29 +33,32 @@ type state struct {
 	laid     map[string]service
 	places   *places          // nil: every client is in the default location
 	https    map[string]HTTPS // by service
-	log      zerolog.Logger
+	// effective follows all of these.
+	effective effective
+	log       zerolog.Logger
 }
 
 // newState compiles the zones and the start answers. Each start answer in one
 // of the zones must be one that can be served.
 func newState(files []*ZoneFile, start []steering.Answer, log zerolog.Logger, now time.Time) (*state, error) {
 	st := &state{
-		files: make(map[key]*ZoneFile), bases: make(map[key]*zone), hashes: make(map[key]string),
+		files: make(map[key]*ZoneFile), bases: make(map[key]*zone), zones: make(map[key]*zone), hashes: make(map[key]string),
 		serials: make(map[key]serial), shards: make(map[int]savedShard),
-		compiled: make(map[int]map[string]service), log: log,
+		compiled: make(map[int]map[string]service), effective: newEffective(), log: log,
 	}
 	for _, f := range files {
 		base, err := compileZone(f)
 		if err != nil {
 			return nil, fmt.Errorf("zone %s: %w", f.Name, err)
 		}
-		st.files[f.apex], st.bases[f.apex] = f, base
+		st.files[f.apex], st.bases[f.apex], st.zones[f.apex] = f, base, base
 	}
 	problems := checkRedirected(st.files)
 	st.start = compileShard(st.files, nil, start, now, func(_ string, err error) { problems = append(problems, err) })
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
+	st.effective.touch(st.start)
 	for apex, f := range st.files {
 		hash, err := st.hash(f)
 		if err != nil {
@@ -63,6 +67,17 @@ func newState(files []*ZoneFile, start []steering.Answer, log zerolog.Logger, no
 		st.hashes[apex] = hash
 	}
 	return st, nil
+}
+
+// afresh lets the next table be made of all that there is: a zone's file is
+// another one.
+func (st *state) afresh() {
+	st.zones, st.effective = maps.Clone(st.bases), newEffective()
+	st.effective.touch(st.start)
+	st.effective.touch(st.laid)
+	for _, services := range st.compiled {
+		st.effective.touch(services)
+	}
 }
 
 // hash is over the zone's data that comes from no shard.
@@ -128,41 +143,52 @@ func (st *state) put(s savedShard, now time.Time) {
 		answers = append(answers, compiled[name].answers...)
 	}
 	s.Answers = answers
+	st.effective.touch(st.compiled[s.ID])
+	st.effective.touch(compiled)
 	st.shards[s.ID], st.compiled[s.ID] = s, compiled
 }
 
 // build makes the table of the state. changed says that a shard was taken.
 func (st *state) build(changed bool) *Table {
 	st.lay(time.Now())
-	layers := make(map[key]map[key][]*set, len(st.bases))
-	for apex := range st.bases {
-		layers[apex] = make(map[key][]*set)
-	}
+	edits := st.effective.settle(st.bases, st.service)
 	var sum uint64
-	for _, s := range st.start {
-		layers[s.apex][s.key] = s.sets
-	}
-	for id, shard := range st.shards {
+	for _, shard := range st.shards {
 		sum += shard.Seq
-		for _, s := range st.compiled[id] {
-			layers[s.apex][s.key] = s.sets
-		}
 	}
-	for _, s := range st.laid {
-		layers[s.apex][s.key] = s.sets
-	}
-	zones := make([]*zone, 0, len(st.bases))
-	for apex, base := range st.bases {
+	zones := make([]*zone, 0, len(st.zones))
+	for apex, z := range st.zones {
 		was := st.serials[apex]
-		is := was.next(base.file.soa().Serial, sum, st.hashes[apex], changed)
+		is := was.next(z.file.soa().Serial, sum, st.hashes[apex], changed)
 		if is.Offset != was.Offset {
-			st.log.Warn().Str("zone", base.file.Name).Uint32("serial", is.Serial).
+			st.log.Warn().Str("zone", z.file.Name).Uint32("serial", is.Serial).
 				Msg("the zone changed and its derived serial did not grow: this server raises it by itself; raise the serial in the zone file with each edit")
 		}
 		st.serials[apex] = is
-		zones = append(zones, base.layer(layers[apex], is.Serial))
+		z = z.withSerial(is.Serial, edits[apex])
+		st.zones[apex] = z
+		zones = append(zones, z)
 	}
 	return newTable(zones)
+}
+
+// service returns the service that answers for the name, if any.
+func (st *state) service(name string) (service, bool) {
+	if s, ok := st.laid[name]; ok {
+		return s, true
+	}
+	return st.ledgers(name)
+}
+
+// ledgers returns the service that the shards or the start answers have.
+func (st *state) ledgers(name string) (service, bool) {
+	for id := range steering.Shards {
+		if s, ok := st.compiled[id][name]; ok {
+			return s, true
+		}
+	}
+	s, ok := st.start[name]
+	return s, ok
 }
 
 // snapshot returns what is to be saved. It shares nothing that changes.
@@ -190,10 +216,6 @@ func (st *state) answers(name string) []steering.Answer {
 
 // held returns what the shards, or the start answers, say of the name.
 func (st *state) held(name string) []steering.Answer {
-	for _, services := range st.compiled {
-		if s, ok := services[name]; ok {
-			return slices.Clone(s.answers)
-		}
-	}
-	return slices.Clone(st.start[name].answers)
+	s, _ := st.ledgers(name)
+	return slices.Clone(s.answers)
 }

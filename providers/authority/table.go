@@ -3,6 +3,7 @@ package authority
 import (
 	"cmp"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 // no lock and allocates nothing. It knows nothing of packets; Responder does.
 type Table struct {
 	zones map[key]*zone
+	// depths says of how many labels, the root counted, there are apexes.
+	depths [maxLabels + 1]bool
 }
 
 // zone is one zone in a table. base is shared by all tables of a server; over
@@ -21,9 +24,11 @@ type Table struct {
 type zone struct {
 	file *ZoneFile
 	base map[key]*node
-	over map[key]*node
+	over *index
 	soa  *set // in the authority section of negative answers (RFC 2308)
 	apex key
+	// none is that section, packed.
+	none negative
 }
 
 // node is one name: an owner of records, or an empty non-terminal.
@@ -59,6 +64,8 @@ type pick struct {
 	self  bool
 	// steered says that a service answers this, not the zone's file.
 	steered bool
+	// packed is the answer's form on the wire, for the fast path.
+	packed
 }
 
 // host is a name in a record's data.
@@ -69,10 +76,18 @@ type host struct {
 
 // find returns the name's node, or nil.
 func (z *zone) find(k key) *node {
-	if n := z.over[k]; n != nil {
+	if n := z.over.get(k); n != nil {
 		return n
 	}
 	return z.base[k]
+}
+
+// findBytes is find for a name in a buffer.
+func (z *zone) findBytes(name []byte) *node {
+	if n := z.over.find(name); n != nil {
+		return n
+	}
+	return z.base[key(name)]
 }
 
 // get returns the node's set of the type, or nil.
@@ -158,7 +173,7 @@ func newPick(rrs []dns.RR) (pick, error) {
 
 // compileZone makes the base of a zone: what its file says alone.
 func compileZone(file *ZoneFile) (*zone, error) {
-	z := &zone{file: file, apex: file.apex, base: make(map[key]*node, len(file.records))}
+	z := &zone{file: file, apex: file.apex, base: make(map[key]*node, len(file.records)), over: newIndex(maphash.MakeSeed())}
 	for i := 0; i < len(file.records); {
 		first := file.records[i]
 		end := i + 1
@@ -173,8 +188,10 @@ func compileZone(file *ZoneFile) (*zone, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", first.at, err)
 		}
-		n := grow(z.base, nil, first.owner, z.apex)
-		n.sets = append(n.sets, &set{typ: first.rr.Header().Rrtype, picks: []pick{p}})
+		n := grow(z.base, first.owner, z.apex)
+		s := &set{typ: first.rr.Header().Rrtype, picks: []pick{p}}
+		s.pack(first.owner)
+		n.sets = append(n.sets, s)
 		i = end
 	}
 	cuts := file.cuts()
@@ -185,9 +202,9 @@ func compileZone(file *ZoneFile) (*zone, error) {
 	return z, nil
 }
 
-// grow returns the node of k in names, making it and, where neither names nor
-// below has them, the empty non-terminals up to the apex (RFC 4592, 2.2.2).
-func grow(names, below map[key]*node, k, apex key) *node {
+// grow returns the node of k in names, making it and, where names has them
+// not, the empty non-terminals up to the apex (RFC 4592, 2.2.2).
+func grow(names map[key]*node, k, apex key) *node {
 	n := names[k]
 	if n == nil {
 		n = &node{}
@@ -195,23 +212,12 @@ func grow(names, below map[key]*node, k, apex key) *node {
 	}
 	for up := k; up != apex; {
 		up, _ = up.parent()
-		if names[up] != nil || below[up] != nil {
+		if names[up] != nil {
 			break
 		}
 		names[up] = &node{}
 	}
 	return n
-}
-
-// layer returns the zone with services and the serial laid over its file.
-func (z *zone) layer(services map[key][]*set, serial uint32) *zone {
-	next := &zone{file: z.file, base: z.base, apex: z.apex, over: make(map[key]*node, len(services)+1)}
-	for k, sets := range services {
-		n := grow(next.over, z.base, k, z.apex)
-		n.sets = overlay(z.base[k], sets)
-	}
-	next.setSerial(serial)
-	return next
 }
 
 // overlay returns the sets of a name's node in the file with a service's laid
@@ -236,25 +242,38 @@ func overlay(under *node, sets []*set) []*set {
 	return out
 }
 
-// setSerial puts the serial into the apex's SOA and makes the SOA of negative
-// answers: its TTL is the smaller of the SOA's own and MINIMUM (RFC 2308,
-// sections 3 and 5).
-func (z *zone) setSerial(serial uint32) {
+// withSerial returns the zone with what services make of some names, and with
+// the serial in the apex's SOA and in that of negative answers, whose TTL is
+// the smaller of the SOA's own and MINIMUM (RFC 2308, sections 3 and 5).
+func (z *zone) withSerial(serial uint32, changes edits) *zone {
+	if changes == nil {
+		changes = make(edits, 1)
+	}
+	next := &zone{file: z.file, base: z.base, apex: z.apex}
 	soa := dns.Copy(z.file.soa()).(*dns.SOA)
 	soa.Serial = serial
-	negative := dns.Copy(soa).(*dns.SOA)
-	negative.Hdr.Ttl = min(soa.Hdr.Ttl, soa.Minttl)
-	z.soa = soaSet(negative)
-	apex := z.over[z.apex]
-	if apex == nil {
-		apex = &node{sets: slices.Clone(z.base[z.apex].sets)}
-		z.over[z.apex] = apex
+	low := dns.Copy(soa).(*dns.SOA)
+	low.Hdr.Ttl = min(soa.Hdr.Ttl, soa.Minttl)
+	// Spelled as the key, the owner is compressed to the question's end.
+	low.Hdr.Name = z.apex.String()
+	next.soa = soaSet(low)
+	next.none = packNegative(z.apex, next.soa)
+	apex, changed := changes[z.apex]
+	if !changed {
+		apex = z.find(z.apex)
+	} else if apex == nil {
+		apex = z.base[z.apex]
 	}
+	apex = &node{sets: slices.Clone(apex.sets)}
 	for i, s := range apex.sets {
 		if s.typ == dns.TypeSOA {
 			apex.sets[i] = soaSet(soa)
+			apex.sets[i].pack(z.apex)
 		}
 	}
+	changes[z.apex] = apex
+	next.over = z.over.with(changes)
+	return next
 }
 
 func soaSet(soa *dns.SOA) *set {
@@ -266,6 +285,7 @@ func newTable(zones []*zone) *Table {
 	t := &Table{zones: make(map[key]*zone, len(zones))}
 	for _, z := range zones {
 		t.zones[z.apex] = z
+		t.depths[1+dns.CountLabel(z.apex.String())] = true
 	}
 	return t
 }

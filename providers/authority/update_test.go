@@ -5,9 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -166,59 +164,6 @@ func TestCorruptSnapshot(t *testing.T) {
 		t.Errorf("the whole snapshot gives %v", got)
 	}
 	runServer(t, s)()
-}
-
-// TestUpdateUnderLoad: while tables are swapped, every answer is one of those
-// that were ordered, whole, and never an older one than seen before.
-func TestUpdateUnderLoad(t *testing.T) {
-	s := startServer(t, exampleConfig(), Options{})
-	s.Update([]steering.Shard{shard(t, 1, 1, 1, "app.example.test. A 30 10.0.0.1 10.1.0.1")})
-	last := make(chan struct{})
-	var asking sync.WaitGroup
-	for _, a := range s.Addrs() {
-		asking.Go(func() {
-			conn, err := dns.Dial(a.Network(), a.String())
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer conn.Close()
-			m := new(dns.Msg)
-			m.SetQuestion("aPP.example.test.", dns.TypeA)
-			var seen byte
-			for done := false; !done; {
-				select {
-				case <-last:
-					done = true
-				default:
-				}
-				if err := conn.WriteMsg(m); err != nil {
-					t.Error(err)
-					return
-				}
-				r, err := conn.ReadMsg()
-				if err != nil || len(r.Answer) != 2 {
-					t.Errorf("%v, %v", r, err)
-					return
-				}
-				x, y := r.Answer[0].(*dns.A).A.To4(), r.Answer[1].(*dns.A).A.To4()
-				if x[3] != y[3] || x[3] < seen {
-					t.Errorf("answers %s and %s after number %d", x, y, seen)
-					return
-				}
-				seen = x[3]
-			}
-			if seen != 200 {
-				t.Errorf("the last answer is number %d, want 200", seen)
-			}
-		})
-	}
-	for i := 2; i <= 200; i++ {
-		n := strconv.Itoa(i)
-		s.Update([]steering.Shard{shard(t, 1, 1, uint64(i), "app.example.test. A 30 10.0.0."+n+" 10.1.0."+n)})
-	}
-	close(last)
-	asking.Wait()
 }
 
 // TestWeights: shares of draws come near the weights.

@@ -28,7 +28,7 @@ var mutants = []mutant{
 			}
 		}
 	}},
-	{name: "the TTL of a negative answer is the SOA's own", table: func(z *zone) { z.soa = z.over[z.apex].get(dns.TypeSOA) }},
+	{name: "the TTL of a negative answer is the SOA's own", table: func(z *zone) { z.soa = z.over.get(z.apex).get(dns.TypeSOA) }},
 	{name: "data below a delegation is served", table: func(z *zone) {
 		for k, n := range z.base {
 			if n.cut != k {

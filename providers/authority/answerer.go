@@ -1,0 +1,125 @@
+package authority
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+
+	"github.com/miekg/dns"
+	"github.com/rs/zerolog"
+)
+
+// answerer turns queries into answers in place: on the fast path if it can,
+// otherwise on the general one. It serves one goroutine only.
+type answerer struct {
+	fast    *quick // nil: everything takes the general path
+	general *responder
+	anew    func(source netip.Addr) *responder // after a fault
+	room    []byte                             // of the general path
+	log     zerolog.Logger
+
+	// What it answered since it was last counted.
+	fastAnswers, generalAnswers uint64
+	codes                       [16]uint64 // by rcode
+}
+
+func (s *Server) answerer() *answerer {
+	a := &answerer{general: s.responder(), log: s.opts.Log}
+	a.anew = func(source netip.Addr) *responder {
+		r := s.responder()
+		r.source = source
+		return r
+	}
+	if s.config.Fast != FastNone {
+		a.fast = &quick{table: &s.table, udpSize: s.config.UDPSize, named: s.config.Identity != "", stale: &s.stale}
+	}
+	return a
+}
+
+// begin begins a batch of queries that came at the same time.
+func (a *answerer) begin() {
+	if a.fast != nil {
+		a.fast.begin()
+	}
+}
+
+// respond replaces the query in the first n bytes of buf by its answer, and
+// returns the answer's length; 0 for what must not be answered. more is the
+// answer where buf has no room for it, as can be over TCP.
+//
+// Should a query find a fault in the parsing of it, that query fails and the
+// server goes on.
+func (a *answerer) respond(buf []byte, n int, udp bool) (size int, more []byte) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			a.log.Error().Interface("fault", fault).Hex("query", buf[:n]).Msg("a query could not be answered")
+			a.general = a.anew(a.general.source)
+			size, more = len(headerOnly(buf[:n], buf, dns.RcodeServerFailure)), nil
+			a.codes[dns.RcodeServerFailure]++
+		}
+	}()
+	if a.fast != nil {
+		if size := a.fast.respond(buf, n, udp); size > 0 {
+			a.fastAnswers++
+			a.codes[buf[3]&15]++
+			return size, nil
+		}
+	}
+	if a.room == nil {
+		a.room = make([]byte, maxPacked)
+	}
+	out := a.general.respond(buf[:n], a.room, udp)
+	if out == nil {
+		return 0, nil
+	}
+	a.generalAnswers++
+	a.codes[out[3]&15]++
+	if len(out) > len(buf) {
+		return len(out), out
+	}
+	return copy(buf, out), nil
+}
+
+// appendAnswer appends the answer to a query as TCP has it: behind its length.
+// It returns false for what must not be answered.
+func (a *answerer) appendAnswer(out, query []byte) ([]byte, bool) {
+	start := len(out) + 2
+	out = slices.Grow(out, 2+max(len(query), maxPacked)+maxQuestion)
+	buf := out[start:cap(out)]
+	size, more := a.respond(buf, copy(buf, query), false)
+	if size == 0 {
+		return out, false
+	}
+	out = binary.BigEndian.AppendUint16(out, uint16(size)) // #nosec G115 -- respond bounds it
+	if more != nil {
+		return append(out, more...), true
+	}
+	return out[:start+size], true
+}
+
+// maxQuestion is the room for all of an answer but its records.
+const maxQuestion = headerSize + maxName + questionTail + optSize
+
+// counter counts the answers of one loop, which alone writes it.
+type counter struct {
+	fast, general atomic.Uint64
+	codes         *rcodeBlock
+	_             [104]byte // no two loops write the same line of a CPU's cache
+}
+
+// add takes over what the answerer counted.
+func (c *counter) add(a *answerer) {
+	if a.fastAnswers > 0 {
+		c.fast.Add(a.fastAnswers)
+	}
+	if a.generalAnswers > 0 {
+		c.general.Add(a.generalAnswers)
+	}
+	for code, n := range a.codes {
+		if n > 0 {
+			c.codes.counts[code].Add(n)
+		}
+	}
+	a.fastAnswers, a.generalAnswers, a.codes = 0, 0, [16]uint64{}
+}

@@ -1,0 +1,255 @@
+//go:build linux && (amd64 || arm64)
+
+package authority
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// batches says whether this system takes many packets with one call.
+const batches = true
+
+// shared returns the sockets that share first's address. The first is bound
+// alone and shared only then, so that an address that somebody else has, be it
+// another Veer, is refused as ever.
+func shared(first *net.UDPConn, network string, at netip.AddrPort, sockets int) ([]*net.UDPConn, error) {
+	all := []*net.UDPConn{first}
+	if sockets < 2 {
+		return all, nil
+	}
+	share := func(_, _ string, c syscall.RawConn) error {
+		var err error
+		ctlErr := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
+		return errors.Join(err, ctlErr)
+	}
+	raw, err := first.SyscallConn()
+	if err == nil {
+		err = share("", "", raw)
+	}
+	for len(all) < sockets && err == nil {
+		var conn net.PacketConn
+		// The context bounds the resolving of names, of which there is none.
+		if conn, err = (&net.ListenConfig{Control: share}).ListenPacket(context.Background(), network, at.String()); err == nil {
+			all = append(all, conn.(*net.UDPConn))
+		}
+	}
+	if err != nil {
+		return all, fmt.Errorf("share a UDP address among %d sockets: %w", sockets, err)
+	}
+	return all, nil
+}
+
+// widenPast asks for more room than the system allows everybody, as root may.
+func widenPast(conn *net.UDPConn) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return
+	}
+	raw.Control(func(fd uintptr) { //nolint:errcheck // less is slower, not wrong
+		unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, readRoom)  //nolint:errcheck // the same
+		unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, writeRoom) //nolint:errcheck // the same
+	})
+}
+
+const (
+	// batchSize is how many packets one call takes at most.
+	batchSize = 64
+	// packetRoom is for the largest packet. Pages that no packet was long
+	// enough for take no memory.
+	packetRoom = 1 << 16
+	// packetStride lays the packets into different lines of the CPU's caches:
+	// at a power of 2 they would all want the same few.
+	packetStride = packetRoom + 3*64
+	addressRoom  = unix.SizeofSockaddrInet6
+	controlRoom  = 40 // CMSG_SPACE(sizeof(struct in6_pktinfo))
+	controlHead  = unix.SizeofCmsghdr
+)
+
+// A message is one packet of a batch: struct mmsghdr.
+type message struct {
+	unix.Msghdr
+	size uint32
+	_    uint32
+}
+
+// A slot is where a message's parts are kept. An answer replaces its query, so
+// that address and destination are those of the query without a copy.
+type slot struct {
+	iov     unix.Iovec
+	address [addressRoom]byte
+	control [controlRoom]byte
+	packet  []byte
+}
+
+// batch are the packets that are taken, answered and sent at once. The heap
+// does not move, so that the pointers in it stay valid.
+type batch struct {
+	messages []message
+	slots    []*slot // of each message
+	control  bool
+	taken    int   // of messages: how many came
+	kept     int   // how many are to be sent: the first ones
+	sent     int   // how many were
+	lost     int   // how many could not be
+	err      error // of the call that failed
+}
+
+func newBatch(control bool) *batch {
+	b := &batch{messages: make([]message, batchSize), control: control}
+	room, slots := make([]byte, batchSize*packetStride), make([]slot, batchSize)
+	for i := range slots {
+		s, m := &slots[i], &b.messages[i]
+		s.packet = room[i*packetStride:][:packetRoom:packetRoom]
+		s.iov.Base = &s.packet[0]
+		m.Iov, m.Name = &s.iov, &s.address[0]
+		m.SetIovlen(1)
+		b.slots = append(b.slots, s)
+	}
+	b.taken = batchSize
+	return b
+}
+
+// take takes what is there. It returns false when that is nothing.
+func (b *batch) take(fd uintptr) bool {
+	for i := range b.taken { // the others are as they were
+		m, s := &b.messages[i], b.slots[i]
+		m.Namelen = addressRoom
+		s.iov.SetLen(packetRoom)
+		if b.control {
+			m.Control = &s.control[0]
+			m.SetControllen(controlRoom)
+		}
+	}
+	b.taken, b.kept, b.sent, b.err = 0, 0, 0, nil
+	for {
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.messages[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+			b.taken = int(n) // #nosec G115 -- at most batchSize
+			return true
+		case unix.EAGAIN:
+			return false
+		case unix.EINTR:
+		default:
+			b.err = errno
+			return true
+		}
+	}
+}
+
+// query returns the packet of a message, in the room for its answer.
+func (b *batch) query(i int) (buf []byte, n int) {
+	return b.slots[i].packet, int(b.messages[i].size)
+}
+
+// source returns the address that a message came from.
+func (b *batch) source(i int) netip.Addr {
+	sa := b.slots[i].address[:]
+	switch *(*uint16)(unsafe.Pointer(&sa[0])) {
+	case unix.AF_INET:
+		return netip.AddrFrom4([4]byte(sa[4:8]))
+	case unix.AF_INET6:
+		return netip.AddrFrom16([16]byte(sa[8:24])).Unmap()
+	}
+	return netip.Addr{}
+}
+
+// keep makes the first size bytes of a message's room its answer, which goes
+// back to where the query came from, and from where it came to.
+func (b *batch) keep(i, size int) {
+	b.slots[i].iov.SetLen(size)
+	if b.control {
+		anyInterface(b.slots[i].control[:])
+	}
+	// What is to be sent stands in front.
+	b.messages[i], b.messages[b.kept] = b.messages[b.kept], b.messages[i]
+	b.slots[i], b.slots[b.kept] = b.slots[b.kept], b.slots[i]
+	b.kept++
+}
+
+// anyInterface lets the answer leave by whatever interface the routes say,
+// which need not be the one that the query came by. An address of a link has
+// a meaning on its own link only.
+func anyInterface(control []byte) {
+	head := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
+	data := control[controlHead:]
+	switch {
+	case head.Level == unix.IPPROTO_IP && head.Type == unix.IP_PKTINFO:
+		clear(data[:4])
+	case head.Level == unix.IPPROTO_IPV6 && head.Type == unix.IPV6_PKTINFO:
+		if data[0] != 0xfe || data[1]&0xc0 != 0x80 {
+			clear(data[16:20])
+		}
+	}
+}
+
+// send sends what was kept. It returns false when the socket is full.
+func (b *batch) send(fd uintptr) bool {
+	for b.sent < b.kept {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.messages[b.sent])), uintptr(b.kept-b.sent), unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+			b.sent += int(n) // #nosec G115 -- at most batchSize
+		case unix.EAGAIN:
+			return false
+		case unix.EINTR:
+		default: // of the first message: its client can't be reached
+			b.sent++
+			b.lost++
+			b.err = errno
+		}
+	}
+	return true
+}
+
+// serveBatches answers the queries of one socket until ctx ends. any: the
+// socket is told which address each query came to.
+func (s *Server) serveBatches(ctx context.Context, conn *net.UDPConn, any bool, c *counter) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("serve %s: %w", conn.LocalAddr(), err)
+	}
+	a, b := s.answerer(), newBatch(any)
+	take, send := b.take, b.send
+	for faults := 0; ; {
+		err := raw.Read(take)
+		if err == nil {
+			err = b.err
+		}
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			// The socket also tells of answers that nobody took.
+			if faults++; faults > maxFaults || errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("read queries on %s: %w", conn.LocalAddr(), err)
+			}
+			continue
+		}
+		faults = 0
+		a.begin()
+		for i := range b.taken {
+			buf, n := b.query(i)
+			a.general.source = b.source(i)
+			if size, _ := a.respond(buf, n, true); size > 0 {
+				b.keep(i, size)
+			}
+		}
+		c.add(a)
+		if err := raw.Write(send); err != nil && ctx.Err() != nil {
+			return nil
+		}
+		if b.lost > 0 {
+			s.opts.Log.Debug().Err(b.err).Int("answers", b.lost).Msg("answers could not be sent")
+			b.lost = 0
+		}
+	}
+}

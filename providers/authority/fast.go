@@ -1,0 +1,209 @@
+package authority
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// quick answers the usual queries from prepacked bytes: it parses in place,
+// takes no lock and allocates nothing. What it does not know it leaves to the
+// responder, whose answers it equals byte for byte; they share the table and
+// nothing else. It serves one goroutine only.
+type quick struct {
+	table   *atomic.Pointer[Table]
+	udpSize int
+	// named says that the server tells who it is to who asks, stale why its
+	// services' answers may be old, if they may: both is the general path's.
+	named bool
+	stale *atomic.Pointer[string]
+	// draw makes random numbers; nil: a good source.
+	draw func() uint64
+	// now is the time of this batch of queries; zero: nobody asked yet.
+	now time.Time
+	q   question
+}
+
+// begin begins a batch: queries that came at the same time.
+func (f *quick) begin() { f.now = time.Time{} }
+
+// respond replaces the query in the first n bytes of buf by its answer, and
+// returns the answer's length; 0, and the query as it was, for one that it
+// leaves to the general path.
+func (f *quick) respond(buf []byte, n int, udp bool) int {
+	q := &f.q
+	if !q.read(buf[:n]) || q.nsid && f.named {
+		return 0
+	}
+	limit := min(dns.MaxMsgSize-1, len(buf))
+	if udp {
+		limit = minUDPSize
+		if q.edns {
+			limit = min(max(int(q.udp), minUDPSize), f.udpSize)
+		}
+	}
+	t := f.table.Load()
+	z, below := t.zoneIn(q)
+	if z == nil {
+		return f.finish(buf, limit, dns.RcodeRefused, nil)
+	}
+	at := z.locate(q, below)
+	if at.closest.cut != "" || at.node != at.closest && at.closest.get(dns.TypeDNAME) != nil {
+		return 0
+	}
+	if at.node == nil {
+		return f.negative(buf, limit, z, below, dns.RcodeNameError)
+	}
+	p, exists := f.pick(t, at.node)
+	if !exists {
+		return f.negative(buf, limit, z, below, dns.RcodeSuccess)
+	}
+	if p == nil || p.wire == nil || at.node != at.closest && !p.moves {
+		return 0
+	}
+	if q.edns && p.steered && f.stale != nil && f.stale.Load() != nil {
+		return 0
+	}
+	return f.positive(buf, limit, p)
+}
+
+// zoneIn returns the zone with the longest apex at or above the name, or nil,
+// and how many labels are below the apex.
+func (t *Table) zoneIn(q *question) (*zone, int) {
+	for i := range q.count {
+		if t.depths[q.count-i] {
+			if z := t.zones[key(q.key(i))]; z != nil {
+				return z, i
+			}
+		}
+	}
+	return nil, 0
+}
+
+// position is where a name is in a zone: its node or, of a name that does not
+// exist, its closest encloser; and the node that answers, nil for none.
+type position struct{ closest, node *node }
+
+// locate finds the name, which is so many labels below the apex.
+func (z *zone) locate(q *question, below int) position {
+	if n := z.findBytes(q.key(0)); n != nil {
+		return position{n, n}
+	}
+	for i := 1; ; i++ {
+		n := z.findBytes(q.key(i)) // the apex, at the latest
+		if n == nil && i < below {
+			continue
+		}
+		return position{n, z.findBytes(q.starBelow(i))}
+	}
+}
+
+// pick returns the RRset that the node answers with, nil where only the
+// general path can tell, and whether there is any.
+func (f *quick) pick(t *Table, n *node) (p *pick, exists bool) {
+	if s := n.get(f.q.typ); s != nil {
+		return f.choose(s), true
+	}
+	s := n.get(dns.TypeCNAME)
+	if s == nil {
+		return nil, false
+	}
+	if p = f.choose(s); p == nil {
+		return nil, true
+	}
+	if len(p.hosts) != 1 || t.zoneOf(p.hosts[0].key, false) != nil {
+		return nil, true // the chain goes on
+	}
+	return p, true
+}
+
+// choose is nil where the answer depends on the client.
+func (f *quick) choose(s *set) *pick {
+	switch {
+	case s.located != nil:
+		return nil
+	case len(s.picks) == 1:
+		return &s.picks[0]
+	case f.draw != nil:
+		return s.choose(f.draw())
+	}
+	return s.choose(rand.Uint64()) // #nosec G404 -- of shares, not of secrets
+}
+
+// Flags of an answer's third byte.
+const (
+	flagResponse      = 0x80
+	flagAuthoritative = 0x04
+	flagRecursion     = 0x01
+)
+
+// finish writes the answer around the question, with the packed section
+// behind it; the sections' counts are those of an answer without records.
+func (f *quick) finish(buf []byte, limit, rcode int, section []byte) int {
+	q := &f.q
+	size := q.end + len(section)
+	if q.edns {
+		size += optSize
+	}
+	if size > limit || size > len(buf) {
+		return 0 // the general path truncates it
+	}
+	buf[2] = flagResponse | buf[2]&flagRecursion
+	buf[3] = byte(rcode)
+	copy(buf[q.end:], section)
+	if q.edns {
+		*(*[optSize]byte)(buf[size-optSize:]) = [optSize]byte{
+			0, 0, byte(dns.TypeOPT), byte(f.udpSize >> 8), byte(f.udpSize), 0, 0, q.do, 0, 0, 0,
+		}
+	}
+	return size
+}
+
+func (f *quick) positive(buf []byte, limit int, p *pick) int {
+	size := f.finish(buf, limit, dns.RcodeSuccess, p.wire)
+	if size == 0 {
+		return 0
+	}
+	buf[2] |= flagAuthoritative
+	binary.BigEndian.PutUint16(buf[6:], uint16(len(p.rrs))) // #nosec G115 -- they fit into maxPacked bytes
+	if len(p.ttls) > 0 {
+		if f.now.IsZero() {
+			f.now = time.Now()
+		}
+		ttl := p.TTL(f.now)
+		for _, at := range p.ttls {
+			binary.BigEndian.PutUint32(buf[f.q.end+int(at):], ttl)
+		}
+	}
+	return size
+}
+
+func (f *quick) negative(buf []byte, limit int, z *zone, below, rcode int) int {
+	q, n := &f.q, &z.none
+	if n.wire == nil {
+		return 0
+	}
+	if below > 0 && len(n.avoid) > 0 {
+		label := q.name[q.labels[below-1]+1 : q.labels[below]]
+		for _, a := range n.avoid {
+			if a == string(label) {
+				return 0
+			}
+		}
+	}
+	size := f.finish(buf, limit, rcode, n.wire)
+	if size == 0 {
+		return 0
+	}
+	buf[2] |= flagAuthoritative
+	buf[9] = 1
+	longer := uint16(q.size - len(z.apex)) // #nosec G115 -- below maxName
+	for _, at := range n.pointers {
+		pointer := buf[q.end+int(at):]
+		binary.BigEndian.PutUint16(pointer, binary.BigEndian.Uint16(pointer)+longer)
+	}
+	return size
+}

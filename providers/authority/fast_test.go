@@ -1,0 +1,247 @@
+package authority
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// twoWays answers a packet on the fast and on the general path, and returns
+// how the answers differ, and whether the fast path gave one. Draws are alike.
+func twoWays(table *Table, packet []byte, udp bool, draw uint64) (answered bool, err error) {
+	room := max(len(packet), maxPacked) + 1024
+	var p atomic.Pointer[Table]
+	p.Store(table)
+	draws := func() uint64 { return draw }
+	// Some draws ask a server that tells who it is, some one that is cut off.
+	identity, stale := "", new(atomic.Pointer[string])
+	if draw>>60&1 == 1 {
+		identity = "ns1"
+	}
+	if draw>>61&1 == 1 {
+		reason := "cut off"
+		stale.Store(&reason)
+	}
+	general := (&responder{table: &p, udpSize: defaultUDPSize, identity: identity, stale: stale, draw: draws}).respond(packet, make([]byte, room), udp)
+	buf := bytes.Repeat([]byte{0xee}, room) // what lies behind the query is anything
+	n := copy(buf, packet)
+	f := &quick{table: &p, udpSize: defaultUDPSize, named: identity != "", stale: stale, draw: draws}
+	size := f.respond(buf, n, udp)
+	if size == 0 {
+		if !bytes.Equal(buf[:n], packet) {
+			return false, errors.New("the fast path leaves the query to the general one, but changed it")
+		}
+		return false, nil
+	}
+	if !bytes.Equal(buf[:size], general) {
+		return true, fmt.Errorf("udp %v, to %x\nfast    %x\ngeneral %x", udp, packet, buf[:size], general)
+	}
+	return true, nil
+}
+
+// knots is a zone in which names in data share labels with names that are
+// asked for, in several spellings.
+const knots = `$TTL 60
+@ SOA ns.Deep.knots.test. Host.master.deep 1 2 3 4 5
+@ NS ns.deep
+@ MX 10 mail
+@ TXT "apex"
+ns.deep A 192.0.2.1
+mail A 192.0.2.2
+mail AAAA 2001:db8::2
+deep TXT "deep" "er"
+UPPER A 192.0.2.3
+*.wild A 192.0.2.4
+*.wild MX 5 mail
+*.wild TXT "wild"
+*.alias CNAME outside.example.
+*.here CNAME mail
+out CNAME outside.example.
+in CNAME mail
+a\.b\000c A 192.0.2.5
+srv SRV 1 2 3 mail
+cut NS ns.cut
+ns.cut A 192.0.2.6
+caa CAA 0 issue "ca.example"
+svcb SVCB 1 mail alpn=h2
+long.a.b.c.d.e TXT "far"
+moved DNAME elsewhere.example.
+within DNAME here.knots.test.
+*.wsvcb HTTPS 1 mail alpn=h2
+`
+
+// manyZones is a table of several zones with steered names of every kind.
+func manyZones(t testing.TB) (*Table, []dns.RR) {
+	t.Helper()
+	files := []*ZoneFile{exampleFile(t)}
+	for name, text := range map[string]string{
+		"knots.test":       knots,
+		"child.knots.test": "$TTL 30\n@ SOA ns.other.test. hostmaster.knots.test. 1 2 3 4 5\n@ NS ns.other.test.\nwww A 192.0.2.9\n",
+		"org":              "$TTL 30\n@ SOA ns nic.test. 1 2 3 4 5\n@ NS ns\nns A 192.0.2.9\nx CNAME www.child.knots.test.\n",
+	} {
+		f, err := zoneText(name, text, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, f)
+	}
+	st, err := newState(files, mustAnswers(t,
+		"app.example.test. A 30 192.0.2.1 192.0.2.2", "app.example.test. AAAA 30 2001:db8::1",
+		"timer.example.test. A 30 min=5 left=17s 192.0.2.1 192.0.2.2",
+		"w.example.test. A 30 set=a weight=1 192.0.2.1", "w.example.test. A 30 set=b weight=3 192.0.2.2 192.0.2.3",
+		"c.example.test. CNAME 30 set=a weight=1 lb.outside.example.", "c.example.test. CNAME 30 set=b weight=1 app.example.test.",
+		"*.steered.knots.test. A 30 min=5 left=3s 192.0.2.7", "x.y.z.knots.test. A 30 192.0.2.8", "knots.test. A 20 192.0.2.10",
+		"cloud.knots.test. CNAME 30 left=9s lb.outside.example."), quiet(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rrs []dns.RR
+	for _, f := range files {
+		for _, r := range f.records {
+			rrs = append(rrs, r.rr)
+		}
+	}
+	for _, s := range st.start {
+		for _, set := range s.sets {
+			rrs = append(rrs, set.picks[0].rrs...)
+		}
+	}
+	return st.build(false), rrs
+}
+
+// searchTwoWays asks generated queries both ways until they differ.
+func searchTwoWays(t testing.TB, table *Table, rrs []dns.RR, runs int) (fast int, err error) {
+	g := newGenerator(11, rrs, ".")
+	for range runs {
+		m := g.query()
+		if opt := m.IsEdns0(); opt != nil {
+			switch g.rng.IntN(6) {
+			case 0, 1:
+				opt.Option = append(opt.Option, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0123456789abcdef"})
+			case 2:
+				opt.Option = append(opt.Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID}, &dns.EDNS0_PADDING{Padding: make([]byte, g.rng.IntN(40))})
+			case 3:
+				opt.Option = append(opt.Option, &dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: 24, Address: []byte{192, 0, 2, 0}})
+			}
+		}
+		packet, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		answered, err := twoWays(table, packet, g.rng.IntN(4) > 0, g.rng.Uint64())
+		if err != nil {
+			return fast, fmt.Errorf("%v: %w", m.Question[0], err)
+		}
+		if answered {
+			fast++
+		}
+	}
+	return fast, nil
+}
+
+func TestFastPathAnswersAlike(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // so that no second passes between two answers
+		const runs = 40_000
+		table, rrs := manyZones(t)
+		fast, err := searchTwoWays(t, table, rrs, runs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d of %d generated queries on the fast path", fast, runs)
+		if fast < runs/2 {
+			t.Errorf("%d of %d queries on the fast path, want at least half", fast, runs)
+		}
+	})
+}
+
+// TestMutantFastPath: each fault in the prepacked bytes is found.
+func TestMutantFastPath(t *testing.T) {
+	each := func(table *Table, do func(*zone, *node)) {
+		for _, z := range table.zones {
+			for _, n := range z.base {
+				do(z, n)
+			}
+			z.over.all(func(_ key, n *node) { do(z, n) })
+		}
+	}
+	for name, plant := range map[string]func(*Table){
+		"a TTL that is not patched": func(table *Table) {
+			each(table, func(_ *zone, n *node) {
+				for _, s := range n.sets {
+					for i := range s.picks {
+						s.picks[i].ttls = nil
+					}
+				}
+			})
+		},
+		"a name in data behind a wildcard": func(table *Table) {
+			each(table, func(_ *zone, n *node) {
+				for _, s := range n.sets {
+					for i := range s.picks {
+						s.picks[i].moves = true
+					}
+				}
+			})
+		},
+		"a name of the SOA's data in the question": func(table *Table) {
+			for _, z := range table.zones {
+				z.none.avoid = nil
+			}
+		},
+		"a pointer that is not moved": func(table *Table) {
+			for _, z := range table.zones {
+				z.none.pointers = z.none.pointers[:len(z.none.pointers)-1]
+			}
+		},
+		"an address": func(table *Table) {
+			each(table, func(_ *zone, n *node) {
+				if s := n.get(dns.TypeAAAA); s != nil {
+					s.picks[0].wire[len(s.picks[0].wire)-1] ^= 1
+				}
+			})
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			table, rrs := manyZones(t)
+			plant(table)
+			time.Sleep(2 * time.Second) // in the bubble's time
+			_, err := searchTwoWays(t, table, rrs, 100_000)
+			if err == nil {
+				t.Errorf("%s: the search proves nothing: it does not see the planted fault", name)
+				return
+			}
+			t.Logf("%s: %v", name, err)
+		})
+	}
+}
+
+func TestFastPathAllocatesNothing(t *testing.T) {
+	table := exampleTable(t, mustAnswers(t, "app.example.test. A 30 min=5 left=1h 192.0.2.1",
+		"w.example.test. A 30 set=a weight=1 192.0.2.1", "w.example.test. A 30 set=b weight=3 192.0.2.2")...)
+	var p atomic.Pointer[Table]
+	p.Store(table)
+	f := &quick{table: &p, udpSize: defaultUDPSize}
+	buf := make([]byte, dns.MaxMsgSize)
+	for _, name := range []string{"app.example.test.", "w.example.test.", "wWw.eXample.test.", "a.wild.example.test.", "nowhere.example.test.", "elsewhere.example."} {
+		m := new(dns.Msg)
+		m.SetQuestion(name, dns.TypeA).SetEdns0(1232, true)
+		packet, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := testing.AllocsPerRun(100, func() {
+			f.begin()
+			if f.respond(buf, copy(buf, packet), true) == 0 {
+				t.Fatalf("%s: not on the fast path", name)
+			}
+		}); n > 0 {
+			t.Errorf("%s: %v allocations an answer, want none", name, n)
+		}
+	}
+}
