@@ -27,6 +27,11 @@ const (
 	// reads for one: a longer answer, and one that comes in bits, is not plain.
 	maxRead  = 16 << 10
 	maxReads = 4
+	// With as many as gathering probes under way, the engine lets events gather
+	// for a nap before it looks at them: it is woken once for several. That is
+	// what the latencies that it measures may then be long.
+	gathering = 8
+	nap       = 500 * time.Microsecond
 )
 
 // machine is what Run works with. Only Run touches it.
@@ -38,7 +43,8 @@ type machine struct {
 	runs    []*run // by descriptor
 	clocks  clocks // of probes under way
 	orders  []order
-	free    []*run // to be used again
+	spare   []order // what orders is a part of
+	free    []*run  // to be used again
 	serial  int32
 	// lag is how long an event may have waited for being looked at.
 	lag time.Duration
@@ -162,6 +168,10 @@ func (e *Engine) shut(err error) {
 func (e *Engine) loop(ctx context.Context) error {
 	looked := e.now() // when the last look at events ended
 	for {
+		if len(e.clocks) >= gathering && len(e.orders) == 0 {
+			short := unix.NsecToTimespec(int64(nap))
+			_ = unix.Nanosleep(&short, nil) // a nap that ends early does no harm
+		}
 		wait := e.pause(looked)
 		began := e.now()
 		e.lag = began - looked
@@ -187,9 +197,13 @@ func (e *Engine) loop(ctx context.Context) error {
 func (e *Engine) pause(now time.Duration) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.orders = append(e.orders, e.inbox...)
-	clear(e.inbox)
-	e.inbox = e.inbox[:0]
+	if len(e.orders) == 0 {
+		e.orders, e.inbox, e.spare = e.inbox, e.spare[:0], e.inbox
+	} else {
+		e.orders = append(e.orders, e.inbox...)
+		clear(e.inbox)
+		e.inbox = e.inbox[:0]
+	}
 	if len(e.orders) > 0 || e.over {
 		return 0
 	}
@@ -206,6 +220,10 @@ func (e *Engine) begin() {
 	n := min(len(e.orders), maxBegun)
 	for _, o := range e.orders[:n] {
 		now := e.now()
+		if now-o.at > o.timeout {
+			o.land(attempt.Begin(o.line.what).End(checks.Unknown, "was not begun for %s, since this vantage was busy; this says nothing of the endpoint", attempt.Duration(now-o.at)), now-o.at)
+			continue
+		}
 		r := o.line.idle
 		o.line.idle = nil
 		if r == nil || !e.still(r) {
@@ -221,9 +239,8 @@ func (e *Engine) begin() {
 			e.dial(r, now)
 		}
 	}
-	left := copy(e.orders, e.orders[n:])
-	clear(e.orders[left:])
-	e.orders = e.orders[:left]
+	clear(e.orders[:n])
+	e.orders = e.orders[n:]
 }
 
 // fresh returns a run that is nobody's.

@@ -111,8 +111,8 @@ func room(jobs []*job) int {
 // maxPace late.
 const (
 	pacedRate = 1000 // probes a second
-	paced     = 16
-	maxPace   = 2 * time.Millisecond
+	paced     = 40
+	maxPace   = 5 * time.Millisecond
 )
 
 // pace is the time from one waking of the loop to the next; 0: as it comes.

@@ -158,6 +158,13 @@ func Release(conn net.Conn) bool {
 	return ok && b.stop()
 }
 
+// Rebind makes a connection that Release freed end with another context.
+func Rebind(ctx context.Context, conn net.Conn) {
+	if b, ok := conn.(*bound); ok {
+		b.stop = context.AfterFunc(ctx, func() { _ = b.Conn.SetDeadline(time.Unix(1, 0)) })
+	}
+}
+
 // TLS runs the handshake of config over conn and notes in ev the time it
 // took. It closes conn when it fails; the error is an *Error.
 func TLS(ctx context.Context, conn net.Conn, config *tls.Config, ev *checks.Evidence) (*tls.Conn, error) {
