@@ -131,7 +131,7 @@ func TestBothPathsAgree(t *testing.T) {
 	for what, c := range map[string]httpcheck.Config{
 		"new":  {},
 		"kept": {KeepAlive: true},
-		"head": {Method: "HEAD", KeepAlive: true},
+		"head": {Method: "HEAD"},
 		"body": {Body: httpcheck.Body{Contains: "ok"}, Status: []string{"200-299", "503"}, KeepAlive: true},
 		"cut":  {MaxBody: 1, Body: httpcheck.Body{Matches: "^o$"}, Path: "/health?a=b", Host: "app.example.test", Headers: map[string]string{"x-a": "b"}, KeepAlive: true},
 	} {
