@@ -121,6 +121,13 @@ func hostile() map[string]func(context.Context, net.Conn) {
 		"two connections": keeps("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"),
 		"a long head":     says("HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 60<<10) + "\r\nContent-Length: 2\r\n\r\nok"),
 		"too long":        says("HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 70<<10) + "\r\n\r\n"), "a long body": says("HTTP/1.1 200 OK\r\nContent-Length: 90000\r\n\r\n" + strings.Repeat("b", 90000)),
+		"closes at the next request": func(_ context.Context, conn net.Conn) {
+			in := bufio.NewReader(conn)
+			if _, err := http.ReadRequest(in); err == nil {
+				_, _ = io.WriteString(conn, fine)
+				_, _ = http.ReadRequest(in)
+			}
+		},
 		"not ok": says("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n\x1b[31m"), "redirect": says("HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n"),
 	}
 }
