@@ -51,6 +51,10 @@ type answer struct {
 // what was being done.
 func (p *Prober) exchange(ctx context.Context, a *attempt.Attempt, r *request, authorization string) (got *answer, doing string, err error) {
 	if l := p.take(r.place); l != nil {
+		if l.plain != nil {
+			dial.Rebind(ctx, l.conn) // net/http's client ends with ctx by itself
+			l.free = false
+		}
 		got, started, doing, err := p.converse(ctx, a, l, r, authorization)
 		if err == nil || started || ctx.Err() != nil {
 			return got, doing, err

@@ -22,7 +22,9 @@ const fine = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 // TestPlainAnswers: what a server may say before, in place of and behind an
 // answer, on a connection of its own.
-func TestPlainAnswers(t *testing.T) {
+func TestPlainAnswers(t *testing.T) { paths(t, plainAnswers) }
+
+func plainAnswers(t *testing.T, prober maker) {
 	for name, c := range map[string]struct {
 		says string
 		want checks.Health
@@ -57,7 +59,9 @@ func TestPlainAnswers(t *testing.T) {
 
 // TestUnasked: what comes on a kept connection without being asked for is no
 // answer to the next request, which goes over a new connection.
-func TestUnasked(t *testing.T) {
+func TestUnasked(t *testing.T) { paths(t, unasked) }
+
+func unasked(t *testing.T, prober maker) {
 	for name, behind := range map[string]string{
 		"with the answer": fine + "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n",
 		"later":           "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",

@@ -114,6 +114,8 @@ type Job struct {
 	Target   checks.Target
 	Monitor  MonitorConfig
 	Prober   checks.Prober
+	// Starter starts the same probes as Prober on the Engine; nil is none.
+	Starter Starter
 	// Watcher is used when Monitor.Watch is set; nil is none.
 	Watcher checks.Watcher
 }
@@ -126,7 +128,9 @@ type Options struct {
 	// never voted on.
 	References []Job
 	Booth      Booth
-	Log        zerolog.Logger
+	// Engine is what the jobs' Starters hand probes over to; nil is none.
+	Engine Engine
+	Log    zerolog.Logger
 	// Renew is the time between renewals of the seat; 0 is one second. It
 	// must be well below the lease of the booth's seats.
 	Renew time.Duration

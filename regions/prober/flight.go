@@ -3,6 +3,7 @@ package prober
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/veerdns/veer/checks"
@@ -45,6 +46,7 @@ type flight struct {
 type landing struct {
 	flight *flight
 	result checks.Result
+	waited time.Duration // from the launch to the beginning of the probe
 }
 
 // queue holds the flights that wait for room, first come first served.
@@ -86,21 +88,56 @@ func (l *loop) deadline(f *flight, at time.Duration) {
 func (l *loop) launch(flights context.Context, now time.Duration, f *flight) {
 	j := f.job
 	if f.cause == scheduled {
-		l.p.began(now - f.due)
 		l.schedule(j, now+j.jittered())
 	}
 	f.phase, f.began = flying, now
 	l.deadline(f, now+j.limit())
 	l.flying++
+	if j.Starter != nil && j.Starter.Start(j.Monitor.Timeout, func(r checks.Result, waited time.Duration) {
+		l.box.put(landing{flight: f, result: r, waited: waited})
+	}) {
+		return
+	}
 	l.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(flights, j.Monitor.Timeout)
 		defer cancel()
-		r := j.Prober.Probe(ctx, j.Target)
-		select {
-		case l.landed <- landing{flight: f, result: r}:
-		case <-flights.Done():
-		}
+		l.box.put(landing{flight: f, result: j.Prober.Probe(ctx, j.Target)})
 	})
+}
+
+// box takes landings from whoever has one, until the loop takes them out.
+type box struct {
+	mu       sync.Mutex
+	landings []landing
+	quiet    bool          // the loop comes by itself, soon
+	bell     chan struct{} // has room for one: there are landings
+}
+
+func (b *box) put(d landing) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.landings = append(b.landings, d)
+	if !b.quiet {
+		ring(b.bell)
+	}
+}
+
+// swap empties the box, in exchange for the last landings that it gave.
+func (b *box) swap(old []landing) []landing {
+	clear(old)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	landings := b.landings
+	b.landings = old[:0]
+	return landings
+}
+
+// collect takes the results that came.
+func (l *loop) collect(now time.Duration) {
+	l.came = l.box.swap(l.came)
+	for _, d := range l.came {
+		l.land(now, d)
+	}
 }
 
 // land takes a probe's result.
@@ -108,6 +145,9 @@ func (l *loop) land(now time.Duration, d landing) {
 	f, j := d.flight, d.flight.job
 	was := f.phase
 	f.phase = gone
+	if f.cause == scheduled {
+		l.p.began(f.began - f.due + d.waited)
+	}
 	j.air[f.cause] = nil
 	if was == stuck {
 		j.stuck--

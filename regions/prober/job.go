@@ -25,6 +25,7 @@ const never time.Duration = -1
 type job struct {
 	Job
 	index      int // in the ballot
+	number     int // among all jobs and references
 	thresholds checks.Thresholds
 	track      checks.Track
 	round      uint64
@@ -103,6 +104,24 @@ func room(jobs []*job) int {
 		need += float64(j.Monitor.Timeout) / float64(j.Monitor.Interval)
 	}
 	return min(int(2*need)+spareRoom, maxRoom)
+}
+
+// A loop that starts many probes a second does what is due at a pace, so that
+// it need not wake for each: it starts some paced ones each time, at most
+// maxPace late.
+const (
+	pacedRate = 1000 // probes a second
+	paced     = 40
+	maxPace   = 5 * time.Millisecond
+)
+
+// pace is the time from one waking of the loop to the next; 0: as it comes.
+func pace(jobs []*job) time.Duration {
+	rate := suspicionRate(jobs)
+	if rate < pacedRate {
+		return 0
+	}
+	return min(time.Duration(paced*float64(time.Second)/rate), maxPace)
 }
 
 // minSuspicionRate is the least number of probes a second that others'

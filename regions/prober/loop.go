@@ -31,9 +31,11 @@ type loop struct {
 	doubt  doubt
 	asks   []*ask // that are not answered yet
 
-	landed chan landing
-	lost   chan *job
-	wg     sync.WaitGroup
+	box  box
+	came []landing // what the box held last
+	lost chan *job
+	pace time.Duration // 0: the loop comes whenever there is something
+	wg   sync.WaitGroup
 }
 
 func newLoop(p *Prober) *loop {
@@ -41,9 +43,10 @@ func newLoop(p *Prober) *loop {
 	l := &loop{
 		p: p, byID: make(map[regions.EndpointID]*job, len(p.jobs)),
 		allow: newAllowance(p.rate, now), renew: now + p.renew, expect: now + p.renew,
-		doubt:  doubt{of: len(p.references)},
-		landed: make(chan landing), lost: make(chan *job),
+		doubt: doubt{of: len(p.references)},
+		lost:  make(chan *job), pace: pace(p.jobs),
 	}
+	l.box.quiet, l.box.bell = l.pace > 0, make(chan struct{}, 1)
 	for _, j := range p.jobs {
 		l.byID[j.Endpoint] = j
 	}
@@ -60,28 +63,43 @@ func (l *loop) run(ctx context.Context, suspicions <-chan []regions.EndpointID) 
 	flights, land := context.WithCancel(context.WithoutCancel(ctx))
 	defer l.wg.Wait()
 	defer land()
+	if engine := l.p.engine; engine != nil {
+		l.wg.Go(func() {
+			if err := engine.Run(flights); err != nil {
+				l.p.log.Error().Err(err).Msg("probes cost more from now on: the engine that runs many at once ended")
+			}
+		})
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		var lost *job
+		var asked *ask
+		var suspected []regions.EndpointID
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-			l.tick()
-		case d := <-l.landed:
-			l.land(l.tick(), d)
-		case j := <-l.lost:
-			l.loss(flights, l.tick(), j)
-		case a := <-l.p.asks:
-			l.ask(l.tick(), a)
+		case <-l.box.bell:
+		case lost = <-l.lost:
+		case asked = <-l.p.asks:
 		case ids, ok := <-suspicions:
 			if !ok {
 				suspicions = nil
 				continue
 			}
-			l.nudge(flights, l.tick(), ids)
+			suspected = ids
 		}
-		now := l.p.clock()
+		now := l.tick()
+		l.collect(now)
+		if lost != nil {
+			l.loss(flights, now, lost)
+		}
+		if asked != nil {
+			l.ask(now, asked)
+		}
+		l.nudge(flights, now, suspected)
+		now = l.p.clock()
 		l.work(flights, now)
 		l.expect = l.wake(now)
 		timer.Reset(max(l.expect-l.p.clock(), 0))
@@ -134,6 +152,9 @@ func (l *loop) wake(now time.Duration) time.Duration {
 	if l.flying > 0 {
 		at = min(at, now+beat)
 	}
+	if l.pace > 0 {
+		at = now + l.pace
+	}
 	return at
 }
 
@@ -178,7 +199,7 @@ func (l *loop) loss(flights context.Context, now time.Duration, j *job) {
 // observe adds a result to the endpoint's track, and says what follows.
 func (l *loop) observe(j *job, r checks.Result, from cause) {
 	r.Reason = shorten(r.Reason)
-	l.p.keep(j.Endpoint, r)
+	l.p.keep(j, r)
 	before := j.track
 	j.round++
 	j.track = before.Observe(j.thresholds, r)

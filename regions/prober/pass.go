@@ -73,7 +73,7 @@ func (p *Prober) passOne(ctx context.Context, j *job, room chan struct{}, pauses
 			return
 		}
 		r.Reason = shorten(r.Reason)
-		p.keep(j.Endpoint, r)
+		p.keep(j, r)
 		j.round++
 		j.track = j.track.Observe(j.thresholds, r)
 		if probes >= j.thresholds.Fall || !j.track.Suspicious() {

@@ -2,15 +2,16 @@
 // schedule, turns results into votes by rise and fall, and casts them.
 //
 // One loop owns the schedule and every track; each probe runs in a goroutine
-// of its own, so that a slow target delays no other, and the loop waits for
-// nothing but its own events: seats, votes and suspicions are written by
-// goroutines beside it. Only the monotonic clock is read. What is not known is
+// of its own, or on an engine that runs many, so that a slow target delays no
+// other, and the loop waits for nothing but its own events: seats, votes and
+// suspicions are written by goroutines beside it. Only the monotonic clock is read. What is not known is
 // said to be unknown, never down: a probe that could not start in time, one
 // whose checker did not return, and any during which the process was paused.
 package prober
 
 import (
 	"context"
+	"time"
 
 	"github.com/veerdns/veer/checks"
 	"github.com/veerdns/veer/regions"
@@ -42,6 +43,23 @@ type Seat interface {
 	Lost() <-chan struct{}
 	// Leave gives the seat and its votes up.
 	Leave(ctx context.Context) error
+}
+
+// Engine runs probes of many endpoints at once, in one goroutine.
+type Engine interface {
+	// Run runs the probes that Starters hand over until ctx ends, and drops
+	// what is under way then. After an error Starters take no probe, and those
+	// that they took have landed.
+	Run(ctx context.Context) error
+}
+
+// Starter hands probes of one endpoint over to an engine.
+type Starter interface {
+	// Start begins a probe, as Prober.Probe with a context of the time-out,
+	// and reports whether it did: if not, Probe must. Start does not wait.
+	// Land is called once, from any goroutine, with the result and the time
+	// from Start to the beginning of the probe; it does not wait.
+	Start(timeout time.Duration, land func(r checks.Result, waited time.Duration)) bool
 }
 
 // PassSeat is a vantage's place for one pass of a scheduler. It and its votes

@@ -31,9 +31,11 @@ type Prober struct {
 	// clock is the time since some start, on the monotonic clock.
 	clock func() time.Duration
 
+	engine Engine // nil: none
+
 	mu   sync.Mutex
 	late lateness
-	last map[regions.EndpointID]checks.Result
+	last []last // by the jobs' numbers
 }
 
 // New checks the options and makes a Prober that has probed nothing yet. The
@@ -42,14 +44,17 @@ func New(o Options) (*Prober, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("prober of vantage %q: %w", o.Vantage, err)
 	}
-	p := &Prober{vantage: o.Vantage, booth: o.Booth, log: o.Log, renew: o.Renew, asks: make(chan *ask)}
+	p := &Prober{vantage: o.Vantage, booth: o.Booth, log: o.Log, renew: o.Renew, asks: make(chan *ask), engine: o.Engine}
 	fill(&p.renew, time.Second)
-	p.last = make(map[regions.EndpointID]checks.Result, len(o.Jobs)+len(o.References))
 	for i, j := range o.Jobs {
 		p.jobs = append(p.jobs, newJob(j, o, i))
 	}
 	for _, j := range o.References {
 		p.references = append(p.references, newJob(j, o, reference))
+	}
+	for i, j := range p.all() {
+		j.number = i
+		p.last = append(p.last, last{id: j.Endpoint})
 	}
 	p.room = room(p.all())
 	p.rate = suspicionRate(p.jobs)
@@ -115,11 +120,20 @@ func (p *Prober) Run(ctx context.Context) error {
 func (p *Prober) Last() map[regions.EndpointID]checks.Result {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	last := make(map[regions.EndpointID]checks.Result, len(p.last))
-	for id, r := range p.last {
-		last[id] = r
+	all := make(map[regions.EndpointID]checks.Result, len(p.last))
+	for _, l := range p.last {
+		if l.probed {
+			all[l.id] = l.result
+		}
 	}
-	return last
+	return all
+}
+
+// last is the newest result of an endpoint.
+type last struct {
+	id     regions.EndpointID
+	result checks.Result
+	probed bool
 }
 
 // Ballot returns what this vantage votes now, whether anybody hears it or not.
@@ -129,10 +143,10 @@ func (p *Prober) Ballot() regions.Ballot {
 	return b
 }
 
-func (p *Prober) keep(id regions.EndpointID, r checks.Result) {
+func (p *Prober) keep(j *job, r checks.Result) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.last[id] = r
+	p.last[j.number].result, p.last[j.number].probed = r, true
 }
 
 // maxWhy bounds the reason that goes into a vote, in bytes.

@@ -30,6 +30,7 @@ type play struct {
 	monitor MonitorConfig
 	acts    []act
 	nudges  []time.Duration // from one to the next
+	engine  bool            // probes run on an engine, not on goroutines of the loop
 }
 
 func drawPlay(rt *rapid.T) play {
@@ -41,6 +42,7 @@ func drawPlay(rt *rapid.T) play {
 	if rapid.Bool().Draw(rt, "has a limit") {
 		p.monitor.Slow = 100 * time.Millisecond
 	}
+	p.engine = rapid.Bool().Draw(rt, "engine")
 	healths := rapid.SampledFrom([]checks.Health{up, up, up, down, down, degraded, unknown})
 	n := rapid.IntRange(1, 40).Draw(rt, "probes")
 	for i := range n {
@@ -87,7 +89,11 @@ func (r *recorder) Probe(ctx context.Context, _ checks.Target) checks.Result {
 func perform(t *testing.T, p play) (results []checks.Result, votes []regions.Vote) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &recorder{acts: p.acts, ended: make(chan struct{})}
-		r := bench(t, []Job{{Endpoint: web, Monitor: p.monitor, Prober: b}}, nil).run()
+		r := bench(t, []Job{{Endpoint: web, Monitor: p.monitor, Prober: b}}, func(o *Options) {
+			if p.engine {
+				onEngine(o)
+			}
+		}).run()
 		over := make(chan struct{})
 		go func() {
 			defer close(over)
@@ -122,6 +128,9 @@ func follows(t *testing.T, track observe, saw func(events ...string)) regionstes
 		var want []regions.Vote
 		var state checks.Track
 		events := []string{}
+		if p.engine {
+			events = append(events, "engine")
+		}
 		for i, r := range results {
 			next := track(state, p.monitor.Thresholds(), r)
 			if next.State != state.State {
@@ -157,7 +166,7 @@ func votesOf(votes []regions.Vote) (out []string) {
 }
 
 func TestVotesFollowTheTrack(t *testing.T) {
-	coverage := regionstest.NewCoverage(t, "voted up", "voted degraded", "voted down", "voted unknown", "re-probe")
+	coverage := regionstest.NewCoverage(t, "voted up", "voted degraded", "voted down", "voted unknown", "re-probe", "engine")
 	regionstest.Holds(t, follows(t, checks.Track.Observe, coverage.Run))
 }
 

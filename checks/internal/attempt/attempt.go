@@ -37,7 +37,10 @@ type Attempt struct {
 
 // Begin starts the clock of an attempt. What says what is done, and starts
 // the reason: "GET http://192.0.2.10/healthz".
-func Begin(what string) *Attempt { return &Attempt{what: what, start: time.Now()} }
+func Begin(what string) *Attempt { return Began(what, time.Now()) }
+
+// Began is Begin for an attempt whose clock was started at a time.
+func Began(what string, start time.Time) *Attempt { return &Attempt{what: what, start: start} }
 
 // Hide keeps secrets out of the reason and the evidence, even when the
 // endpoint sends them back.

@@ -124,6 +124,10 @@ func connect(ctx context.Context, network, address string, left int) (net.Conn, 
 	return (&net.Dialer{KeepAlive: -1}).DialContext(ctx, network, address)
 }
 
+// Bind makes every read and write of a connection that was made elsewhere fail
+// once ctx has ended, as those of Dial do.
+func Bind(ctx context.Context, conn net.Conn) net.Conn { return bind(ctx, conn) }
+
 // bind makes every read and write of conn fail once ctx has ended.
 func bind(ctx context.Context, conn net.Conn) net.Conn {
 	stop := context.AfterFunc(ctx, func() {
@@ -152,6 +156,13 @@ func Release(conn net.Conn) bool {
 	}
 	b, ok := conn.(*bound)
 	return ok && b.stop()
+}
+
+// Rebind makes a connection that Release freed end with another context.
+func Rebind(ctx context.Context, conn net.Conn) {
+	if b, ok := conn.(*bound); ok {
+		b.stop = context.AfterFunc(ctx, func() { _ = b.Conn.SetDeadline(time.Unix(1, 0)) })
+	}
 }
 
 // TLS runs the handshake of config over conn and notes in ev the time it

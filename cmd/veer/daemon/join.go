@@ -193,8 +193,9 @@ func (d *daemon) startProber(context.Context) error {
 	return nil
 }
 
-// jobsOf makes the jobs of what the config lists.
-func jobsOf(probes []config.Probe) ([]prober.Job, error) {
+// jobsOf makes the jobs of what the config lists, and has the engine run those
+// probes that it can.
+func jobsOf(engine *httpcheck.Engine, probes []config.Probe) ([]prober.Job, error) {
 	out := make([]prober.Job, 0, len(probes))
 	for _, p := range probes {
 		checker, err := checkerOf(p.Monitor)
@@ -204,6 +205,11 @@ func jobsOf(probes []config.Probe) ([]prober.Job, error) {
 		job := prober.Job{Endpoint: p.Endpoint, Target: p.Target, Monitor: p.Monitor.MonitorConfig, Prober: checker}
 		if w, ok := checker.(checks.Watcher); ok && p.Monitor.Watch {
 			job.Watcher = w
+		}
+		if h, ok := checker.(*httpcheck.Prober); ok {
+			if s := engine.Starter(h, p.Target); s != nil {
+				job.Starter = s
+			}
 		}
 		out = append(out, job)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/veerdns/veer/checks"
+	"github.com/veerdns/veer/checks/httpcheck"
 	"github.com/veerdns/veer/cmd/veer/api"
 	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/regions"
@@ -219,16 +220,17 @@ func shortAll(names []string) []string {
 
 // newProber makes this region's vantage.
 func (d *daemon) newProber() (*prober.Prober, error) {
-	endpoints, err := jobsOf(d.c.Endpoints())
+	engine := httpcheck.NewEngine()
+	endpoints, err := jobsOf(engine, d.c.Endpoints())
 	if err != nil {
 		return nil, err
 	}
-	references, err := jobsOf(d.c.ReferenceProbes())
+	references, err := jobsOf(engine, d.c.ReferenceProbes())
 	if err != nil {
 		return nil, err
 	}
 	return prober.New(prober.Options{
-		Vantage: d.c.Host.Region, Jobs: endpoints, References: references, Booth: d.joined,
+		Vantage: d.c.Host.Region, Jobs: endpoints, References: references, Engine: engine, Booth: d.joined,
 		Log: d.o.Log.With().Str("part", "prober").Logger(), Renew: d.c.Cluster.Defaults().VoteLease / 5, Seed: uint64(d.began.UnixNano()),
 	})
 }
