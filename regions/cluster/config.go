@@ -32,8 +32,9 @@ type Config struct {
 	// VoteLease is how long a vantage's votes outlive its last sign of life;
 	// default 5 s. Whole seconds: etcd's leases have no finer unit.
 	VoteLease time.Duration `yaml:"vote_lease"`
-	// LeaderLease is how long a lost leader's place stays taken; default 2 s,
-	// never below what the election time-out lets etcd grant.
+	// LeaderLease is how long a lost leader's place stays taken, and how long
+	// its sign of life is good for; default 2 s, never below what the election
+	// time-out lets etcd grant.
 	LeaderLease time.Duration `yaml:"leader_lease"`
 	Journal     Retention     `yaml:"journal"`
 }

@@ -34,6 +34,21 @@ func (r *region) etcd() *clientv3.Client {
 	return c
 }
 
+// etcdTerm is the term of etcd as the region's member knows it: each time that a
+// member stands for election, it grows.
+func (r *region) etcdTerm() uint64 {
+	r.w.t.Helper()
+	c := r.etcd()
+	defer func() { _ = c.Close() }() // it only asked
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	st, err := c.Status(ctx, "unix:///member")
+	if err != nil {
+		r.w.t.Fatal(err)
+	}
+	return st.RaftTerm
+}
+
 // lead makes one region's process the leader, and another's, or the same
 // one's, member the leader of etcd.
 func (w *world) lead(controller, etcd *region) {
