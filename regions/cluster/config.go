@@ -129,10 +129,6 @@ func (c Config) minLease() time.Duration {
 	return (c.Election()*3/2 + time.Second - 1).Truncate(time.Second)
 }
 
-// patience is how long a request that may have gone to a dead leader of etcd
-// is waited for at first: as long as its members take at least to give it up.
-func (c Config) patience() time.Duration { return c.Election() + c.RTT }
-
 // try is how long a request is given at first that can be sent again.
 func (c Config) try() time.Duration { return max(leastTry, 2*agreeTrips*c.RTT) }
 
