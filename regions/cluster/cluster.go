@@ -53,7 +53,8 @@ type Cluster struct {
 	strangers strangers
 
 	mu     sync.Mutex
-	ending bool // no goroutine starts any more
+	ending bool  // no goroutine starts any more
+	rival  rival // who stood before the last candidacy here
 }
 
 // spawn runs f in a goroutine that Close waits for. It reports false, and does

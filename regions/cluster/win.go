@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/veerdns/veer/regions/controller"
@@ -83,29 +84,46 @@ func (l *lead) sign(promise time.Duration) ([]byte, error) {
 // in the transaction that there is none newer, knows that its writer's own clock
 // has stopped it (ADR 20).
 func (l *lead) win(ctx context.Context) error {
-	var known *rival
 	for {
-		now, err := l.look(ctx)
-		if bad := (*ValueError)(nil); errors.Is(err, errRetry) || errors.As(err, &bad) {
+		won, err := l.try(ctx)
+		if bad := (*ValueError)(nil); won || errors.Is(err, errRetry) || errors.As(err, &bad) {
 			return err
+		}
+		if l.c.ctx.Err() != nil || ctx.Err() != nil {
+			return errors.Join(err, ctx.Err(), l.c.ctx.Err())
 		}
 		if err != nil { // as while etcd elects; the place in the queue stays
-			if !pause(ctx, 50*time.Millisecond) || l.c.ctx.Err() != nil {
-				return err
-			}
-			continue
-		}
-		if r := now.before; r != nil && known != nil && r.key == known.key && r.rev == known.rev {
-			r.seen = known.seen // it is no younger for having been read again
-		}
-		known = now.before
-		if known != nil && !l.outlast(ctx, now) {
-			continue
-		}
-		if won, err := l.raise(ctx, now); won || err != nil {
-			return err
+			l.c.opts.Log.Debug().Err(err).Msg("looking at the election again")
+			pause(ctx, 50*time.Millisecond)
 		}
 	}
+}
+
+// try looks once, waits, and raises the term where it may. It reports whether it
+// has; else there is something new to look at.
+func (l *lead) try(ctx context.Context) (bool, error) {
+	now, err := l.look(ctx)
+	if err != nil {
+		return false, err
+	}
+	if now.before != nil {
+		l.c.recall(now.before)
+		if !l.outlast(ctx, now) {
+			return false, nil
+		}
+	}
+	return l.raise(ctx, now)
+}
+
+// recall gives a rival the age that this process knows: it is no younger for
+// having been read again, or by another candidacy.
+func (c *Cluster) recall(r *rival) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rival.key == r.key && c.rival.rev == r.rev {
+		r.seen = c.rival.seen
+	}
+	c.rival = *r
 }
 
 // look reads who stands before this candidate, and the term.
@@ -181,7 +199,8 @@ func (l *lead) outlast(ctx context.Context, now scenery) bool {
 				if ev.Type == clientv3.EventTypeDelete || !promised {
 					return false
 				}
-				if r.saw(ev.Kv.Value, ev.Kv.ModRevision); r.claim.Sign == 0 {
+				r.saw(ev.Kv.Value, ev.Kv.ModRevision)
+				if l.c.recall(r); r.claim.Sign == 0 {
 					return false
 				}
 				timer.Reset(time.Until(r.over()))
@@ -207,8 +226,8 @@ func (l *lead) raise(ctx context.Context, now scenery) (bool, error) {
 		return false, err
 	}
 	l.session.urge()
-	sent := l.c.now()
-	resp, err := l.c.insist(ctx, txn)
+	first := l.c.now()
+	resp, sent, err := l.c.insist(ctx, txn)
 	if err != nil {
 		return false, fmt.Errorf("raise the term: %w", err) // if it was raised, it stays so: a term without acts
 	}
@@ -225,7 +244,7 @@ func (l *lead) raise(ctx context.Context, now scenery) (bool, error) {
 		if err != nil || is.Holder != l.holder {
 			return false, nil
 		}
-		l.termRev = terms[0].ModRevision // an earlier try was heard after all
+		l.termRev, sent = terms[0].ModRevision, first // an earlier try was heard after all
 	}
 	l.since = time.Now()
 	l.journal = l.c.openJournal(l)
@@ -275,15 +294,20 @@ func (l *lead) raising(now scenery) (func(context.Context) clientv3.Txn, error) 
 
 // insist sends a transaction until there is a reply: what a member has handed to
 // a leader of etcd that died is lost, and nobody tells. Each try is given longer,
-// should etcd be slow. The transaction must refuse to hold twice.
-func (c *Cluster) insist(ctx context.Context, txn func(context.Context) clientv3.Txn) (*clientv3.TxnResponse, error) {
-	for patience := c.conf.try(); ; patience *= 2 {
+// should etcd be slow. The transaction must refuse to hold twice. It also returns
+// when the try was sent that the reply is to.
+func (c *Cluster) insist(ctx context.Context, txn func(context.Context) clientv3.Txn) (*clientv3.TxnResponse, instant, error) {
+	for patience := c.conf.try(); ; patience = patience * 3 / 2 {
+		sent := c.now()
 		try, cancel := context.WithTimeout(ctx, patience)
 		resp, err := txn(try).Commit()
-		lost := err != nil && try.Err() != nil && ctx.Err() == nil
+		over := try.Err() != nil
 		cancel()
-		if !lost {
-			return resp, err
+		if err == nil || ctx.Err() != nil || errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			return resp, sent, err
+		}
+		if !over { // refused, as by a member that has no leader of etcd
+			pause(ctx, 20*time.Millisecond)
 		}
 	}
 }

@@ -4,6 +4,7 @@ package clusterlab
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -21,19 +22,21 @@ import (
 func leaderKilled(w *world, etcd bool) {
 	var took, elected times
 	var worst phases
-	elections := 0
+	rounds := 0
 	for range repeats(w.t, leadersOf) {
 		w.settle()
 		who := w.placed(etcd)
-		was := w.others(who)[0].etcdTerm()
+		watching, stop := context.WithCancel(context.Background())
+		next := w.others(who)[0].nextEtcd(watching)
 		w.jitter()
 		began := time.Now()
 		w.regions[0].web.kill()
 		who.kill()
 		all := w.answers(began, w.regions[1].web.address(), w.others(who)...)
-		p := w.phases(began, all, w.others(who)[0].etcdTerm()-was)
+		stop()
+		p := w.phases(began, all, next)
 		took, elected = append(took, all), append(elected, p.leads)
-		if elections = max(elections, p.elections); all == took.worst() {
+		if rounds = max(rounds, p.rounds()); all == took.worst() {
 			worst = p
 		}
 	}
@@ -42,7 +45,7 @@ func leaderKilled(w *world, etcd bool) {
 	w.t.Logf("the worst of them: %s", worst)
 	if etcd {
 		took.bound(w.t, "controller and etcd's leader killed", 6*time.Second)
-		w.t.Logf("etcd elected at most %d times in a run", elections)
+		w.t.Logf("etcd's elections had up to %d rounds", rounds)
 	} else {
 		took.bound(w.t, "controller killed", 3500*time.Millisecond)
 	}
@@ -50,20 +53,32 @@ func leaderKilled(w *world, etcd bool) {
 
 // phases are the times since a failure at which the parts of a move were done.
 type phases struct {
-	leads, commits, answers time.Duration
-	// elections are how often etcd's members stood for election meanwhile.
-	elections int
+	etcd, leads, commits, answers time.Duration
+	terms                         uint64 // of etcd, until it had a leader
 }
 
 func (p phases) String() string {
-	return fmt.Sprintf("another led after %.2f s, the decision was agreed on after %.2f s, all answered anew after %.2f s; etcd's members elected %d times",
-		p.leads.Seconds(), p.commits.Seconds(), p.answers.Seconds(), p.elections)
+	etcd := "etcd kept its leader"
+	if p.etcd > 0 {
+		etcd = fmt.Sprintf("etcd had a leader after %.2f s, %d terms on", p.etcd.Seconds(), p.terms)
+	}
+	return fmt.Sprintf("%s, another led after %.2f s, the decision was agreed on after %.2f s, all answered anew after %.2f s",
+		etcd, p.leads.Seconds(), p.commits.Seconds(), p.answers.Seconds())
 }
 
-// phases reads from the logs how a move came about.
-func (w *world) phases(began time.Time, answers time.Duration, elections uint64) phases {
+// rounds is how many rounds of an election of etcd its time tells of: a round is
+// over after at most two election time-outs and three round trips.
+func (p phases) rounds() int {
+	const round = 2*800*time.Millisecond + 3*2*oneWay
+	return int((p.etcd + round - 1) / round)
+}
+
+// phases tells how a move came about, by the logs and by etcd.
+func (w *world) phases(began time.Time, answers time.Duration, next func(time.Time) (time.Duration, uint64)) phases {
 	w.t.Helper()
-	return phases{w.logged(began, "leading", ""), w.logged(began, "answer moved", app), answers, int(elections)}
+	p := phases{leads: w.logged(began, "leading", ""), commits: w.logged(began, "answer moved", app), answers: answers}
+	p.etcd, p.terms = next(began)
+	return p
 }
 
 // logged is how long after began the first process says something, about a

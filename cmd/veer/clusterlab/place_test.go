@@ -34,19 +34,43 @@ func (r *region) etcd() *clientv3.Client {
 	return c
 }
 
-// etcdTerm is the term of etcd as the region's member knows it: each time that a
-// member stands for election, it grows.
-func (r *region) etcdTerm() uint64 {
+// nextEtcd tells how long after began the region's member knows of another leader
+// of etcd than the one that it knows now, and how much etcd's term has grown until
+// then. It tells nothing before ctx ends where there is none.
+func (r *region) nextEtcd(ctx context.Context) func(began time.Time) (at time.Duration, terms uint64) {
 	r.w.t.Helper()
 	c := r.etcd()
-	defer func() { _ = c.Close() }() // it only asked
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	st, err := c.Status(ctx, "unix:///member")
+	was, err := c.Status(ctx, "unix:///member")
 	if err != nil {
 		r.w.t.Fatal(err)
 	}
-	return st.RaftTerm
+	var then time.Time
+	var grown uint64
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer func() { _ = c.Close() }() // it only asked
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			if now, err := c.Status(ctx, "unix:///member"); err == nil && now.Leader != 0 && now.Leader != was.Leader {
+				then, grown = time.Now(), now.RaftTerm-was.RaftTerm
+				return
+			}
+		}
+	}()
+	return func(began time.Time) (time.Duration, uint64) {
+		<-ended
+		if then.IsZero() {
+			return 0, 0
+		}
+		return then.Sub(began), grown
+	}
 }
 
 // lead makes one region's process the leader, and another's, or the same
