@@ -115,6 +115,10 @@ type claim struct {
 	// Sign is a leader's promise: it acts no later than so long after it has
 	// sent this, unless it has sent it again.
 	Sign time.Duration `json:"sign,omitempty"`
+	// Clock is the leader's clock since boot when it sent this; 0: it has none
+	// that goes on in a sleep. It only ever is compared with an earlier one of
+	// the same leader.
+	Clock time.Duration `json:"clock,omitempty"`
 }
 
 func (c claim) check() error {

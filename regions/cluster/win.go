@@ -28,16 +28,36 @@ type rival struct {
 	lease clientv3.LeaseID
 	claim claim
 	rev   int64     // of its key as it was seen last
-	seen  time.Time // when that was
+	seen  time.Time // when that was, or at the latest can have been sent
+	heard time.Time // when it was heard of
 }
 
 // saw takes in the key as it is now. What cannot be read promises nothing.
+//
+// A sign that was under way when etcd's leader was lost is agreed on when there
+// is another: long after it was sent. So it also counts from the sign before, by
+// what went by on the leader's own clock between the two. Only two that follow
+// one another are compared: no clock runs so wrong within one promise as to
+// matter.
 func (r *rival) saw(value []byte, rev int64) {
 	who, err := unpack[claim](value)
 	if err != nil {
 		who = claim{}
 	}
-	r.claim, r.rev, r.seen = who, rev, time.Now()
+	now := time.Now()
+	was := *r
+	r.claim, r.rev, r.seen, r.heard = who, rev, now, now
+	r.after(was)
+}
+
+func (r *rival) after(was rival) {
+	between := r.claim.Clock - was.claim.Clock
+	if was.claim.Holder != r.claim.Holder || was.claim.Clock <= 0 || between < 0 || between > r.claim.Sign {
+		return
+	}
+	if at := was.heard.Add(between); at.Before(r.seen) {
+		r.seen = at
+	}
 }
 
 // over is when it surely leads no more: it has promised not to act later than
@@ -53,7 +73,7 @@ type opening struct {
 
 // stand puts the key by which this process is a candidate.
 func (l *lead) stand(ctx context.Context) error {
-	value, err := l.sign(0)
+	value, err := l.sign(0, 0)
 	if err != nil {
 		return err
 	}
@@ -69,8 +89,8 @@ func (l *lead) stand(ctx context.Context) error {
 
 // sign is the value of the candidate's key. With a promise it is what a leader
 // puts again and again as its sign of life.
-func (l *lead) sign(promise time.Duration) ([]byte, error) {
-	return pack(claim{Name: l.name, Holder: l.holder, Home: l.c.home, Process: l.c.process, Pass: l.c.opts.Pass > 0, Sign: promise})
+func (l *lead) sign(promise, clock time.Duration) ([]byte, error) {
+	return pack(claim{Name: l.name, Holder: l.holder, Home: l.c.home, Process: l.c.process, Pass: l.c.opts.Pass > 0, Sign: promise, Clock: clock})
 }
 
 // win waits until nobody stands before this candidate, or only one whose
@@ -120,8 +140,12 @@ func (l *lead) try(ctx context.Context) (bool, error) {
 func (c *Cluster) recall(r *rival) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.rival.key == r.key && c.rival.rev == r.rev {
-		r.seen = c.rival.seen
+	switch was := c.rival; {
+	case was.key != r.key:
+	case was.rev == r.rev:
+		r.seen, r.heard = was.seen, was.heard
+	default:
+		r.after(was)
 	}
 	c.rival = *r
 }
@@ -273,7 +297,7 @@ func (l *lead) raising(now scenery) (func(context.Context) clientv3.Txn, error) 
 	if err != nil {
 		return nil, err
 	}
-	sign, err := l.sign(l.c.conf.sign())
+	sign, err := l.sign(l.c.conf.sign(), 0) // it may be sent several times
 	if err != nil {
 		return nil, err
 	}
@@ -347,13 +371,13 @@ func (l *lead) keepSigning() {
 }
 
 func (l *lead) signOnce(d time.Duration) {
-	value, err := l.sign(d)
+	sent := l.c.now() // first: what comes between may take long
+	value, err := l.sign(d, sent.boot)
 	if err != nil || l.c.mute.Load() || !l.Sure() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(l.c.ctx, d)
 	defer cancel()
-	sent := l.c.now()
 	resp, err := l.c.etcd.Txn(ctx).If(l.guards()...).Then(clientv3.OpPut(l.key, string(value), clientv3.WithLease(l.session.lease))).Commit()
 	switch {
 	case err != nil:
