@@ -54,13 +54,12 @@ func leaderKilled(w *world, etcd bool) {
 // phases are the times since a failure at which the parts of a move were done.
 type phases struct {
 	etcd, leads, commits, answers time.Duration
-	terms                         uint64 // of etcd, until it had a leader
 }
 
 func (p phases) String() string {
 	etcd := "etcd kept its leader"
 	if p.etcd > 0 {
-		etcd = fmt.Sprintf("etcd had a leader after %.2f s, %d terms on", p.etcd.Seconds(), p.terms)
+		etcd = fmt.Sprintf("etcd had a leader after %.2f s", p.etcd.Seconds())
 	}
 	return fmt.Sprintf("%s, another led after %.2f s, the decision was agreed on after %.2f s, all answered anew after %.2f s",
 		etcd, p.leads.Seconds(), p.commits.Seconds(), p.answers.Seconds())
@@ -74,10 +73,10 @@ func (p phases) rounds() int {
 }
 
 // phases tells how a move came about, by the logs and by etcd.
-func (w *world) phases(began time.Time, answers time.Duration, next func(time.Time) (time.Duration, uint64)) phases {
+func (w *world) phases(began time.Time, answers time.Duration, next func(time.Time) time.Duration) phases {
 	w.t.Helper()
 	p := phases{leads: w.logged(began, "leading", ""), commits: w.logged(began, "answer moved", app), answers: answers}
-	p.etcd, p.terms = next(began)
+	p.etcd = next(began)
 	return p
 }
 

@@ -35,9 +35,8 @@ func (r *region) etcd() *clientv3.Client {
 }
 
 // nextEtcd tells how long after began the region's member knows of another leader
-// of etcd than the one that it knows now, and how much etcd's term has grown until
-// then. It tells nothing before ctx ends where there is none.
-func (r *region) nextEtcd(ctx context.Context) func(began time.Time) (at time.Duration, terms uint64) {
+// of etcd than the one that it knows now; 0: it knew of none until ctx ended.
+func (r *region) nextEtcd(ctx context.Context) func(began time.Time) time.Duration {
 	r.w.t.Helper()
 	c := r.etcd()
 	was, err := c.Status(ctx, "unix:///member")
@@ -45,7 +44,6 @@ func (r *region) nextEtcd(ctx context.Context) func(began time.Time) (at time.Du
 		r.w.t.Fatal(err)
 	}
 	var then time.Time
-	var grown uint64
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -59,17 +57,17 @@ func (r *region) nextEtcd(ctx context.Context) func(began time.Time) (at time.Du
 				return
 			}
 			if now, err := c.Status(ctx, "unix:///member"); err == nil && now.Leader != 0 && now.Leader != was.Leader {
-				then, grown = time.Now(), now.RaftTerm-was.RaftTerm
+				then = time.Now()
 				return
 			}
 		}
 	}()
-	return func(began time.Time) (time.Duration, uint64) {
+	return func(began time.Time) time.Duration {
 		<-ended
 		if then.IsZero() {
-			return 0, 0
+			return 0
 		}
-		return then.Sub(began), grown
+		return then.Sub(began)
 	}
 }
 
