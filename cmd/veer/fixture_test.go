@@ -282,7 +282,7 @@ func degraded() api.Status {
 func explained() api.Explain {
 	s := west()
 	timings := steering.Timings{Interval: 5500 * time.Millisecond, Timeout: 2 * time.Second, Recheck: 500 * time.Millisecond, Fall: 3,
-		RTT: 80 * time.Millisecond, Write: 100 * time.Millisecond, Leader: 12 * time.Second}
+		RTT: 80 * time.Millisecond, Write: 100 * time.Millisecond, Leader: 14 * time.Second}
 	return api.Explain{
 		Service: s,
 		Rules: []steering.Reason{

@@ -47,7 +47,7 @@ func (c *Cluster) Join(ctx context.Context, vantage regions.Name) (prober.Seat, 
 
 // sit tries once to take the seat. Without a seat and an error it returns the
 // revision at which the seat was seen taken. A pass that sat there is over, or
-// gives way.
+// gives way; so is an earlier process in this data folder, which is dead.
 func (c *Cluster) sit(ctx context.Context, vantage regions.Name) (*seat, int64, error) {
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
@@ -65,8 +65,8 @@ type before struct {
 	claim claim
 }
 
-// take takes the seat if nobody has it, or a pass. Without a seat and an error
-// it is taken.
+// take takes the seat if nobody has it, or a pass, or a daemon's predecessor in
+// its data folder. Without a seat and an error it is taken.
 func (c *Cluster) take(ctx context.Context, vantage regions.Name, ttl time.Duration) (*seat, before, error) {
 	key := c.keys.seat(vantage)
 	now, err := c.etcd.Get(ctx, key)
@@ -76,12 +76,13 @@ func (c *Cluster) take(ctx context.Context, vantage regions.Name, ttl time.Durat
 	was, at := before{seen: now.Header.Revision}, int64(0)
 	if len(now.Kvs) > 0 {
 		kv := now.Kvs[0]
-		if was.claim, err = unpack[claim](kv.Value); err != nil || !was.claim.Pass {
+		was.claim, err = unpack[claim](kv.Value)
+		if err != nil || !was.claim.Pass && (c.opts.Pass > 0 || !c.predecessor(was.claim)) {
 			return nil, was, nil
 		}
 		was.lease, at = clientv3.LeaseID(kv.Lease), kv.ModRevision
 	}
-	value, err := pack(claim{Name: c.opts.Name, Holder: newHolder(), Home: c.home, Pass: c.opts.Pass > 0})
+	value, err := pack(claim{Name: c.opts.Name, Holder: newHolder(), Home: c.home, Process: c.process, Pass: c.opts.Pass > 0})
 	if err != nil {
 		return nil, was, err
 	}

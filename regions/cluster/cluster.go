@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -30,8 +31,10 @@ type Cluster struct {
 	opts    Options
 	keys    keys
 	etcd    *clientv3.Client
-	member  *member // nil: etcd is elsewhere
-	home    string  // identifies the locked data folder; empty without one
+	member  *member     // nil: etcd is elsewhere
+	home    string      // identifies the locked data folder; empty without one
+	process string      // random
+	mute    atomic.Bool // a planted fault: no sign of life is sent
 	world   *world
 	presses presses
 	tend    *tend         // nil where there is but one member to reach
@@ -50,7 +53,8 @@ type Cluster struct {
 	strangers strangers
 
 	mu     sync.Mutex
-	ending bool // no goroutine starts any more
+	ending bool  // no goroutine starts any more
+	rival  rival // who stood before the last candidacy here
 }
 
 // spawn runs f in a goroutine that Close waits for. It reports false, and does
@@ -79,7 +83,7 @@ func Start(ctx context.Context, c Config, o Options) (*Cluster, error) {
 	c = c.Defaults()
 	cl := &Cluster{
 		conf: c, opts: o, keys: keysBelow(c.Prefix, o.Owner), timeout: 3*time.Second + 2*c.Election(),
-		boot: sinceBoot, sleepless: sleepless,
+		boot: sinceBoot, sleepless: sleepless, process: newHolder(),
 	}
 	cl.ctx, cl.cancel = context.WithCancel(context.Background())
 	cl.world = newWorld(cl.keys, c.VoteLease, o.Log)
@@ -231,6 +235,12 @@ func (c *Cluster) bury(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// predecessor reports whether a claim is of an earlier process in this data
+// folder. The folder's lock is ours, so that one is dead.
+func (c *Cluster) predecessor(who claim) bool {
+	return c.home != "" && who.Home == c.home && who.Process != c.process
 }
 
 // reopen ends the alarm by which etcd refuses every write once its database

@@ -32,8 +32,9 @@ type Config struct {
 	// VoteLease is how long a vantage's votes outlive its last sign of life;
 	// default 5 s. Whole seconds: etcd's leases have no finer unit.
 	VoteLease time.Duration `yaml:"vote_lease"`
-	// LeaderLease is how long a lost leader's place stays taken; default 2 s,
-	// never below what the election time-out lets etcd grant.
+	// LeaderLease is how long a lost leader's place stays taken, and how long
+	// its sign of life is good for; default 2 s, never below what the election
+	// time-out lets etcd grant.
 	LeaderLease time.Duration `yaml:"leader_lease"`
 	Journal     Retention     `yaml:"journal"`
 }
@@ -71,11 +72,16 @@ const (
 	maxBytes           = 512 << 20
 	// revokeScan is how often etcd looks for leases that ran out.
 	revokeScan = 500 * time.Millisecond
-	// campaignTrips are the round trips between the members from a key that is
-	// gone to a term that is raised: the news of it, the candidates, the term,
-	// the transaction. A read that all members agree on may wait for the one
-	// before it.
-	campaignTrips = 7
+	// leastTry is how long a request that may have gone to a dead leader of etcd
+	// is given at least before it is sent again.
+	leastTry = 250 * time.Millisecond
+	// agreeTrips are the round trips between the members, at most, from a request
+	// until all know what was agreed: to etcd's leader, to a majority and back,
+	// and to all.
+	agreeTrips = 2
+	// AgreedWrite bounds one write to etcd's log on a disk that is not ailing,
+	// besides the round trips.
+	AgreedWrite = 100 * time.Millisecond
 )
 
 // Defaults returns the config with every zero value filled in.
@@ -123,22 +129,42 @@ func (c Config) minLease() time.Duration {
 	return (c.Election()*3/2 + time.Second - 1).Truncate(time.Second)
 }
 
-// patience is how long a request that may have gone to a dead leader of etcd
-// is waited for at first: as long as its members take at least to give it up.
-func (c Config) patience() time.Duration { return c.Election() + c.RTT }
+// try is how long a request is given at first that can be sent again.
+func (c Config) try() time.Duration { return max(leastTry, 2*agreeTrips*c.RTT) }
+
+// sign is how long a leader's sign of life is good for; 0: it gives none.
+// In an etcd of others each one would stay until they compact it.
+func (c Config) sign() time.Duration {
+	if len(c.Members) < 2 {
+		return 0
+	}
+	return c.LeaderLease
+}
 
 // LeaderLoss is the longest time from the loss of a leader, with the etcd
-// member beside it, until another leads, while a majority of the members
-// lives: etcd's own election (none with a single member), the lease, which a
-// new etcd leader extends by an election time-out, etcd's scan for leases that
-// ran out, and the candidate's round trips. Should two members of etcd stand
-// for election at the same moment, which is seldom, theirs takes longer.
-func (c Config) LeaderLoss() time.Duration {
+// member beside it, until another leads, while a majority of the members lives;
+// twice is that time where etcd has to elect twice.
+//
+// With several members two things go on at the same time. The last sign of life
+// comes to be known, and loses its worth. And etcd elects: a member stands
+// after at most two election time-outs less a heartbeat, and asks in two rounds.
+// Should two stand at the same moment, as happens in one of ten elections where
+// only two are left, their votes are split, and both begin anew. Twice in a row,
+// one in a hundred, is not counted. Last comes the transaction that makes the
+// next leader.
+func (c Config) LeaderLoss() (loss, twice time.Duration) {
 	c = c.Defaults()
-	if len(c.Members) < 2 {
-		return c.LeaderLease + revokeScan
+	sign, agreed := c.sign(), AgreedWrite+agreeTrips*c.RTT
+	if sign == 0 {
+		return c.LeaderLease + revokeScan, c.LeaderLease + revokeScan
 	}
-	return 2*c.Election() + c.LeaderLease + c.Election() + revokeScan + campaignTrips*c.RTT
+	stands := 2*c.Election() - c.Heartbeat()
+	elected := c.RTT/2 + stands + 2*c.RTT
+	if sign-sign/4+c.RTT < stands {
+		elected += c.try() // the next leader may ask while its member knows of no loss
+	}
+	unsigned := agreed + sign
+	return max(unsigned, elected) + agreed, max(unsigned, elected+c.RTT+stands) + agreed
 }
 
 // Check reports every problem, with the YAML key path below `cluster`.

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -25,10 +24,12 @@ type lead struct {
 	term    regions.Term
 	holder  string
 	since   time.Time
+	name    string
 	key     string
 	rev     int64 // the create revision of key
 	termRev int64 // the revision that raised the term
 	journal *journal
+	opening opening
 	mark    clientv3.LeaseID // of the interlude before, once resumed
 	ended   regions.Term     // see TakeoversEnded
 }
@@ -38,6 +39,11 @@ func (l *lead) Holder() string        { return l.holder }
 func (l *lead) Since() time.Time      { return l.since }
 func (l *lead) Done() <-chan struct{} { return l.session.done }
 func (l *lead) Sure() bool            { return l.session.sure() }
+
+// Opening implements controller.Opening.
+func (l *lead) Opening() ([]controller.Versioned, error, bool) {
+	return l.opening.shards, l.opening.err, l.opening.known
+}
 
 // Resign implements controller.Lead. Done is closed when it returns.
 func (l *lead) Resign(ctx context.Context) error {
@@ -52,7 +58,8 @@ func (l *lead) Resign(ctx context.Context) error {
 }
 
 // Campaign implements controller.Elector. Those who campaign queue up by the
-// age of their keys; the first raises the term, if it is still first then.
+// age of their keys; the first raises the term, if it is still first then, or
+// the second, once the promise of the first has run out (see win).
 // Errors of etcd are retried; a term that cannot be read is returned, since
 // leading without knowing it could make the term fall.
 func (c *Cluster) Campaign(ctx context.Context, name string) (controller.Lead, error) {
@@ -83,115 +90,18 @@ func (c *Cluster) campaign(ctx context.Context, name string) (*lead, error) {
 	if err != nil {
 		return nil, fmt.Errorf("get a lease: %w", err)
 	}
-	l := &lead{c: c, session: s, holder: newHolder(), key: fmt.Sprintf("%s%016x", c.keys.leader(), int64(s.lease))}
-	err = l.stand(ctx, name)
-	for err == nil {
-		var first bool
-		if first, err = l.await(ctx); err == nil && first {
-			if err = l.raise(ctx, name); err == nil {
-				l.watchKey()
-				l.keepApart()
-				return l, nil
-			}
-		}
+	l := &lead{c: c, session: s, name: name, holder: newHolder(), key: fmt.Sprintf("%s%016x", c.keys.leader(), int64(s.lease))}
+	if err = l.stand(ctx); err == nil {
+		err = l.win(ctx)
 	}
-	s.end()
-	return nil, err
-}
-
-// stand puts the key by which this process is a candidate.
-func (l *lead) stand(ctx context.Context, name string) error {
-	value, err := pack(claim{Name: name, Holder: l.holder, Home: l.c.home, Pass: l.c.opts.Pass > 0})
 	if err != nil {
-		return err
+		s.end()
+		return nil, err
 	}
-	ctx, cancel := l.c.bound(ctx)
-	defer cancel()
-	resp, err := l.c.etcd.Put(ctx, l.key, string(value), clientv3.WithLease(l.session.lease))
-	if err != nil {
-		return fmt.Errorf("stand for election: %w", err)
-	}
-	l.rev = resp.Header.Revision
-	return nil
-}
-
-// await reports whether this candidate is the first; if not, it waits for the
-// one before it to go, then reports false.
-func (l *lead) await(ctx context.Context) (bool, error) {
-	if !l.session.sure() {
-		return false, errRetry
-	}
-	req, cancel := l.c.bound(ctx)
-	before, err := l.c.etcd.Get(req, l.c.keys.leader(), clientv3.WithPrefix(), clientv3.WithKeysOnly(),
-		clientv3.WithMaxCreateRev(l.rev-1),
-		clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortDescend), clientv3.WithLimit(1))
-	cancel()
-	if err != nil {
-		return false, fmt.Errorf("read the candidates: %w", err)
-	}
-	if len(before.Kvs) == 0 {
-		return true, nil
-	}
-	l.c.awaitDeletion(ctx, string(before.Kvs[0].Key), before.Header.Revision, l.c.conf.LeaderLease)
-	return false, ctx.Err()
-}
-
-// raise takes the lead: one transaction in which the term grows by one, if
-// this candidacy stands and nobody else has raised it meanwhile.
-func (l *lead) raise(ctx context.Context, name string) error {
-	ctx, cancel := l.c.bound(ctx)
-	defer cancel()
-	key := l.c.keys.term()
-	var opened, held error
-	var beside sync.WaitGroup // reads at once: nobody leads meanwhile
-	beside.Go(func() { l.journal, opened = l.c.openJournal(ctx, l) })
-	beside.Go(func() { held = l.awaitRestore(ctx) })
-	now, err := l.c.etcd.Get(ctx, key)
-	beside.Wait()
-	if err != nil {
-		return fmt.Errorf("read the term: %w", err)
-	}
-	if err := errors.Join(held, opened); err != nil {
-		return err
-	}
-	var was termRecord
-	var at int64
-	raw := []byte("{}")
-	if len(now.Kvs) > 0 {
-		at, raw = now.Kvs[0].ModRevision, now.Kvs[0].Value
-		if was, err = unpack[termRecord](now.Kvs[0].Value); err != nil {
-			return &ValueError{Key: key, Err: err}
-		}
-	}
-	if l.c.opts.Floor != nil {
-		if floor := l.c.opts.Floor(); floor > was.Term {
-			l.c.opts.Log.Warn().Uint64("ledger", uint64(was.Term)).Uint64("served", uint64(floor)).
-				Msg("the ledger was lost or restored: a higher term was served; the term starts above it")
-			was.Term = floor
-		}
-	}
-	l.term = was.Term + 1
-	l.ended = was.Ended
-	value, err := repack(raw, termRecord{Term: l.term, Holder: l.holder, Name: name, Ended: was.Ended})
-	if err != nil {
-		return err
-	}
-	resp, err := l.c.etcd.Txn(ctx).
-		If(clientv3.Compare(clientv3.CreateRevision(l.key), "=", l.rev), clientv3.Compare(clientv3.ModRevision(key), "=", at),
-			clientv3.Compare(clientv3.CreateRevision(l.c.keys.restoring()), "=", 0)).
-		Then(clientv3.OpPut(key, string(value))).
-		Commit()
-	if err != nil {
-		return fmt.Errorf("raise the term: %w", err) // if it was raised, it stays so: a term without acts
-	}
-	if !resp.Succeeded {
-		return errRetry
-	}
-	l.termRev, l.since = resp.Header.Revision, time.Now()
-	if !l.session.sure() {
-		return errRetry
-	}
-	return nil
+	l.watchKey()
+	l.keepSigning()
+	l.keepApart()
+	return l, nil
 }
 
 // watchKey ends the lead when its key goes, however it goes.

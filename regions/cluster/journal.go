@@ -154,19 +154,40 @@ type journal struct {
 	n     uint64
 	keys  []journalKey // oldest first, but for commits that overtook each other
 	bytes int64
-	busy  bool
+	// busy: it is being pruned, or what earlier terms left is not listed yet.
+	busy bool
 }
 
-func (c *Cluster) openJournal(ctx context.Context, l *lead) (*journal, error) {
-	keys, err := c.journalKeys(ctx)
-	if err != nil {
-		return nil, err
+// openJournal lists what earlier terms left in the background: nothing that a
+// new leader has to do at once needs it.
+func (c *Cluster) openJournal(l *lead) *journal {
+	j := &journal{c: c, l: l, busy: true}
+	c.spawn(j.list)
+	return j
+}
+
+// list notes what earlier terms left, trying again while the lead lasts. It then
+// prunes, if commits have found nothing to prune meanwhile.
+func (j *journal) list() {
+	for {
+		keys, err := j.c.journalKeys(j.c.ctx)
+		if err == nil {
+			j.mu.Lock()
+			// Those of this term are noted as they are committed.
+			keys = slices.DeleteFunc(keys, func(k journalKey) bool { return k.term == j.l.term })
+			for _, k := range keys {
+				j.bytes += k.size
+			}
+			j.keys = append(keys, j.keys...)
+			j.mu.Unlock()
+			j.prune()
+			return
+		}
+		j.c.opts.Log.Debug().Err(err).Msg("cannot list the journal, trying again")
+		if !j.l.lasts(time.Second) {
+			return
+		}
 	}
-	j := &journal{c: c, l: l, keys: keys}
-	for _, k := range keys {
-		j.bytes += k.size
-	}
-	return j, nil
 }
 
 // next returns a number that no other commit of the term has.

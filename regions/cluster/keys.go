@@ -16,7 +16,8 @@ import (
 //	world/suspect/<vantage>/<endpoint>                                 (lease)
 //	world/order/<id>                  an override
 //	seat/<vantage>                    who sits there                   (lease)
-//	leader/<lease>                    who stands for election; the oldest leads
+//	leader/<lease>                    who stands for election; the oldest leads,
+//	                                  and puts its key again as a sign of life
 //	term                              the term and its leader
 //	shard/<id>
 //	journal/<term>/<number>/<shard>-<bytes>

@@ -145,7 +145,7 @@ func TestALostCastIsMadeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	kv.lose = 2
-	ctx, cancel := context.WithTimeout(t.Context(), 4*c.conf.patience())
+	ctx, cancel := context.WithTimeout(t.Context(), 4*c.conf.Election())
 	defer cancel()
 	if err := s.Cast(ctx, regions.Ballot{Vantage: "eu", Votes: []regions.Vote{{Vantage: "eu", Endpoint: "e", Health: checks.Up, Round: 1}}}); err != nil {
 		t.Fatal(err)

@@ -35,9 +35,13 @@ func (c *Cluster) Shards(ctx context.Context) ([]controller.Versioned, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}
+	return c.readShards(resp.Kvs)
+}
+
+func (c *Cluster) readShards(kvs []*mvccpb.KeyValue) ([]controller.Versioned, error) {
 	var out []controller.Versioned
 	var bad []error
-	for _, kv := range resp.Kvs {
+	for _, kv := range kvs {
 		s, err := c.readShard(kv)
 		if err != nil {
 			bad = append(bad, err)

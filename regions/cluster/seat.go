@@ -67,7 +67,7 @@ func newSeat(c *Cluster, vantage regions.Name, lease clientv3.LeaseID, rev int64
 	s := &seat{
 		c: c, vantage: vantage, lease: lease, rev: rev, lost: make(chan struct{}),
 		casting: make(chan struct{}, 1), written: map[int]chunk{}, revs: map[string]int64{},
-		patience: c.conf.patience(),
+		patience: c.conf.try(),
 		rounds:   map[regions.EndpointID]cast{}, open: map[regions.EndpointID]cast{},
 	}
 	s.casting <- struct{}{}
@@ -296,8 +296,8 @@ func fitting(ops []clientv3.Op) (n int) {
 // newer than any that is still under way. It is called with the token.
 //
 // What a member has handed to a leader of etcd that died is lost, and nobody
-// tells: a try that takes longer than an election is made again, and each time
-// it is given longer, should etcd be slow.
+// tells: a try that takes long is made again, and each time it is given longer,
+// should etcd be slow.
 func (s *seat) writeInOrder(ctx context.Context, ops []clientv3.Op) error {
 	ballot := s.c.keys.ballot(s.vantage)
 	for len(ops) > 0 {
@@ -314,10 +314,10 @@ func (s *seat) writeInOrder(ctx context.Context, ops []clientv3.Op) error {
 		over := err != nil && try.Err() != nil && ctx.Err() == nil
 		cancel()
 		if over { // it may be lost, and is not agreed on twice: try again
-			s.patience = min(2*s.patience, s.c.conf.VoteLease)
+			s.patience = min(s.patience*3/2, s.c.conf.VoteLease)
 			continue
 		}
-		s.patience = s.c.conf.patience()
+		s.patience = max(s.patience*2/3, s.c.conf.try())
 		switch {
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
 			s.lose()

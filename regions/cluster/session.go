@@ -14,6 +14,10 @@ import (
 // until when it surely lives: etcd counts the TTL from when it gets a request,
 // which is not before the request was sent. done is closed before that; where
 // the process was paused, it is closed late, and only sure tells.
+//
+// At first the session waits: that nobody knows whether the lease lives ends
+// nothing then, only that it does not. hold ends the waiting. From the first
+// sign on, the last sign must be good as well.
 type session struct {
 	c     *Cluster
 	lease clientv3.LeaseID
@@ -21,8 +25,13 @@ type session struct {
 	once  sync.Once
 	stop  context.CancelFunc
 
+	urged   chan struct{} // holds one token: renew at once
+	renewed chan struct{} // holds one token: the lease was renewed
+
 	mu       sync.Mutex
+	waits    bool
 	deadline instant
+	signed   instant // until when the last sign is good; zero: none was given
 	timer    *time.Timer
 }
 
@@ -58,9 +67,9 @@ func (c *Cluster) newSession(ctx context.Context, ttl time.Duration) (*session, 
 	if err != nil {
 		return nil, err
 	}
-	s := &session{c: c, lease: resp.ID, done: make(chan struct{})}
+	s := &session{c: c, lease: resp.ID, done: make(chan struct{}), urged: make(chan struct{}, 1), renewed: make(chan struct{}, 1), waits: true}
 	granted := time.Duration(resp.TTL) * time.Second
-	s.timer = time.AfterFunc(granted, s.lapse)
+	s.timer = time.AfterFunc(granted, s.expire)
 	s.extend(sent, granted)
 	run, stop := context.WithCancel(c.ctx)
 	s.stop = stop
@@ -88,17 +97,46 @@ func (s *session) end() {
 	s.c.revoke(s.lease)
 }
 
+// expire is called when the session should be sure no more.
+func (s *session) expire() {
+	if s.c.opts.LeaseOverrun || s.waiting() || !s.sure() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.timer.Reset(max(time.Until(s.ends().at), time.Millisecond))
+}
+
 // margin is what is left of a lease when done is closed: for the rates of two
 // clocks to differ, and for those who wait on done to stop.
 func margin(ttl time.Duration) time.Duration { return ttl / 8 }
 
 func (s *session) extend(sent instant, ttl time.Duration) {
+	s.reach(&s.deadline, sent, ttl)
+	select {
+	case s.renewed <- struct{}{}:
+	default:
+	}
+}
+
+// sign notes a sign that was sent at a time, and is agreed on.
+func (s *session) sign(sent instant, good time.Duration) { s.reach(&s.signed, sent, good) }
+
+func (s *session) reach(end *instant, sent instant, good time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d := sent.add(ttl - margin(ttl)); s.deadline.before(d) {
-		s.deadline = d
-		s.timer.Reset(time.Until(d.at))
+	if d := sent.add(good - margin(good)); end.before(d) {
+		*end = d
+		s.timer.Reset(time.Until(s.ends().at))
 	}
+}
+
+// ends is when the session is sure no more, with mu held.
+func (s *session) ends() instant {
+	if s.signed != (instant{}) && s.signed.before(s.deadline) {
+		return s.signed
+	}
+	return s.deadline
 }
 
 func (s *session) until() time.Time {
@@ -107,8 +145,45 @@ func (s *session) until() time.Time {
 	return s.deadline.at
 }
 
-// sure reports whether the lease surely lives now; once it does not, it never
-// does again.
+func (s *session) waiting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waits
+}
+
+// urge has the lease renewed at once.
+func (s *session) urge() {
+	select {
+	case s.urged <- struct{}{}:
+	default:
+	}
+}
+
+// hold ends the waiting, once it is known that the lease lives. It reports
+// whether it does.
+func (s *session) hold(ctx context.Context) bool {
+	for {
+		now := s.c.now()
+		s.mu.Lock()
+		lives := now.before(s.ends())
+		s.waits = s.waits && !lives
+		over := !lives && s.signed != (instant{}) && !now.before(s.signed)
+		s.mu.Unlock()
+		if lives || over {
+			return lives && s.sure()
+		}
+		select {
+		case <-s.renewed:
+		case <-s.done:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// sure reports whether the lease surely lives now and the last sign is good;
+// once it is not, unless the session waits, it never is again.
 func (s *session) sure() bool {
 	select {
 	case <-s.done:
@@ -120,9 +195,9 @@ func (s *session) sure() bool {
 	}
 	now := s.c.now()
 	s.mu.Lock()
-	lives := now.before(s.deadline)
+	lives, waits := now.before(s.ends()), s.waits
 	s.mu.Unlock()
-	if !lives {
+	if !lives && !waits {
 		s.close()
 	}
 	return lives
@@ -132,12 +207,17 @@ func (s *session) sure() bool {
 func (s *session) keep(ctx context.Context, ttl time.Duration) {
 	defer s.stop()
 	wait := ttl / 4
-	for pause(ctx, wait) {
-		if !s.sure() {
-			return
-		}
+	for s.due(ctx, wait) {
 		sent := s.c.now()
-		try, cancel := context.WithDeadline(ctx, earlier(s.until(), sent.at.Add(ttl/3)))
+		until := sent.at.Add(min(ttl/3, s.c.conf.try()))
+		if !s.sure() {
+			if !s.waiting() {
+				return
+			}
+		} else {
+			until = earlier(s.until(), sent.at.Add(ttl/3))
+		}
+		try, cancel := context.WithDeadline(ctx, until)
 		resp, err := s.c.etcd.KeepAliveOnce(try, s.lease)
 		cancel()
 		switch {
@@ -152,6 +232,20 @@ func (s *session) keep(ctx context.Context, ttl time.Duration) {
 		}
 	}
 	s.close()
+}
+
+// due waits until the lease is to be renewed, and reports whether ctx still
+// runs.
+func (s *session) due(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.urged:
+	case <-ctx.Done():
+		return false
+	}
+	return true
 }
 
 func earlier(a, b time.Time) time.Time {

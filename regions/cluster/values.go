@@ -110,11 +110,23 @@ type claim struct {
 	Home   string `json:"home,omitempty"`
 	// Pass: it is one pass of a scheduler, whose lease outlives it.
 	Pass bool `json:"pass,omitempty"`
+	// Process is random per process.
+	Process string `json:"process,omitempty"`
+	// Sign is a leader's promise: it acts no later than so long after it has
+	// sent this, unless it has sent it again.
+	Sign time.Duration `json:"sign,omitempty"`
+	// Clock is the leader's clock since boot when it sent this; 0: it has none
+	// that goes on in a sleep. It only ever is compared with an earlier one of
+	// the same leader.
+	Clock time.Duration `json:"clock,omitempty"`
 }
 
 func (c claim) check() error {
 	if c.Holder == "" {
 		return errors.New("no holder")
+	}
+	if c.Sign < 0 || c.Sign > maxLease {
+		return fmt.Errorf("a sign of life that is good for %s, expected at most %s", c.Sign, maxLease)
 	}
 	return nil
 }

@@ -222,9 +222,17 @@ func sleep(ctx context.Context, d time.Duration) {
 // replace what exists.
 func (r *reign) load(ctx context.Context) error {
 	pause := retryFirst
+	var known bool
+	var stored []Versioned
+	var err error
+	if o, ok := r.lead.(Opening); ok {
+		stored, err, known = o.Opening()
+	}
 	for {
-		stored, err := r.o.Ledger.Shards(ctx)
-		if err == nil || len(stored) > 0 {
+		if !known {
+			stored, err = r.o.Ledger.Shards(ctx)
+		}
+		if known = false; err == nil || len(stored) > 0 {
 			if err != nil {
 				r.o.Log.Error().Err(err).Msg("parts of the ledger cannot be read; their answers stay as they are")
 			}

@@ -56,6 +56,14 @@ type Lead interface {
 	Resign(ctx context.Context) error
 }
 
+// Opening is a Lead that may know the ledger already.
+type Opening interface {
+	// Opening returns what Ledger.Shards would have when the election was won;
+	// no earlier leader has committed since, nor can. known is false where it
+	// must be asked for.
+	Opening() (shards []Versioned, err error, known bool)
+}
+
 // Elector makes leaders.
 type Elector interface {
 	// Campaign blocks until this process leads or ctx ends. The returned

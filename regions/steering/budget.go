@@ -6,6 +6,11 @@ import (
 	"time"
 )
 
+// agreeTrips are the round trips between regions, at most, from a write until
+// everybody knows that it was agreed on: to etcd's leader, to a majority and
+// back, and to all.
+const agreeTrips = 2
+
 // Timings are the times that a service's worst case is made of, all of them
 // upper bounds.
 type Timings struct {
@@ -16,9 +21,10 @@ type Timings struct {
 	// RTT is the declared round trip between regions, Write the time of one
 	// agreed write.
 	RTT, Write time.Duration
-	// Leader is the time without a leader when it is lost: lease, election,
-	// claim of the fences.
-	Leader time.Duration
+	// Leader is the time without a leader from its loss on: lease, election,
+	// claim; Twice the same where etcd has to elect twice. Turn is how long a
+	// decision waits besides, where nobody leads all the time; 0: somebody does.
+	Leader, Twice, Turn time.Duration
 	// Queue and Propagation are the providers': time for the API's answer,
 	// and until all name servers have it. 0 for the authority's own table.
 	Queue, Propagation time.Duration
@@ -43,15 +49,27 @@ type Budget struct {
 // WithTTL computes the budget of a service whose answers live ttl seconds.
 //
 // RTO, worst case = detection + vote + loss of the leader + commit + API queue
-// + propagation + the largest TTL outstanding (DESIGN, "TTL and RTO").
+// + propagation + the largest TTL outstanding (DESIGN, "TTL and RTO"). What is
+// lost at once is noticed at the same time: of the loss of the leader only that
+// counts by which it takes longer than detection and vote, and of a second
+// election that by which it takes longer than all of these.
 func (t Timings) WithTTL(ttl uint32, limit time.Duration) Budget {
 	fall := max(t.Fall, 1)
 	detection := t.Interval + time.Duration(fall)*t.Timeout + time.Duration(fall-1)*t.Recheck
+	agreed := t.Write + agreeTrips*t.RTT
+	write := fmt.Sprintf("write %s + %d x round trip %s", t.Write, agreeTrips, t.RTT)
+	leader := max(t.Leader, detection+agreed)
+	twice := max(t.Twice, leader)
+	loss := fmt.Sprintf("lease, election and claim take %s of the leader's loss at the same moment", t.Leader)
+	if t.Turn > 0 {
+		loss += fmt.Sprintf("; then until the next pass %s", t.Turn)
+	}
 	b := Budget{Limit: limit, Terms: []Term{
 		{"detection", detection, fmt.Sprintf("interval %s + %d x timeout %s + %d x recheck %s", t.Interval, fall, t.Timeout, fall-1, t.Recheck)},
-		{"vote", t.Write + t.RTT, fmt.Sprintf("write %s + round trip %s", t.Write, t.RTT)},
-		{"leader", t.Leader, "lease + election + claim, should the leader be lost at the same moment"},
-		{"commit", t.Write + t.RTT, fmt.Sprintf("write %s + round trip %s", t.Write, t.RTT)},
+		{"vote", agreed, write},
+		{"leader", leader - detection - agreed + t.Turn, loss},
+		{"election", twice - leader, fmt.Sprintf("should etcd's members split their votes, it takes %s", t.Twice)},
+		{"commit", agreed, write},
 		{"queue", t.Queue, "the provider's API"},
 		{"propagation", t.Propagation, "until every name server has it"},
 		{"ttl", time.Duration(ttl) * time.Second, "the largest TTL outstanding"},

@@ -4,10 +4,12 @@ package clusterlab
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/veerdns/veer/cmd/internal/lab/links"
@@ -19,50 +21,91 @@ import (
 // detection is shorter than any lease.
 func leaderKilled(w *world, etcd bool) {
 	var took, elected times
+	var worst phases
+	rounds := 0
 	for range repeats(w.t, leadersOf) {
 		w.settle()
 		who := w.placed(etcd)
+		watching, stop := context.WithCancel(context.Background())
+		next := w.others(who)[0].nextEtcd(watching)
 		w.jitter()
 		began := time.Now()
 		w.regions[0].web.kill()
 		who.kill()
-		took = append(took, w.answers(began, w.regions[1].web.address(), w.others(who)...))
-		elected = append(elected, w.elected(began))
+		all := w.answers(began, w.regions[1].web.address(), w.others(who)...)
+		stop()
+		p := w.phases(began, all, next)
+		took, elected = append(took, all), append(elected, p.leads)
+		if rounds = max(rounds, p.rounds()); all == took.worst() {
+			worst = p
+		}
 	}
 	w.t.Logf("another leads: %s", elected)
 	w.t.Logf("next decision in the others' authorities: %s", took)
+	w.t.Logf("the worst of them: %s", worst)
 	if etcd {
 		took.bound(w.t, "controller and etcd's leader killed", 6*time.Second)
+		w.t.Logf("etcd's elections had up to %d rounds", rounds)
 	} else {
 		took.bound(w.t, "controller killed", 3500*time.Millisecond)
 	}
 }
 
-// elected is how long after began the first process says that it leads.
-func (w *world) elected(began time.Time) time.Duration {
+// phases are the times since a failure at which the parts of a move were done.
+type phases struct {
+	etcd, leads, commits, answers time.Duration
+}
+
+func (p phases) String() string {
+	etcd := "etcd kept its leader"
+	if p.etcd > 0 {
+		etcd = fmt.Sprintf("etcd had a leader after %.2f s", p.etcd.Seconds())
+	}
+	return fmt.Sprintf("%s, another led after %.2f s, the decision was agreed on after %.2f s, all answered anew after %.2f s",
+		etcd, p.leads.Seconds(), p.commits.Seconds(), p.answers.Seconds())
+}
+
+// rounds is how many rounds of an election of etcd its time tells of: a round is
+// over after at most two election time-outs and three round trips.
+func (p phases) rounds() int {
+	const round = 2*800*time.Millisecond + 3*2*oneWay
+	return int((p.etcd + round - 1) / round)
+}
+
+// phases tells how a move came about, by the logs and by etcd.
+func (w *world) phases(began time.Time, answers time.Duration, next func(time.Time) time.Duration) phases {
+	w.t.Helper()
+	p := phases{leads: w.logged(began, "leading", ""), commits: w.logged(began, "answer moved", app), answers: answers}
+	p.etcd = next(began)
+	return p
+}
+
+// logged is how long after began the first process says something, about a
+// service where one is named. A log may be a moment behind what it tells.
+func (w *world) logged(began time.Time, message, service string) time.Duration {
 	w.t.Helper()
 	first := time.Duration(-1)
-	for _, r := range w.regions {
-		b, err := os.ReadFile(r.log())
-		if err != nil {
-			w.t.Fatal(err)
+	w.await("a process logs: "+message, func() (bool, string) {
+		for _, r := range w.regions {
+			b, err := os.ReadFile(r.log())
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			for line := range bytes.Lines(b) {
+				var l struct {
+					Message, Service string
+					Time             time.Time
+				}
+				if json.Unmarshal(line, &l) != nil || !strings.HasPrefix(l.Message, message) || service != "" && l.Service != service {
+					continue
+				}
+				if d := l.Time.Sub(began.Round(0)); d > 0 && (first < 0 || d < first) {
+					first = d
+				}
+			}
 		}
-		for line := range bytes.Lines(b) {
-			var l struct {
-				Message string
-				Time    time.Time
-			}
-			if json.Unmarshal(line, &l) != nil || l.Message != "leading" {
-				continue
-			}
-			if d := l.Time.Sub(began.Round(0)); d > 0 && (first < 0 || d < first) {
-				first = d
-			}
-		}
-	}
-	if first < 0 {
-		w.t.Fatal("no process says that it leads")
-	}
+		return first >= 0, "none"
+	})
 	return first
 }
 

@@ -34,6 +34,43 @@ func (r *region) etcd() *clientv3.Client {
 	return c
 }
 
+// nextEtcd tells how long after began the region's member knows of another leader
+// of etcd than the one that it knows now; 0: it knew of none until ctx ended.
+func (r *region) nextEtcd(ctx context.Context) func(began time.Time) time.Duration {
+	r.w.t.Helper()
+	c := r.etcd()
+	was, err := c.Status(ctx, "unix:///member")
+	if err != nil {
+		r.w.t.Fatal(err)
+	}
+	var then time.Time
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer func() { _ = c.Close() }() // it only asked
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			if now, err := c.Status(ctx, "unix:///member"); err == nil && now.Leader != 0 && now.Leader != was.Leader {
+				then = time.Now()
+				return
+			}
+		}
+	}()
+	return func(began time.Time) time.Duration {
+		<-ended
+		if then.IsZero() {
+			return 0
+		}
+		return then.Sub(began)
+	}
+}
+
 // lead makes one region's process the leader, and another's, or the same
 // one's, member the leader of etcd.
 func (w *world) lead(controller, etcd *region) {

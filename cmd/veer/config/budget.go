@@ -2,15 +2,14 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/veerdns/veer/regions"
+	"github.com/veerdns/veer/regions/cluster"
 	"github.com/veerdns/veer/regions/controller"
 	"github.com/veerdns/veer/regions/steering"
 )
-
-// agreedWrite bounds one write to etcd's log on a disk that is not ailing,
-// besides the round trip between the members.
-const agreedWrite = 100 * time.Millisecond
 
 // timings are the times that a service's worst case is made of, with those of
 // its slowest provider.
@@ -22,16 +21,16 @@ func (c *Config) timings(s Service) steering.Timings {
 		Recheck:  m.Recheck,
 		Fall:     m.Fall,
 		RTT:      c.shared.RTT,
-		Write:    agreedWrite,
-		Leader:   c.shared.LeaderLoss(),
+		Write:    cluster.AgreedWrite,
 	}
+	t.Leader, t.Twice = c.shared.LeaderLoss()
 	for i, slow := range c.ProviderTimes(s) {
 		if i == 0 || slow.Queue+slow.Propagation > t.Queue+t.Propagation {
 			t.Queue, t.Propagation = slow.Queue, slow.Propagation
 		}
 	}
 	if c.Schedule > 0 { // a failure, or a lost leader, waits for the next pass
-		t.Interval, t.Leader = max(t.Interval, c.Schedule), max(t.Leader, c.Schedule)
+		t.Interval, t.Turn = max(t.Interval, c.Schedule), max(t.Leader, c.Schedule)
 	}
 	return t
 }
@@ -45,8 +44,9 @@ type ProviderTime struct {
 }
 
 // ProviderTimes are those of the service's providers, in its order. The
-// authority has no API queue, and hears of a commit within a round trip, since
-// it watches the ledger.
+// authority has no API queue: it watches the ledger. Beside a member of etcd in
+// its own region it hears of a commit when that does, and else within a round
+// trip.
 func (c *Config) ProviderTimes(s Service) []ProviderTime {
 	out := make([]ProviderTime, 0, len(s.Providers))
 	for _, name := range s.Providers {
@@ -54,7 +54,10 @@ func (c *Config) ProviderTimes(s Service) []ProviderTime {
 		if !ok {
 			continue
 		}
-		one := ProviderTime{Provider: name, Propagation: c.shared.RTT}
+		one := ProviderTime{Provider: name}
+		if slices.ContainsFunc(c.Regions, func(r regions.Name) bool { return c.shared.Members[string(r)] == (cluster.Member{}) }) {
+			one.Propagation = c.shared.RTT
+		}
 		if w := p.Written(); w != nil {
 			one.Queue, one.Propagation = w.Worst()
 		}

@@ -45,7 +45,7 @@ func TestRegionLoss(t *testing.T) {
 		}, "a b c", ""},
 		{"one pool", func(c *Config) { c.Services[0].Pools = c.Services[0].Pools[:1] }, "b c", "all of its endpoints are there: add a pool in another region"},
 		{"the same address twice", func(c *Config) { c.Services[0].Pools[1].Endpoints = []string{"192.0.2.1"} }, "c", "every other pool has the same addresses as the pool there"},
-		{"over budget", func(c *Config) { c.Services[0].RTO = 1 }, "", "the worst case 16.7s is over rto 1ns"},
+		{"over budget", func(c *Config) { c.Services[0].RTO = 1 }, "", "the worst case 12.7s is over rto 1ns"},
 	} {
 		c := three()
 		tt.change(c)

@@ -94,10 +94,10 @@ func TestBudgets(t *testing.T) {
 	if sum != b.Total {
 		t.Errorf("the terms add up to %s, the total is %s", sum, b.Total)
 	}
-	// 5.5 s + 3 x 2 s + 2 x 500 ms of detection, 2 x 100 ms of writes and
-	// 2.5 s without a leader leave 14 whole seconds of 30.
+	// 5.5 s + 3 x 2 s + 2 x 500 ms of detection and 2 x 100 ms of writes, which
+	// outlast 2.5 s without a leader, leave 17 whole seconds of 30.
 	short := load(t, strings.Replace(Starter(), "rto: 90s", "rto: 30s", 1))
-	if ttl := short.Policy().Services[0].TTL; ttl != 14 {
+	if ttl := short.Policy().Services[0].TTL; ttl != 17 {
 		t.Errorf("the steady TTL is %d", ttl)
 	}
 	if w := strings.Join(short.Warnings(), "\n"); !strings.Contains(w, "ttl.max 1m is never reached") {
