@@ -22,9 +22,6 @@ func (r *rcodes) block() *rcodeBlock {
 	return &r.blocks[r.next.Add(1)%uint32(len(r.blocks))] // #nosec G115 -- a few
 }
 
-// add counts a response, which has a header.
-func (b *rcodeBlock) add(response []byte) { b.counts[response[3]&15].Add(1) }
-
 // Responses are how many responses were given since the start, by the code of
 // their header (RFC 6895, section 2.3), of which there are 16.
 func (s *Server) Responses() [16]uint64 {
