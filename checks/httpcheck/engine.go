@@ -149,11 +149,23 @@ func (e *Engine) end() {
 const (
 	minLag  = 100 * time.Millisecond
 	lagPart = 4 // of the time-out
+	// usualLag is what a round of the engine may take.
+	usualLag = 5 * time.Millisecond
+	// waitPart is the part of its time-out that a probe may wait to begin; more,
+	// and it is unknown.
+	waitPart = 2
 )
 
-// timely makes a result that came of lag unknown.
+// tolerable is the most of a probe's time that the engine may have taken.
+func tolerable(timeout time.Duration) time.Duration { return max(minLag, timeout/lagPart) }
+
+// timely makes a result that came of lag unknown. The latency is the
+// endpoint's: lag that is more than the usual is no part of it.
 func timely(r checks.Result, lag, timeout time.Duration) checks.Result {
-	if lag <= max(minLag, timeout/lagPart) || r.Health == checks.Unknown {
+	if lag > usualLag {
+		r.Latency = max(r.Latency-lag, 0)
+	}
+	if lag <= tolerable(timeout) || r.Health == checks.Unknown {
 		return r
 	}
 	r.Health = checks.Unknown

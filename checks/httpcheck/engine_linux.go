@@ -32,6 +32,9 @@ const (
 	// what the latencies that it measures may then be long.
 	gathering = 8
 	nap       = 500 * time.Microsecond
+	// maxWait is how long to wait for events while probes are under way, in
+	// milliseconds: an engine that is woken late knows it, up to this.
+	maxWait = 20
 )
 
 // machine is what Run works with. Only Run touches it.
@@ -46,9 +49,10 @@ type machine struct {
 	spare   []order // what orders is a part of
 	free    []*run  // to be used again
 	serial  int32
-	// lag is how long an event may have waited for being looked at.
-	lag time.Duration
-	ctx context.Context
+	// looked is when the last look at events ended, lag how long one that it
+	// showed may have waited for being looked at.
+	looked, lag time.Duration
+	ctx         context.Context
 }
 
 // stage is how far a run is.
@@ -166,15 +170,16 @@ func (e *Engine) shut(err error) {
 }
 
 func (e *Engine) loop(ctx context.Context) error {
-	looked := e.now() // when the last look at events ended
+	e.looked = e.now()
+	full := fullLooks{}
 	for {
 		if len(e.clocks) >= gathering && len(e.orders) == 0 {
 			short := unix.NsecToTimespec(int64(nap))
 			_ = unix.Nanosleep(&short, nil) // a nap that ends early does no harm
 		}
-		wait := e.pause(looked)
+		wait := e.pause(e.now())
 		began := e.now()
-		e.lag = began - looked
+		e.lag = began - e.looked
 		n, err := unix.EpollWait(e.poll, e.events[:], wait)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("waiting for %d connections: %w", len(e.clocks), err)
@@ -182,15 +187,44 @@ func (e *Engine) loop(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		looked = e.now()
+		e.looked = e.now()
+		if wait >= 0 { // what is longer than it wanted, it was not woken
+			e.lag += max(e.looked-began-time.Duration(wait)*time.Millisecond, 0)
+		}
 		for i := range max(n, 0) {
 			e.handle(&e.events[i])
 		}
-		if n >= 0 && n < maxEvents {
-			e.expire(began) // nothing that came before began was left out
+		if at, ok := full.shown(n, began, len(e.clocks)); ok {
+			e.expire(at)
 		}
 		e.begin()
 	}
+}
+
+// fullLooks counts looks in a row that were full, and may have left events out.
+type fullLooks struct {
+	since time.Duration // when the first of them began
+	n     int
+}
+
+// shown tells until when everything that came has been seen, after a look that
+// began then and showed n events of as many probes under way. What waits is
+// shown first in, first out, so that some full looks together show all.
+func (f *fullLooks) shown(n int, began time.Duration, probes int) (time.Duration, bool) {
+	switch {
+	case n < 0:
+		return 0, false // interrupted
+	case n < maxEvents:
+		f.n = 0
+		return began, true
+	case f.n == 0:
+		f.since = began
+	}
+	if f.n++; f.n <= probes/maxEvents+1 {
+		return 0, false
+	}
+	f.n = 0
+	return f.since, true
 }
 
 // pause is how long to wait for events, in milliseconds; -1: until one comes.
@@ -212,7 +246,7 @@ func (e *Engine) pause(now time.Duration) int {
 		return -1
 	}
 	left := e.clocks[0].deadline - now
-	return int(min(max((left+time.Millisecond-1)/time.Millisecond, 0), 60_000))
+	return int(min(max((left+time.Millisecond-1)/time.Millisecond, 0), maxWait))
 }
 
 // begin begins some of the probes that were handed over.
@@ -220,7 +254,7 @@ func (e *Engine) begin() {
 	n := min(len(e.orders), maxBegun)
 	for _, o := range e.orders[:n] {
 		now := e.now()
-		if now-o.at > o.timeout {
+		if now-o.at > o.timeout/waitPart {
 			o.land(attempt.Begin(o.line.what).End(checks.Unknown, "was not begun for %s, since this vantage was busy; this says nothing of the endpoint", attempt.Duration(now-o.at)), now-o.at)
 			continue
 		}
@@ -237,6 +271,9 @@ func (e *Engine) begin() {
 			e.ask(r, now)
 		} else {
 			e.dial(r, now)
+		}
+		if r.place >= 0 { // what it took to send is not the endpoint's
+			r.lag += e.now() - now
 		}
 	}
 	clear(e.orders[:n])

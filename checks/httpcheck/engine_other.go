@@ -4,7 +4,6 @@ package httpcheck
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 )
 
@@ -19,5 +18,8 @@ type (
 
 func (r *route) to(netip.AddrPort) {}
 
-// Run is for Linux only.
-func (e *Engine) Run(context.Context) error { return errors.ErrUnsupported }
+// Run has nothing to run.
+func (e *Engine) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}

@@ -87,7 +87,13 @@ func (e *Engine) asked(r *run, now time.Duration, n int, err error) bool {
 	if err != nil {
 		r.sent = os.NewSyscallError("write", err)
 	} else if n < len(r.line.bytes) {
-		e.handOver(r, nil, nil)
+		if r.used { // another connection, which has room
+			e.shed(r)
+			r.used = false
+			e.dial(r, now)
+		} else {
+			e.handOver(r, nil, nil)
+		}
 		return false
 	}
 	return true
@@ -121,6 +127,7 @@ func (e *Engine) handle(event *unix.EpollEvent) {
 		if !e.connected(r) || r.stage == connecting {
 			return
 		}
+		r.lag += e.now() - e.looked // the request was sent so late
 	case waiting:
 		if came {
 			r.lag += e.lag
@@ -230,7 +237,7 @@ func (e *Engine) judge(r *run, now time.Duration, got *answer) checks.Result {
 func (e *Engine) expire(looked time.Duration) {
 	for len(e.clocks) > 0 && e.clocks[0].deadline <= looked {
 		r := e.clocks[0]
-		if at := r.began + r.timeout + r.lag; at > looked {
+		if at := r.began + r.timeout + min(r.lag, tolerable(r.timeout)); at > looked {
 			r.deadline = at
 			e.clocks.fix(r)
 			continue
@@ -303,10 +310,13 @@ func (e *Engine) handOver(r *run, b []byte, end error) {
 	r.fd = -1
 	if end == nil {
 		r.line.others.Store(othersAfter)
+		if idle := r.line.idle; idle != nil { // Probe keeps its own
+			e.close(idle)
+		}
 	}
 	conn := &resumed{written: r.written, sent: r.sent, read: bytes.Clone(b), end: end}
 	a := e.attempt(r)
-	e.goOn(e.ctx, r.began+r.timeout+r.lag-e.now(), func(ctx context.Context) {
+	e.goOn(e.ctx, r.began+r.timeout+min(r.lag, tolerable(r.timeout))-e.now(), func(ctx context.Context) {
 		made, err := net.FileConn(file)
 		_ = file.Close() // made is a copy.
 		if err != nil {

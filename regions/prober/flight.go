@@ -132,9 +132,8 @@ func (b *box) swap(old []landing) []landing {
 	return landings
 }
 
-// collect takes the results that came.
+// collect takes in the results that came before now.
 func (l *loop) collect(now time.Duration) {
-	l.came = l.box.swap(l.came)
 	for _, d := range l.came {
 		l.land(now, d)
 	}

@@ -79,9 +79,14 @@ func (j *job) settled() bool {
 	return j.track.State == checks.Down || j.track.Suspicious() || j.stuck > 0
 }
 
-// limit is how long after its start a probe must have returned.
+// limit is how long after its start a probe must have returned. One that an
+// engine runs may wait for it first.
 func (j *job) limit() time.Duration {
-	return j.Monitor.Timeout + max(j.Monitor.Timeout/2, minGrace)
+	limit := j.Monitor.Timeout + max(j.Monitor.Timeout/2, minGrace)
+	if j.Starter != nil {
+		limit += j.Monitor.Timeout
+	}
+	return limit
 }
 
 const (

@@ -90,6 +90,7 @@ func (l *loop) run(ctx context.Context, suspicions <-chan []regions.EndpointID) 
 			}
 			suspected = ids
 		}
+		l.came = l.box.swap(l.came)
 		now := l.tick()
 		l.collect(now)
 		if lost != nil {
@@ -99,7 +100,7 @@ func (l *loop) run(ctx context.Context, suspicions <-chan []regions.EndpointID) 
 			l.ask(now, asked)
 		}
 		l.nudge(flights, now, suspected)
-		now = l.p.clock()
+		now = l.tick()
 		l.work(flights, now)
 		l.expect = l.wake(now)
 		timer.Reset(max(l.expect-l.p.clock(), 0))
@@ -113,6 +114,7 @@ func (l *loop) tick() time.Duration {
 	if late := now - l.expect; late > minStall {
 		l.stalled(now, late)
 	}
+	l.expect = now
 	return now
 }
 

@@ -58,7 +58,8 @@ type Starter interface {
 	// Start begins a probe, as Prober.Probe with a context of the time-out,
 	// and reports whether it did: if not, Probe must. Start does not wait.
 	// Land is called once, from any goroutine, with the result and the time
-	// from Start to the beginning of the probe; it does not wait.
+	// from Start to the beginning of the probe, within twice the time-out; it does
+	// not wait.
 	Start(timeout time.Duration, land func(r checks.Result, waited time.Duration)) bool
 }
 

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Punctuality tells how many probes were started, and how late: the time from
-// when the schedule wanted a probe until it began. Probes that others' suspicions
+// Punctuality tells how many probes came back, and how late they had begun: the
+// time from when the schedule wanted a probe until then. Probes that others' suspicions
 // or lost connections started have no such time, and are not among them.
 type Punctuality struct {
 	Probes uint64        `json:"probes"`

@@ -105,12 +105,12 @@ func TimedOut(ctx context.Context, err error) bool {
 }
 
 // Own reports whether err is surely the trouble of the host that probes: no
-// descriptor, buffer, memory, local port or address family left, a local
+// descriptor, buffer, memory, watch (epoll), local port or address family left, a local
 // firewall, or an incomplete config. An unreachable network is not among
 // them: the trouble may be on either side, and the vantages' quorum decides.
 func Own(err error) bool {
 	for _, own := range []error{
-		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL,
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ENOSPC, syscall.EADDRNOTAVAIL,
 		syscall.EAFNOSUPPORT, syscall.EPERM, syscall.EACCES, dial.ErrConfig,
 	} {
 		if errors.Is(err, own) {
