@@ -139,13 +139,15 @@ func (c *Cluster) awaitDeletion(ctx context.Context, key string, rev int64, long
 	}
 }
 
-// revoke ends a lease in the background of the cluster, as well as it can.
-func (c *Cluster) revoke(id clientv3.LeaseID) {
+// revoke ends a lease as well as it can, and reports whether it has.
+func (c *Cluster) revoke(id clientv3.LeaseID) bool {
 	ctx, cancel := context.WithTimeout(c.ctx, c.timeout)
 	defer cancel()
 	if _, err := c.etcd.Revoke(ctx, id); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		c.opts.Log.Debug().Err(err).Msg("could not revoke a lease; it runs out by itself")
+		return false
 	}
+	return true
 }
 
 // seconds is d in etcd's unit, rounded up.

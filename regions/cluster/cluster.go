@@ -32,7 +32,7 @@ type Cluster struct {
 	keys    keys
 	etcd    *clientv3.Client
 	member  *member     // nil: etcd is elsewhere
-	home    string      // identifies the locked data folder; empty without one
+	home    string      // identifies the locked data folder and its member of etcd; empty without one
 	process string      // random
 	mute    atomic.Bool // a planted fault: no sign of life is sent
 	world   *world
@@ -209,8 +209,9 @@ func (c *Cluster) bury(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.home = home
-	if len(c.conf.Members) > 1 {
+	if c.home = home; len(c.conf.Members) > 1 {
+		// A copied folder has the same name; no two members of etcd have.
+		c.home += "/" + c.member.etcd.Server.MemberID().String()
 		return nil
 	}
 	ctx, cancel := c.bound(ctx)
@@ -238,7 +239,8 @@ func (c *Cluster) bury(ctx context.Context) error {
 }
 
 // predecessor reports whether a claim is of an earlier process in this data
-// folder. The folder's lock is ours, so that one is dead.
+// folder. The folder's lock is ours, so that one is dead; or, where the disk was
+// copied with its member of etcd, guards and fences refuse it.
 func (c *Cluster) predecessor(who claim) bool {
 	return c.home != "" && who.Home == c.home && who.Process != c.process
 }

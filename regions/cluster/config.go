@@ -159,10 +159,9 @@ func (c Config) LeaderLoss() (loss, twice time.Duration) {
 		return c.LeaderLease + revokeScan, c.LeaderLease + revokeScan
 	}
 	stands := 2*c.Election() - c.Heartbeat()
-	elected := c.RTT/2 + stands + 2*c.RTT
-	if sign-sign/4+c.RTT < stands {
-		elected += c.try() // the next leader may ask while its member knows of no loss
-	}
+	// What was asked of a member that knew of no loss yet is asked again: votes,
+	// and the next leader's transaction.
+	elected := c.RTT/2 + stands + 2*c.RTT + c.try()
 	unsigned := agreed + sign
 	return max(unsigned, elected) + agreed, max(unsigned, elected+c.RTT+stands) + agreed
 }

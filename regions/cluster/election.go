@@ -26,8 +26,9 @@ type lead struct {
 	since   time.Time
 	name    string
 	key     string
-	rev     int64 // the create revision of key
-	termRev int64 // the revision that raised the term
+	rev     int64   // the create revision of key
+	termRev int64   // the revision that raised the term
+	asked   instant // when that was asked for first
 	journal *journal
 	opening opening
 	mark    clientv3.LeaseID // of the interlude before, once resumed
@@ -109,7 +110,7 @@ func (l *lead) watchKey() {
 	l.c.spawn(func() {
 		ctx, cancel := context.WithCancel(l.c.ctx)
 		defer cancel()
-		watch := l.c.etcd.Watch(ctx, l.key, clientv3.WithRev(l.rev+1), clientv3.WithFilterPut())
+		watch := l.c.etcd.Watch(ctx, l.key, clientv3.WithRev(l.termRev+1), clientv3.WithFilterPut())
 		for {
 			select {
 			case resp, ok := <-watch:

@@ -55,6 +55,7 @@ type seat struct {
 	revs map[string]int64
 	// patience is how long one try of a write may take.
 	patience time.Duration
+	misses   int // how many tries in a row had no reply
 
 	mu sync.Mutex
 	// rounds are the endpoints' last cast votes; open the suspicions that no
@@ -62,6 +63,10 @@ type seat struct {
 	rounds map[regions.EndpointID]cast
 	open   map[regions.EndpointID]cast
 }
+
+// fewMisses is after how many tries without a reply each is given longer: until
+// then etcd may elect, and a try must not outlast that for long.
+const fewMisses = 6
 
 func newSeat(c *Cluster, vantage regions.Name, lease clientv3.LeaseID, rev int64) *seat {
 	s := &seat{
@@ -314,10 +319,12 @@ func (s *seat) writeInOrder(ctx context.Context, ops []clientv3.Op) error {
 		over := err != nil && try.Err() != nil && ctx.Err() == nil
 		cancel()
 		if over { // it may be lost, and is not agreed on twice: try again
-			s.patience = min(s.patience*3/2, s.c.conf.VoteLease)
+			if s.misses++; s.misses > fewMisses { // more than an election takes
+				s.patience = min(s.patience*3/2, s.c.conf.VoteLease)
+			}
 			continue
 		}
-		s.patience = max(s.patience*2/3, s.c.conf.try())
+		s.patience, s.misses = max(s.patience*2/3, s.c.conf.try()), 0
 		switch {
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
 			s.lose()

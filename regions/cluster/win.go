@@ -28,6 +28,7 @@ type rival struct {
 	lease clientv3.LeaseID
 	claim claim
 	rev   int64     // of its key as it was seen last
+	nth   int64     // of the key's values: its version
 	seen  time.Time // when that was, or at the latest can have been sent
 	heard time.Time // when it was heard of
 }
@@ -37,22 +38,22 @@ type rival struct {
 // A sign that was under way when etcd's leader was lost is agreed on when there
 // is another: long after it was sent. So it also counts from the sign before, by
 // what went by on the leader's own clock between the two. Only two that follow
-// one another are compared: no clock runs so wrong within one promise as to
-// matter.
-func (r *rival) saw(value []byte, rev int64) {
+// one another are compared: one between them may have been sent later, and no
+// clock runs so wrong within one promise as to matter.
+func (r *rival) saw(value []byte, rev, nth int64) {
 	who, err := unpack[claim](value)
 	if err != nil {
 		who = claim{}
 	}
 	now := time.Now()
 	was := *r
-	r.claim, r.rev, r.seen, r.heard = who, rev, now, now
+	r.claim, r.rev, r.nth, r.seen, r.heard = who, rev, nth, now, now
 	r.after(was)
 }
 
 func (r *rival) after(was rival) {
 	between := r.claim.Clock - was.claim.Clock
-	if was.claim.Holder != r.claim.Holder || was.claim.Clock <= 0 || between < 0 || between > r.claim.Sign {
+	if r.nth != was.nth+1 || was.claim.Holder != r.claim.Holder || was.claim.Clock <= 0 || between < 0 || between > r.claim.Sign {
 		return
 	}
 	if at := was.heard.Add(between); at.Before(r.seen) {
@@ -174,7 +175,7 @@ func (l *lead) look(ctx context.Context) (scenery, error) {
 	now := scenery{at: resp.Header.Revision, raw: []byte("{}"), queued: len(before) > 1}
 	if len(before) > 0 {
 		now.before = &rival{key: string(before[0].Key), lease: clientv3.LeaseID(before[0].Lease)}
-		now.before.saw(before[0].Value, before[0].ModRevision)
+		now.before.saw(before[0].Value, before[0].ModRevision, before[0].Version)
 	}
 	if len(terms) > 0 {
 		now.raw, now.termAt = terms[0].Value, terms[0].ModRevision
@@ -183,7 +184,10 @@ func (l *lead) look(ctx context.Context) (scenery, error) {
 		}
 	}
 	if r := now.before; (r == nil || r.claim.Sign > 0) && len(resp.Responses[2].GetResponseRange().Kvs) > 0 {
-		return scenery{}, l.awaitRestore(ctx)
+		if err := l.awaitRestore(ctx); err != nil {
+			return scenery{}, err
+		}
+		return l.look(ctx)
 	}
 	return now, nil
 }
@@ -194,7 +198,9 @@ func (l *lead) look(ctx context.Context) (scenery, error) {
 func (l *lead) outlast(ctx context.Context, now scenery) bool {
 	r := now.before
 	if l.c.predecessor(r.claim) {
-		l.c.revoke(r.lease)
+		if !l.c.revoke(r.lease) {
+			pause(ctx, 50*time.Millisecond)
+		}
 		return false
 	}
 	promised := r.claim.Sign > 0 && !now.queued
@@ -223,7 +229,7 @@ func (l *lead) outlast(ctx context.Context, now scenery) bool {
 				if ev.Type == clientv3.EventTypeDelete || !promised {
 					return false
 				}
-				r.saw(ev.Kv.Value, ev.Kv.ModRevision)
+				r.saw(ev.Kv.Value, ev.Kv.ModRevision, ev.Kv.Version)
 				if l.c.recall(r); r.claim.Sign == 0 {
 					return false
 				}
@@ -250,7 +256,9 @@ func (l *lead) raise(ctx context.Context, now scenery) (bool, error) {
 		return false, err
 	}
 	l.session.urge()
-	first := l.c.now()
+	if l.asked == (instant{}) {
+		l.asked = l.c.now()
+	}
 	resp, sent, err := l.c.insist(ctx, txn)
 	if err != nil {
 		return false, fmt.Errorf("raise the term: %w", err) // if it was raised, it stays so: a term without acts
@@ -268,7 +276,8 @@ func (l *lead) raise(ctx context.Context, now scenery) (bool, error) {
 		if err != nil || is.Holder != l.holder {
 			return false, nil
 		}
-		l.termRev, sent = terms[0].ModRevision, first // an earlier try was heard after all
+		// An earlier try was heard after all.
+		l.term, l.ended, l.termRev, sent = is.Term, is.Ended, terms[0].ModRevision, l.asked
 	}
 	l.since = time.Now()
 	l.journal = l.c.openJournal(l)
@@ -327,7 +336,7 @@ func (c *Cluster) insist(ctx context.Context, txn func(context.Context) clientv3
 		resp, err := txn(try).Commit()
 		over := try.Err() != nil
 		cancel()
-		if err == nil || ctx.Err() != nil || errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		if err == nil || ctx.Err() != nil || errors.Is(err, rpctypes.ErrLeaseNotFound) || errors.Is(err, rpctypes.ErrPermissionDenied) {
 			return resp, sent, err
 		}
 		if !over { // refused, as by a member that has no leader of etcd

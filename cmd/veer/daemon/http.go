@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	stdlog "log"
 	"net"
 	"net/http"
 	"os"
@@ -14,23 +15,47 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/veerdns/veer/cmd/veer/config"
 )
 
 // Bounds of the listener.
 const (
 	httpTimeout     = 15 * time.Second
+	headerTimeout   = 5 * time.Second // of the TLS handshake, too
 	httpConnections = 64
 	tokenLeast      = 16
 	tokenMost       = 512
 )
 
-// startHTTP serves metrics and health where the config says so.
+// startHTTP serves metrics and health where the config says so. Where it can't,
+// it is tried again: answering queries does not wait for it.
 func (d *daemon) startHTTP(context.Context) error {
 	h := d.c.Host.HTTP
 	if h.Listen == "" {
 		return nil
 	}
+	d.parts.start("http", func(ctx context.Context) error {
+		for pause := time.Second; ; pause = min(2*pause, time.Minute) {
+			err := d.serveHTTP(ctx)
+			if ctx.Err() != nil {
+				return nil
+			}
+			d.o.Log.Error().Err(err).Dur("again_ms", pause).Msg("metrics and health are not served")
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(pause):
+			}
+		}
+	})
+	return nil
+}
+
+// serveHTTP serves until ctx ends or something fails.
+func (d *daemon) serveHTTP(ctx context.Context) error {
+	h := d.c.Host.HTTP
 	token, err := readToken(h)
 	if err != nil {
 		return err
@@ -38,6 +63,9 @@ func (d *daemon) startHTTP(context.Context) error {
 	l, err := net.Listen("tcp", h.Listen)
 	if err != nil {
 		return fmt.Errorf("host.http.listen: %w", err)
+	}
+	if a, ok := l.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() && (h.CertFile == "" || token == "") {
+		return errors.Join(fmt.Errorf("host.http.listen: %s is %s here, which is no loopback address: expected 127.0.0.1, or cert_file, key_file and a token", h.Listen, a.IP), l.Close())
 	}
 	address := l.Addr().String()
 	l = newSeats(l, httpConnections)
@@ -49,15 +77,22 @@ func (d *daemon) startHTTP(context.Context) error {
 		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get, NextProtos: []string{"http/1.1"}})
 	}
 	s := &http.Server{
-		Handler: tokenOnly(token, d.httpHandler()), ErrorLog: nil,
-		ReadTimeout: httpTimeout, WriteTimeout: 2 * httpTimeout, IdleTimeout: 2 * httpTimeout, MaxHeaderBytes: 16 << 10,
+		Handler: tokenOnly(token, d.httpHandler()), ErrorLog: stdlog.New(quietly{d.o.Log}, "", 0),
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: httpTimeout, WriteTimeout: 2 * httpTimeout, IdleTimeout: 2 * httpTimeout, MaxHeaderBytes: 16 << 10,
 	}
 	d.o.Log.Info().Str("address", address).Bool("tls", h.CertFile != "").Bool("token", token != "").Msg("serving metrics and health")
 	if d.o.Hooks.HTTP != nil {
 		d.o.Hooks.HTTP(address)
 	}
-	d.parts.start("http", func(ctx context.Context) error { return serveUntil(ctx, s, l) })
-	return nil
+	return serveUntil(ctx, s, l)
+}
+
+// quietly takes what net/http says of strangers' connections.
+type quietly struct{ log zerolog.Logger }
+
+func (q quietly) Write(line []byte) (int, error) {
+	q.log.Debug().Str("part", "http").Msg(strings.TrimSpace(string(line)))
+	return len(line), nil
 }
 
 // serveUntil serves until ctx ends, and then gives what runs a second.
@@ -112,6 +147,7 @@ func tokenOnly(token string, next http.Handler) http.Handler {
 		is := sha256.Sum256([]byte(given)) // of one length, so that the time tells nothing
 		if subtle.ConstantTimeCompare(is[:], want[:]) != 1 || !bearer {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="veer"`)
+			w.Header().Set("Connection", "close") // whoever has no token keeps no seat
 			http.Error(w, "a token is needed: Authorization: Bearer TOKEN", http.StatusUnauthorized)
 			return
 		}
@@ -152,10 +188,10 @@ func (d *daemon) notReady(ctx context.Context) []string {
 		return out
 	}
 	reached := d.etcdAnswers(ctx)
-	if d.roles[RoleProber] && (d.prober.Load() == nil || !reached) && !d.roles[RoleAuthority] {
+	if d.roles[RoleProber] && (d.prober.Load() == nil || !reached) && len(d.servers) == 0 {
 		out = append(out, "prober: it cannot vote, since etcd does not answer")
 	}
-	if d.roles[RoleController] && (d.controller.Load() == nil || !reached) && !d.roles[RoleAuthority] {
+	if d.roles[RoleController] && (d.controller.Load() == nil || !reached) && len(d.servers) == 0 {
 		out = append(out, "controller: it cannot lead, since etcd does not answer")
 	}
 	return out

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
+	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/cmd/veer/metrics"
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions/controller"
@@ -121,5 +125,44 @@ func TestCertificateIsReadAnew(t *testing.T) {
 	}
 	if third, err := p.get(nil); err != nil || third != second {
 		t.Errorf("with a spoilt key: %v", err)
+	}
+}
+
+// TestTheListenerIsTriedAgain: that its port is taken ends nothing, and it is
+// had when it is free.
+func TestTheListenerIsTriedAgain(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listens := make(chan string, 1)
+	failed := make(chan struct{}, 100)
+	log := zerolog.New(io.Discard).Hook(zerolog.HookFunc(func(_ *zerolog.Event, level zerolog.Level, _ string) {
+		if level == zerolog.ErrorLevel {
+			failed <- struct{}{}
+		}
+	}))
+	d := &daemon{
+		o: Options{Log: log, Hooks: Hooks{HTTP: func(address string) { listens <- address }}}, c: &config.Config{}, parts: newParts(log),
+		metrics: metrics.New(metrics.Options{Read: func(context.Context) metrics.Reading { return metrics.Reading{} }}),
+	}
+	d.c.Host.HTTP.Listen = taken.Addr().String()
+	if err := d.startHTTP(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-failed
+	if err := taken.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-listens:
+	case err := <-d.parts.failed:
+		t.Error(err)
+	case <-time.After(time.Minute):
+		t.Error("it does not listen when the port is free")
+	}
+	for _, p := range d.parts.list {
+		p.end()
+		<-p.done
 	}
 }

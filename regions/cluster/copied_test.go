@@ -1,0 +1,92 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// copied starts three members whose data folders have one name, as where a host
+// was made from the image of another.
+func copied(t *testing.T) *trio {
+	x := newTrio(t)
+	x.conf.VoteLease = 20 * time.Second // nobody renews the seat
+	for _, name := range trioNames {
+		id := strings.Repeat("0123456789abcdef", 2) + "\n"
+		if err := os.WriteFile(filepath.Join(x.dirs[name], "etcd.id"), []byte(id), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x.start(trioNames...)
+	return x
+}
+
+// TestACopiedFolderDeposesNobody: who stands behind a leader that has a copy of
+// its data folder's name does not take it for its own dead predecessor, nor the
+// vantage's seat for its own.
+func TestACopiedFolderDeposesNobody(t *testing.T) {
+	t.Parallel()
+	x := copied(t)
+	lead, err := x.running["a"].Campaign(within(t), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.running["a"].Join(within(t), "eu"); err != nil {
+		t.Fatal(err)
+	}
+	// Longer than a predecessor would live, or a promise is good for.
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	seated := make(chan error, 1)
+	go func() {
+		_, err := x.running["b"].Join(ctx, "eu")
+		seated <- err
+	}()
+	if _, err := x.running["b"].Campaign(ctx, "b"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("b leads beside a: %v", err)
+	}
+	if err := <-seated; !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("b sits on a's seat: %v", err)
+	}
+	select {
+	case <-lead.Done():
+		t.Error("a was deposed")
+	default:
+	}
+	if !lead.Sure() {
+		t.Error("a is not sure that it leads")
+	}
+}
+
+// TestOwnPlacesAreTakenBack: a process that was killed and starts anew on its
+// data folder waits neither for its old seat's lease nor for its old promise,
+// which would last longer than this test.
+func TestOwnPlacesAreTakenBack(t *testing.T) {
+	t.Parallel()
+	x := newTrio(t)
+	x.conf.VoteLease, x.conf.LeaderLease = 2*time.Minute, 2*time.Minute
+	x.start(trioNames...)
+	if _, err := x.running["b"].Join(within(t), "eu"); err != nil {
+		t.Fatal(err)
+	}
+	lead, err := x.running["b"].Campaign(within(t), "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.stop("b") // gives up neither
+	x.start("b")
+	if _, err := x.running["b"].Join(within(t), "eu"); err != nil {
+		t.Errorf("the seat: %v", err)
+	}
+	again, err := x.running["b"].Campaign(within(t), "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Term() <= lead.Term() {
+		t.Errorf("term %d follows %d", again.Term(), lead.Term())
+	}
+}
