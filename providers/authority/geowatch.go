@@ -15,6 +15,10 @@ import (
 // databaseCheck is how often the database's file is looked at.
 const databaseCheck = 2 * time.Second
 
+// databaseRetry is how long a file that could not be used is left alone while it
+// does not change.
+const databaseRetry = time.Minute
+
 // database is the file of countries that a server uses, and reads again when it
 // changes.
 type database struct {
@@ -22,6 +26,8 @@ type database struct {
 	log    zerolog.Logger
 	places *places
 	seen   fs.FileInfo // nil: not there
+	failed string      // why that one can't be used; empty: it is
+	retry  time.Time   // when it is read again all the same: it may be one's right to read it
 }
 
 // first reads the file when the server is made. Without it the server serves
@@ -34,6 +40,7 @@ func (d *database) first() *geography {
 	g, err := readGeography(d.path)
 	if err != nil {
 		d.log.Error().Err(err).Msg("the database of countries can't be used; until it can, clients are located by networks alone")
+		d.failed, d.retry = err.Error(), time.Now().Add(databaseRetry)
 		return nowhere()
 	}
 	d.log.Info().Str("file", d.path).Time("made", g.made).Int("countries", len(g.countries)-1).Msg("read the database of countries")
@@ -67,13 +74,21 @@ func (d *database) look() {
 		d.seen = nil
 		return
 	}
-	if d.seen != nil && os.SameFile(is, d.seen) && is.ModTime().Equal(d.seen.ModTime()) && is.Size() == d.seen.Size() {
+	same := d.seen != nil && os.SameFile(is, d.seen) && is.ModTime().Equal(d.seen.ModTime()) && is.Size() == d.seen.Size()
+	if same && (d.failed == "" || time.Now().Before(d.retry)) {
 		return
 	}
-	d.seen = is
+	was := d.failed
+	if !same {
+		was = ""
+	}
+	d.seen, d.failed = is, ""
 	g, err := readGeography(d.path)
 	if err != nil {
-		d.log.Error().Err(err).Msg("the new database of countries can't be used; the former one stays in use")
+		if d.failed = err.Error(); d.failed != was {
+			d.log.Error().Err(err).Msg("the new database of countries can't be used; the former one stays in use")
+		}
+		d.retry = time.Now().Add(databaseRetry)
 		return
 	}
 	d.places.use(g)

@@ -19,6 +19,8 @@ import (
 //
 // The zones themselves are those of the Config: none comes or goes.
 func (s *Server) Reload() (changed []string, err error) {
+	s.reloading.Lock() // a later call has read later
+	defer s.reloading.Unlock()
 	var problems []error
 	var fresh []*zone
 	for _, z := range s.config.Zones {
@@ -38,6 +40,9 @@ func (s *Server) Reload() (changed []string, err error) {
 	defer s.mu.Unlock()
 	offsets := maps.Clone(s.state.serials)
 	for _, base := range fresh {
+		if s.state.files[base.apex].Hash == base.file.Hash {
+			continue
+		}
 		was := s.state.hashes[base.apex]
 		if err := s.state.replace(base); err != nil {
 			problems = append(problems, err)

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
@@ -156,14 +155,15 @@ func (s *Server) serveConn(conn net.Conn) {
 	for {
 		// One deadline for a whole message: a client that sends a byte at a
 		// time holds its seat no longer than a silent one.
-		if conn.SetDeadline(time.Now().Add(s.config.TCPIdle)) != nil {
+		if conn.SetReadDeadline(time.Now().Add(s.config.TCPIdle)) != nil {
 			return
 		}
 		for wholeMessage(in[:have]) < 0 {
-			if have >= 2 {
-				in = slices.Grow(in[:have], 2+int(binary.BigEndian.Uint16(in))-have)
+			// Room grows as the message comes: announcing one costs its sender
+			// more than two bytes.
+			if have == len(in) {
+				in = append(in, make([]byte, len(in))...)
 			}
-			in = in[:cap(in)]
 			n, err := conn.Read(in[have:])
 			if n == 0 && err != nil {
 				return
@@ -174,6 +174,11 @@ func (s *Server) serveConn(conn net.Conn) {
 		c.add(a)
 		if !ok {
 			return
+		}
+		if len(in) > queryRoom && len(rest) < queryRoom { // back to what most take
+			in = append(make([]byte, 0, queryRoom), rest...)[:queryRoom]
+			have = len(rest)
+			continue
 		}
 		have = copy(in, rest)
 	}
@@ -204,10 +209,14 @@ func wholeMessage(in []byte) int {
 }
 
 // answerAll answers all whole messages, and returns what follows them. It
-// returns false when the connection is to end.
+// returns false when the connection is to end. All writes together may take the
+// idle time.
 func (s *Server) answerAll(conn net.Conn, a *answerer, in []byte) (rest []byte, ok bool) {
 	room := s.rooms.Get().(*[]byte)
 	defer s.rooms.Put(room)
+	if conn.SetWriteDeadline(time.Now().Add(s.config.TCPIdle)) != nil {
+		return nil, false
+	}
 	a.begin()
 	out := (*room)[:0]
 	ok = true
@@ -217,6 +226,7 @@ func (s *Server) answerAll(conn net.Conn, a *answerer, in []byte) (rest []byte, 
 				return nil, false
 			}
 			out = out[:0]
+			a.begin() // writing may have taken long
 		}
 		in = in[2+n:]
 	}

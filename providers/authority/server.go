@@ -69,6 +69,8 @@ type Server struct {
 	counters []*counter
 	rooms    sync.Pool // of *[]byte, for answers over TCP
 
+	reloading sync.Mutex
+
 	mu    sync.Mutex // of Update, Reload and Answer; queries never take it
 	state *state
 }

@@ -147,6 +147,17 @@ func (z *ZoneFile) cuts() map[key]bool {
 	return cuts
 }
 
+// findOwners notes the cuts, and where each owner's records begin, so that
+// checking a service does not read the whole zone.
+func (z *ZoneFile) findOwners() {
+	z.delegated, z.first = z.cuts(), make(map[key]int, len(z.records))
+	for i, r := range z.records {
+		if _, ok := z.first[r.owner]; !ok {
+			z.first[r.owner] = i
+		}
+	}
+}
+
 // cutOf returns the topmost cut at or above k, as far as the apex.
 func cutOf(k, apex key, cuts map[key]bool) (key, bool) {
 	var top key
@@ -224,15 +235,17 @@ func (z *ZoneFile) CheckService(name string, types ...string) error {
 	if from := z.redirect(k); from != "" {
 		return fmt.Errorf("service %s lies below the DNAME record at %s in zone %s, which redirects all names there (RFC 6672, section 2.4); remove the record or rename the service", canonical, from, z.Name)
 	}
-	if cut, below := cutOf(k, z.apex, z.cuts()); below {
+	if cut, below := cutOf(k, z.apex, z.delegated); below {
 		return fmt.Errorf("service %s lies at or below the delegation %s in zone %s: its queries go to other name servers; remove the NS records or rename the service", canonical, cut, z.Name)
 	}
 	steered := typesOf(types)
 	if steered[dns.TypeCNAME] && len(steered) > 1 {
 		return fmt.Errorf("service %s has both addresses and host names: a CNAME stands alone (RFC 1034, section 3.6.2)", canonical)
 	}
-	for _, r := range z.records {
-		if r.owner != k || steered[r.rr.Header().Rrtype] {
+	at, ok := z.first[k]
+	for ; ok && at < len(z.records) && z.records[at].owner == k; at++ {
+		r := z.records[at]
+		if steered[r.rr.Header().Rrtype] {
 			continue
 		}
 		typ := r.rr.Header().Rrtype

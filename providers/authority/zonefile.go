@@ -39,6 +39,9 @@ type ZoneFile struct {
 	records []record // sorted by name, type and data
 	// redirects are the owners of DNAME records; nil where there are none.
 	redirects map[key]place
+	// delegated are the cuts, first where each owner's records begin.
+	delegated map[key]bool
+	first     map[key]int
 }
 
 // record is one resource record and where it was found.
@@ -95,6 +98,7 @@ func parseZone(name, file string, fsys fs.FS, most bounds) (*ZoneFile, error) {
 	}
 	slices.SortStableFunc(z.records, compareRecords)
 	z.findRedirects()
+	z.findOwners()
 	if problems := z.check(); len(problems) > 0 {
 		if more := len(problems) - maxProblems; more > 0 {
 			problems = append(problems[:maxProblems], fmt.Errorf("and %d more", more))
