@@ -159,9 +159,9 @@ func (c Config) LeaderLoss() (loss, twice time.Duration) {
 		return c.LeaderLease + revokeScan, c.LeaderLease + revokeScan
 	}
 	stands := 2*c.Election() - c.Heartbeat()
-	// What was asked of a member that knew of no loss yet is asked again: votes,
-	// and the next leader's transaction.
-	elected := c.RTT/2 + stands + 2*c.RTT + c.try()
+	// What was asked of a member that knew of no loss yet is asked again as soon
+	// as it knows the next leader of etcd: see attempt.
+	elected := c.RTT/2 + stands + 2*c.RTT
 	unsigned := agreed + sign
 	return max(unsigned, elected) + agreed, max(unsigned, elected+c.RTT+stands) + agreed
 }

@@ -313,7 +313,7 @@ func (s *seat) writeInOrder(ctx context.Context, ops []clientv3.Op) error {
 				guards = append(guards, clientv3.Compare(clientv3.ModRevision(key), "=", s.revs[key]))
 			}
 		}
-		try, cancel := context.WithTimeout(ctx, s.patience)
+		try, cancel := s.c.attempt(ctx, s.patience)
 		resp, err := s.c.etcd.Txn(try).If(guards...).Then(ops[:n]...).
 			Else(clientv3.OpGet(s.c.keys.seat(s.vantage)), clientv3.OpGet(ballot, clientv3.WithPrefix(), clientv3.WithKeysOnly())).Commit()
 		over := err != nil && try.Err() != nil && ctx.Err() == nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/veerdns/veer/regions/controller"
@@ -323,26 +322,6 @@ func (l *lead) raising(now scenery) (func(context.Context) clientv3.Txn, error) 
 		return l.c.etcd.Txn(ctx).If(guards...).Then(ops...).
 			Else(clientv3.OpGet(l.key, clientv3.WithKeysOnly()), clientv3.OpGet(k.term()))
 	}, nil
-}
-
-// insist sends a transaction until there is a reply: what a member has handed to
-// a leader of etcd that died is lost, and nobody tells. Each try is given longer,
-// should etcd be slow. The transaction must refuse to hold twice. It also returns
-// when the try was sent that the reply is to.
-func (c *Cluster) insist(ctx context.Context, txn func(context.Context) clientv3.Txn) (*clientv3.TxnResponse, instant, error) {
-	for patience := c.conf.try(); ; patience = patience * 3 / 2 {
-		sent := c.now()
-		try, cancel := context.WithTimeout(ctx, patience)
-		resp, err := txn(try).Commit()
-		over := try.Err() != nil
-		cancel()
-		if err == nil || ctx.Err() != nil || errors.Is(err, rpctypes.ErrLeaseNotFound) || errors.Is(err, rpctypes.ErrPermissionDenied) {
-			return resp, sent, err
-		}
-		if !over { // refused, as by a member that has no leader of etcd
-			pause(ctx, 20*time.Millisecond)
-		}
-	}
 }
 
 // open reads the ledger as the election left it. The embedded member has made
