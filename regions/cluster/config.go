@@ -159,9 +159,13 @@ func (c Config) LeaderLoss() (loss, twice time.Duration) {
 		return c.LeaderLease + revokeScan, c.LeaderLease + revokeScan
 	}
 	stands := 2*c.Election() - c.Heartbeat()
-	// What was asked of a member that knew of no loss yet is asked again as soon
-	// as it knows the next leader of etcd: see attempt.
 	elected := c.RTT/2 + stands + 2*c.RTT
+	if sign-sign/4+c.RTT < stands {
+		// The next leader may ask while its member knows of no loss. A member
+		// ends such a try when it knows the next one (see attempt); a client of
+		// members waits for its time to run out.
+		elected += c.try()
+	}
 	unsigned := agreed + sign
 	return max(unsigned, elected) + agreed, max(unsigned, elected+c.RTT+stands) + agreed
 }
