@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/veerdns/veer/cmd/internal/lab"
 )
 
 // bench is what all measurements share.
@@ -199,7 +201,7 @@ func (b *bench) head() {
 	}
 	fmt.Fprintf(b.out, "Authoritative servers over UDP, one at a time on CPU %d, the generator on CPU %d, on loopback\n\n", b.o.serverCPU, b.o.loadCPU)
 	fmt.Fprintf(b.out, "  date     %s\n", time.Now().UTC().Format(time.DateOnly))
-	fmt.Fprintf(b.out, "  machine  %d CPUs (%s), Linux %s, %s/%s, %s; load %s\n", runtime.NumCPU(), cpuModel(), kernel, runtime.GOOS, runtime.GOARCH, runtime.Version(), loadAverages())
+	fmt.Fprintf(b.out, "  machine  %d CPUs (%s), Linux %s, %s/%s, %s; load %s\n", runtime.NumCPU(), cpuModel(), kernel, runtime.GOOS, runtime.GOARCH, runtime.Version(), lab.Load())
 	fmt.Fprintf(b.out, "  zone     %d names with A and AAAA, one of them steered by %s and %s, static in the others\n", names, nameVeer, nameGdnsd)
 	fmt.Fprintf(b.out, "  mix      %d %% A (of them %d the steered name), %d %% AAAA, %d %% NXDOMAIN; %d %% with EDNS and a client's cookie; %d sources, each in a /24 of its own\n",
 		percentA, percentSteered, percentAAAA, percentMissing, percentEDNS, len(b.sources))
@@ -241,25 +243,4 @@ func cpuModel() string {
 		}
 	}
 	return "unknown model"
-}
-
-// loadAverages are the machine's load averages.
-func loadAverages() string {
-	b, err := os.ReadFile("/proc/loadavg")
-	if f := strings.Fields(string(b)); err == nil && len(f) >= 3 {
-		return strings.Join(f[:3], " ")
-	}
-	return "unknown"
-}
-
-// rest waits.
-func rest(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -13,27 +13,16 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/veerdns/veer/cmd/internal/lab"
 )
 
-func main() {
-	// The children die with this thread, and run where it runs; see lab.Start
-	// and pinThread.
-	runtime.LockOSThread()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "benchdns: %v\n", err)
-		os.Exit(1)
-	}
-}
+// The children run where the main thread runs: see lab.Main and pinThread.
+func main() { lab.Main("benchdns", run) }
 
 type options struct {
 	veer, coredns      string
@@ -140,7 +129,7 @@ func (b *bench) run(ctx context.Context) error {
 		r.results = append(r.results, summary(k, b.samples[k.name]))
 	}
 	r.table()
-	fmt.Fprintf(b.out, "\nload of the machine at the end %s\n\n", loadAverages())
+	fmt.Fprintf(b.out, "\nload of the machine at the end %s\n\n", lab.Load())
 	if b.o.only != "" {
 		return errors.New("the run is void: --only left servers out")
 	}

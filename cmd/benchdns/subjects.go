@@ -176,7 +176,7 @@ func (b *bench) settle(ctx context.Context, s *subject) error {
 				s.kind.name, startLimit, t.sent, t.right, t.wrong, t.firstWrong, t.truncated, t.lost, lab.Tail(s.process.Log, 10))
 		}
 	}
-	if err := rest(ctx, b.o.rest); err != nil {
+	if err := lab.Pause(ctx, b.o.rest); err != nil {
 		return err
 	}
 	s.account, err = newAccount(s.process.PID(), b.o.serverCPU)

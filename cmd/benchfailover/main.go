@@ -11,29 +11,17 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/veerdns/veer/cmd/internal/lab"
 )
 
-func main() {
-	// The children die with this thread; see lab.Start.
-	runtime.LockOSThread()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "benchfailover: %v\n", err)
-		os.Exit(1)
-	}
-}
+func main() { lab.Main("benchfailover", run) }
 
 type options struct {
 	veer, configs string
@@ -103,13 +91,13 @@ func measure(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	rep := &report{out: out, servers: servers}
-	before := load()
+	before := lab.Load()
 	printHead(out, o, servers)
 	if err := observe(ctx, o, rep, first, r); err != nil {
 		return err
 	}
 	rep.tables()
-	fmt.Fprintf(out, "\nLoad of the machine at the start %s, at the end %s (1, 5 and 15 minutes; much more than its CPUs makes outliers)\n", before, load())
+	fmt.Fprintf(out, "\nLoad of the machine at the start %s, at the end %s (1, 5 and 15 minutes; much more than its CPUs makes outliers)\n", before, lab.Load())
 	rep.raw()
 	valid, passed := rep.judge()
 	switch {
@@ -202,14 +190,4 @@ func printHead(out io.Writer, o options, servers []*server) {
 	for _, s := range servers {
 		fmt.Fprintf(out, "  server   %s: %s\n", s.name, s.version)
 	}
-}
-
-// load is the machine's load averages, where it tells them.
-func load() string {
-	b, err := os.ReadFile("/proc/loadavg")
-	f := strings.Fields(string(b))
-	if err != nil || len(f) < 3 {
-		return "unknown"
-	}
-	return strings.Join(f[:3], " ")
 }

@@ -94,18 +94,6 @@ func (p *phases) next(n int, now time.Time) time.Time {
 	return p.began.Add(max(0, whole)*period + p.at[n])
 }
 
-// pause waits for a moment.
-func pause(ctx context.Context, until time.Time) error {
-	t := time.NewTimer(time.Until(until))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // plan is when the acts of one kind happen.
 type plan struct {
 	kind       kind
@@ -116,7 +104,7 @@ type plan struct {
 // same backend, so each failure is the same event for all of them.
 func once(ctx context.Context, n int, p plan, servers []*server, b *backend) (round, error) {
 	out := round{kind: p.kind}
-	if err := pause(ctx, p.fail.next(n, time.Now())); err != nil {
+	if err := lab.Pause(ctx, time.Until(p.fail.next(n, time.Now()))); err != nil {
 		return out, err
 	}
 	before := make([]int, len(servers))
@@ -138,7 +126,7 @@ func once(ctx context.Context, n int, p plan, servers []*server, b *backend) (ro
 			out.away[i] = limit // it did not answer with the primary, so this was no failover
 		}
 	}
-	if err := pause(ctx, p.mend.next(n, time.Now())); err != nil {
+	if err := lab.Pause(ctx, time.Until(p.mend.next(n, time.Now()))); err != nil {
 		return out, err
 	}
 	if at, err = b.mend(p.kind); err != nil {

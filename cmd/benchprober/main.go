@@ -12,29 +12,20 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
-	"syscall"
 	"time"
+
+	"github.com/veerdns/veer/cmd/internal/lab"
 )
 
 func main() {
-	// The children die with this thread; see lab.Start.
-	runtime.LockOSThread()
 	if len(os.Args) == 4 && os.Args[1] == "targets" { // it ends by the signal itself
 		fmt.Fprintf(os.Stderr, "benchprober: %v\n", serveTargets(os.Args[2], os.Args[3]))
 		os.Exit(1)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "benchprober: %v\n", err)
-		os.Exit(1)
-	}
+	lab.Main("benchprober", run)
 }
 
 type options struct {
@@ -124,7 +115,7 @@ func (b *bench) measure(ctx context.Context) error {
 		}
 	}()
 	fmt.Fprintf(b.out, "HTTP checks every 2 s, %d targets (%d with kept connections) in %d processes, on loopback\n", b.o.endpoints, b.o.kept, len(b.targets))
-	fmt.Fprintf(b.out, "%s/%s, %d CPUs, load %s; gdnsd %s\n\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), load(), debianVersion("gdnsd"))
+	fmt.Fprintf(b.out, "%s/%s, %d CPUs, load %s; gdnsd %s\n\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), lab.Load(), debianVersion("gdnsd"))
 	fmt.Fprintf(b.out, "%-24s %8s %12s %16s %8s  %s\n", "round", "checks/s", "CPU-seconds", "per million", "to down", "late")
 	for round := range b.o.rounds {
 		for _, c := range []struct {
@@ -149,14 +140,14 @@ func (b *bench) once(ctx context.Context, round int, begin func(int) (*subject, 
 		return sample{}, err
 	}
 	defer s.stop()
-	if err := rest(ctx, b.o.warm); err != nil {
+	if err := lab.Pause(ctx, b.o.warm); err != nil {
 		return sample{}, err
 	}
 	before, err := s.look(b)
 	if err != nil {
 		return sample{}, err
 	}
-	if err := rest(ctx, b.o.span); err != nil {
+	if err := lab.Pause(ctx, b.o.span); err != nil {
 		return sample{}, err
 	}
 	after, err := s.look(b)
@@ -171,17 +162,6 @@ func (b *bench) once(ctx context.Context, round int, begin func(int) (*subject, 
 		out.late, err = s.late()
 	}
 	return out, err
-}
-
-func rest(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // judge prints the medians and holds them against the bounds.
@@ -213,17 +193,9 @@ func (b *bench) judge() error {
 		}
 		check(down == 0, "%s: %d endpoints were called down, though all are up (at most 0)", name, down)
 	}
-	fmt.Fprintf(b.out, "load at the end %s\n", load())
+	fmt.Fprintf(b.out, "load at the end %s\n", lab.Load())
 	if failed {
 		return errors.New("a bound was missed; see the FAIL lines")
 	}
 	return nil
-}
-
-func load() string {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil || len(strings.Fields(string(b))) < 3 {
-		return "not known"
-	}
-	return strings.Join(strings.Fields(string(b))[:3], " ")
 }

@@ -219,18 +219,14 @@ func (s *Server) serveBatches(ctx context.Context, conn *net.UDPConn, any bool, 
 	}
 	a, b := s.answerer(), newBatch(any)
 	take, send := b.take, b.send
-	for faults := 0; ; {
+	for faults := faults(0); ; {
 		err := raw.Read(take)
 		if err == nil {
 			err = b.err
 		}
 		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			// The socket also tells of answers that nobody took.
-			if faults++; faults > maxFaults || errors.Is(err, net.ErrClosed) {
-				return fmt.Errorf("read queries on %s: %w", conn.LocalAddr(), err)
+			if err, over := faults.over(ctx, conn, err); over {
+				return err
 			}
 			continue
 		}

@@ -3,16 +3,11 @@
 package authority
 
 import (
-	"bufio"
-	"context"
 	"fmt"
 	"maps"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -46,52 +41,11 @@ controls { };
 // startBIND serves zones by Debian's named, as startNSD does.
 func startBIND(t *testing.T, zones map[string]string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "v")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	port := freePort(t)
-	config := filepath.Join(dir, "named.conf")
-	text := fmt.Appendf(nil, bindConfig, port, dir)
-	for _, name := range slices.Sorted(maps.Keys(zones)) {
-		text = fmt.Appendf(text, "zone %q { type primary; file %q; check-names ignore; };\n", name, name+"zone")
-		if err := os.WriteFile(filepath.Join(dir, name+"zone"), []byte(zones[name]), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.WriteFile(config, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "named", "-g", "-n", "1", "-c", config) // #nosec G204 -- the test's own file
-	log, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start named: %v; is Debian's package bind9 installed?", err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		_ = cmd.Wait()
+	return startPeer(t, zones, debian{
+		program: "named", args: []string{"-g", "-n", "1", "-c"}, config: bindConfig, zone: "zone %[1]q { type primary; file \"%[1]szone\"; check-names ignore; };\n",
+		ready: func(line string) bool { return strings.HasSuffix(line, " running") },
+		fails: func(line string) bool { return strings.Contains(line, "not loaded") },
 	})
-	var seen []string
-	lines := bufio.NewScanner(log)
-	for lines.Scan() {
-		seen = append(seen, lines.Text())
-		if strings.Contains(lines.Text(), "not loaded") {
-			t.Fatalf("named refuses a zone: %s", strings.Join(seen[max(0, len(seen)-5):], "\n"))
-		}
-		if strings.HasSuffix(lines.Text(), " running") {
-			go func() { // keeps its pipe empty; ends with named
-				for lines.Scan() {
-				}
-			}()
-			return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		}
-	}
-	t.Fatalf("named ended before it served:\n%s", strings.Join(seen, "\n"))
-	return ""
 }
 
 // peer is a server that ours is compared with, over kept connections.

@@ -47,16 +47,32 @@ remote-control:
 // it at the end of the test.
 func startNSD(t *testing.T, zones map[string]string) string {
 	t.Helper()
+	return startPeer(t, zones, debian{
+		program: "nsd", args: []string{"-d", "-c"}, config: nsdConfig, zone: "zone:\n\tname: %[1]s\n\tzonefile: %[1]szone\n",
+		ready: func(line string) bool { return strings.Contains(line, "nsd started") },
+	})
+}
+
+// debian is how a server of Debian's serves zones: config takes the port and a
+// folder, zone the zone's name. It logs to its standard error.
+type debian struct {
+	program, config, zone string
+	args                  []string // before the config's path
+	ready, fails          func(line string) bool
+}
+
+func startPeer(t *testing.T, zones map[string]string, d debian) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "v")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	port := freePort(t)
-	config := filepath.Join(dir, "nsd.conf")
-	text := fmt.Appendf(nil, nsdConfig, port, dir)
+	config := filepath.Join(dir, "config")
+	text := fmt.Appendf(nil, d.config, port, dir)
 	for _, name := range slices.Sorted(maps.Keys(zones)) {
-		text = fmt.Appendf(text, "zone:\n\tname: %s\n\tzonefile: %szone\n", name, name)
+		text = fmt.Appendf(text, d.zone, name)
 		if err := os.WriteFile(filepath.Join(dir, name+"zone"), []byte(zones[name]), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -64,30 +80,34 @@ func startNSD(t *testing.T, zones map[string]string) string {
 	if err := os.WriteFile(config, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "nsd", "-d", "-c", config) // #nosec G204 -- the test's own file
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), d.program, append(d.args, config)...) // #nosec G204 -- the test's own file
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("start nsd: %v; is Debian's package nsd installed?", err)
+		t.Fatalf("start %s: %v; are the packages of .ci/packages installed?", d.program, err)
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(os.Interrupt)
 		_ = cmd.Wait()
 	})
+	var seen []string
 	lines := bufio.NewScanner(log)
 	for lines.Scan() {
-		t.Log(lines.Text())
-		if strings.Contains(lines.Text(), "nsd started") {
-			go func() { // keeps its pipe empty; ends with nsd
+		line := lines.Text()
+		if seen = append(seen, line); d.fails != nil && d.fails(line) {
+			break
+		}
+		if d.ready(line) {
+			go func() { // keeps its pipe empty; ends with the server
 				for lines.Scan() {
 				}
 			}()
 			return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 		}
 	}
-	t.Fatal("nsd ended before it served")
+	t.Fatalf("%s does not serve:\n%s", d.program, strings.Join(seen[max(0, len(seen)-20):], "\n"))
 	return ""
 }
 

@@ -43,12 +43,14 @@ func (s *Server) Reload() (changed []string, err error) {
 		if s.state.files[base.apex].Hash == base.file.Hash {
 			continue
 		}
-		was := s.state.hashes[base.apex]
 		if err := s.state.replace(base); err != nil {
 			problems = append(problems, err)
-		} else if s.state.hashes[base.apex] != was {
-			changed = append(changed, base.file.Name)
+			continue
 		}
+		changed = append(changed, base.file.Name)
+	}
+	if len(changed) > 0 {
+		s.state.afresh()
 	}
 	s.state.retry(time.Now())
 	table := s.state.build(false)
@@ -95,7 +97,6 @@ func (st *state) replace(base *zone) error {
 		return fmt.Errorf("zone %s: %w", base.file.Name, err)
 	}
 	st.files, st.bases[base.apex], st.hashes[base.apex] = files, base, hash
-	st.afresh()
 	return nil
 }
 

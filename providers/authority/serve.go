@@ -60,19 +60,30 @@ func (s *Server) responder() *responder {
 // maxFaults is how many errors in a row end a loop.
 const maxFaults = 1000
 
+// faults counts errors in a row.
+type faults int
+
+// over tells whether an error of reading ends a loop, and with what. A socket
+// also tells of answers that nobody took.
+func (f *faults) over(ctx context.Context, conn *net.UDPConn, err error) (error, bool) {
+	if ctx.Err() != nil {
+		return nil, true
+	}
+	if *f++; *f > maxFaults || errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("read queries on %s: %w", conn.LocalAddr(), err), true
+	}
+	return nil, false
+}
+
 // serveUDP answers one query after another, as any system can.
 func (s *Server) serveUDP(ctx context.Context, conn *net.UDPConn, c *counter) error {
 	a := s.answerer()
 	buf := make([]byte, dns.MaxMsgSize)
-	for faults := 0; ; {
+	for faults := faults(0); ; {
 		n, session, err := dns.ReadFromSessionUDP(conn, buf)
 		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			// The socket also tells of answers that nobody took.
-			if faults++; faults > maxFaults || errors.Is(err, net.ErrClosed) {
-				return fmt.Errorf("read queries on %s: %w", conn.LocalAddr(), err)
+			if err, over := faults.over(ctx, conn, err); over {
+				return err
 			}
 			continue
 		}

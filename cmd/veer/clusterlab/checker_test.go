@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/veerdns/veer/cmd/internal/lab"
 	"github.com/veerdns/veer/providers/route53/route53test"
 )
 
@@ -251,7 +252,7 @@ func (c *checker) count(seed uint64) {
 	}
 	leaders := len(c.terms) - 1
 	t.Logf("seed %d, %s: %d leader changes, %d moves of the answer, %d writes refused by the fence; %s; %d queries answered, load %s",
-		seed, faultsOf, leaders, moves, fenced, strings.Join(at, ", "), queries, load())
+		seed, faultsOf, leaders, moves, fenced, strings.Join(at, ", "), queries, lab.Load())
 	var kinds []string
 	for _, kind := range append(slices.Clone(ofProcesses), ofBackends...) {
 		if n := c.kinds[kind]; n > 0 {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/veerdns/veer/cmd/internal/lab"
 	"github.com/veerdns/veer/cmd/internal/lab/links"
 )
 
@@ -65,7 +66,7 @@ func TestSlowLinks(t *testing.T) {
 	w.heal()
 	w.settle()
 	_, after := w.leader()
-	t.Logf("%s at 300 ms and 20 %% loss: no answer moved; terms %d to %d; load %s", slowOf, before, after, load())
+	t.Logf("%s at 300 ms and 20 %% loss: no answer moved; terms %d to %d; load %s", slowOf, before, after, lab.Load())
 }
 
 // scenario heals the cluster, runs, and requires that in all of it no answer

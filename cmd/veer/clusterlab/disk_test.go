@@ -20,6 +20,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sys/unix"
 
+	"github.com/veerdns/veer/cmd/internal/lab"
 	"github.com/veerdns/veer/cmd/veer/api"
 )
 
@@ -171,7 +172,7 @@ func diskFull(w *world) {
 	began = time.Now()
 	w.regions[0].web.kill()
 	took := w.answers(began, w.regions[1].web.address(), others...)
-	w.t.Logf("the others' answer changed after %s, load %s", took, load())
+	w.t.Logf("the others' answer changed after %s, load %s", took, lab.Load())
 	if most := w.budget(app, "ttl"); took > most {
 		w.t.Errorf("it took %s, the budget without TTL is %s", took, most)
 	}
@@ -281,7 +282,7 @@ func fsyncIsSlow(w *world) {
 	if late := done.at.Sub(first); late < -2*pollEvery {
 		w.t.Errorf("Route 53 was written %s before any authority heard of the commit", -late)
 	}
-	w.t.Logf("changed answer in the others' authorities after %s, in its own, too, after %s, at Route 53 after %s, load %s", took, all, done.at.Sub(began).Round(time.Millisecond), load())
+	w.t.Logf("changed answer in the others' authorities after %s, in its own, too, after %s, at Route 53 after %s, load %s", took, all, done.at.Sub(began).Round(time.Millisecond), lab.Load())
 	change(1) // etcd's log tells of a flush that takes above a second
 	w.await("etcd's log says that its disk is slow", func() (bool, string) { return slow.count("slow fdatasync") > was, "" })
 }

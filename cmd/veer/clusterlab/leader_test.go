@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/veerdns/veer/cmd/internal/lab"
 	"github.com/veerdns/veer/cmd/internal/lab/links"
 )
 
@@ -112,24 +113,22 @@ func (w *world) logged(began time.Time, message, service string) time.Duration {
 // placed returns who leads, once etcd's leader is beside it, or is not.
 func (w *world) placed(beside bool) *region {
 	w.t.Helper()
-	for range 100 {
-		who, _ := w.leader()
-		if who == nil {
-			time.Sleep(50 * time.Millisecond) // an election is under way
-			continue
+	var who *region
+	w.await("a leader that stays", func() (bool, string) {
+		if who, _ = w.leader(); who == nil {
+			return false, "nobody leads"
 		}
 		etcd := who
 		if !beside {
 			etcd = w.others(who)[0]
 		}
-		if !w.moveEtcd(etcd) {
-			if again, _ := w.leader(); again == who {
-				return who
-			}
+		if w.moveEtcd(etcd) {
+			return false, "etcd's leader was moved to " + etcd.name
 		}
-	}
-	w.t.Fatal("no leader stays")
-	return nil
+		again, _ := w.leader()
+		return again == who, who.name + " led"
+	})
+	return who
 }
 
 // writeInFlight: a leader is cut off from the others, but not from Route 53,
@@ -163,7 +162,7 @@ func writeInFlight(w *world) {
 			w.t.Errorf("run %d: no newer term wrote: %v", i, now)
 		}
 	}
-	w.t.Logf("%d writes in flight, %d of them refused by the fence, load %s", repeats(w.t, inFlightOf), refused, load())
+	w.t.Logf("%d writes in flight, %d of them refused by the fence, load %s", repeats(w.t, inFlightOf), refused, lab.Load())
 }
 
 // lateWrite cuts a leader off with a write in flight, and lets that go on once
@@ -224,7 +223,7 @@ func leaderPaused(w *world) {
 		got := w.provided()
 		return slices.Equal(got, []string{w.regions[1].web.address()}), fmt.Sprint(got)
 	})
-	time.Sleep(pauseOf - min(pauseOf, time.Since(began)))
+	w.pass(pauseOf - time.Since(began))
 	effects, _ := w.aws.since(0)
 	old.resume()
 	w.await("the old leader sees the new one", func() (bool, string) {
@@ -237,7 +236,7 @@ func leaderPaused(w *world) {
 			w.t.Errorf("after its pause %s", e)
 		}
 	}
-	w.t.Logf("paused for %s; the others' answer changed after %s; load %s", time.Since(began).Round(time.Second), took, load())
+	w.t.Logf("paused for %s; the others' answer changed after %s; load %s", time.Since(began).Round(time.Second), took, lab.Load())
 }
 
 // unsettledVotes says which vantage does not vote.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/veerdns/veer/cmd/internal/lab"
 	"github.com/veerdns/veer/cmd/internal/lab/links"
 	"github.com/veerdns/veer/cmd/veer/api"
 )
@@ -28,7 +29,7 @@ func (w *world) still(since time.Time, span time.Duration, at ...*region) {
 		c := r.poller.Counts()
 		was[r] = seen{len(all), c.Answered, c.Failed}
 	}
-	time.Sleep(span - min(span, time.Since(since)))
+	w.pass(span - time.Since(since))
 	for _, r := range at {
 		if all, _ := r.poller.Changes(was[r].changes); len(all) > 0 {
 			w.t.Errorf("%s changed its answer: %v", r.name, all)
@@ -56,7 +57,7 @@ func leaderNotHeard(w *world) {
 	if most := w.budget(app, "ttl"); took > most {
 		w.t.Errorf("it took %s, the budget without TTL is %s", took, most)
 	}
-	w.t.Logf("changed answer after %s, load %s", took, load())
+	w.t.Logf("changed answer after %s, load %s", took, lab.Load())
 	// Each side tells who is silent to it, and who leads.
 	for _, r := range w.others(old) {
 		r.told(old.name+" silent and another leader", func(st api.Status) bool {
@@ -118,7 +119,7 @@ func regionCutOff(w *world) {
 		w.net.Both(r.host, lost.web.host, links.Link{Cut: true})
 		w.net.Both(lost.host, r.web.host, links.Link{Cut: true})
 	}
-	w.t.Logf("the others' answer changed after %s, load %s", w.answers(began, w.regions[1].web.address(), w.others(lost)...), load())
+	w.t.Logf("the others' answer changed after %s, load %s", w.answers(began, w.regions[1].web.address(), w.others(lost)...), lab.Load())
 	w.still(time.Now(), lookFor/2, lost)
 	if got := w.answers(time.Now(), lost.web.address(), lost); got != 0 {
 		w.t.Errorf("%s did not keep its answer", lost.name)
@@ -146,9 +147,8 @@ func noQuorum(w *world) {
 	left.kill()
 	began := time.Now()
 	left.start()
+	before := left.poller.Counts().Answered
 	w.await(left.name+" serves again", func() (bool, string) {
-		before := left.poller.Counts().Answered
-		time.Sleep(5 * pollEvery)
 		c := left.poller.Counts()
 		return c.Answered > before, fmt.Sprintf("%+v", c)
 	})
@@ -178,7 +178,7 @@ func idle(w *world) {
 		return out
 	}
 	before, began := measure(), time.Now()
-	time.Sleep(idleOf)
+	w.pass(idleOf)
 	after, took := measure(), time.Since(began)
 	leads, _ := w.leader()
 	for _, r := range w.regions {
@@ -189,7 +189,7 @@ func idle(w *world) {
 		}
 		w.t.Logf("%s: %.1f %% of a CPU, %s resident, %.2f MB a minute sent to the other regions, leads: %v", r.name, 100*cpu, r.memory(), bytes/1e6, r == leads)
 	}
-	w.t.Logf("3 endpoints, probed every second by each vantage (probes are not counted as traffic), for %s, load %s", took.Round(time.Second), load())
+	w.t.Logf("3 endpoints, probed every second by each vantage (probes are not counted as traffic), for %s, load %s", took.Round(time.Second), lab.Load())
 }
 
 // cpu is the processor time that the process has used.

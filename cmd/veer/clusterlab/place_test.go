@@ -17,7 +17,7 @@ import (
 
 // jitter waits up to an interval, so that failures fall anywhere in the
 // probes' schedule.
-func (w *world) jitter() { time.Sleep(rand.N(time.Second)) }
+func (w *world) jitter() { w.pass(rand.N(time.Second)) }
 
 // etcd is a client of the region's member, by its unix socket.
 func (r *region) etcd() *clientv3.Client {
@@ -75,28 +75,26 @@ func (r *region) nextEtcd(ctx context.Context) func(began time.Time) time.Durati
 // one's, member the leader of etcd.
 func (w *world) lead(controller, etcd *region) {
 	w.t.Helper()
-	for i := 0; ; i++ {
-		if i == 30 {
-			w.t.Fatalf("%s does not come to lead", controller.name)
-		}
-		if w.moveEtcd(etcd) {
-			continue
-		}
-		who, _ := w.leader()
-		switch who {
-		case controller:
+	for range 30 {
+		var who *region
+		w.await("a leader, and "+etcd.name+" as etcd's", func() (bool, string) {
+			if w.moveEtcd(etcd) {
+				return false, "etcd's leader was moved"
+			}
+			who, _ = w.leader()
+			return who != nil, "nobody leads"
+		})
+		if who == controller {
 			return
-		case nil:
-			time.Sleep(50 * time.Millisecond) // an election is under way
-		default:
-			who.end() // so that it stands behind the others
-			w.await("another leads", func() (bool, string) {
-				l, term := w.leader(who)
-				return l != nil && l != who, fmt.Sprintf("%v %d", l, term)
-			})
-			w.settle()
 		}
+		who.end() // so that it stands behind the others
+		w.await("another leads", func() (bool, string) {
+			l, term := w.leader(who)
+			return l != nil && l != who, fmt.Sprintf("%v %d", l, term)
+		})
+		w.settle()
 	}
+	w.t.Fatalf("%s does not come to lead", controller.name)
 }
 
 // moveEtcd makes the region's member the leader of etcd, and reports whether it
@@ -112,7 +110,6 @@ func (w *world) moveEtcd(to *region) bool {
 		cancel()
 		_ = c.Close() // it only asked
 		if err != nil {
-			time.Sleep(50 * time.Millisecond)
 			return true // it comes up still
 		}
 		ids[st.Header.MemberId] = r
@@ -134,6 +131,5 @@ func (w *world) moveEtcd(to *region) bool {
 			w.t.Logf("moving etcd's leader to %s, again: %v", to.name, err)
 		}
 	}
-	time.Sleep(50 * time.Millisecond)
 	return true
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/veerdns/veer/cmd/internal/lab"
 )
 
 // planted are the faults that a process can have, or a provider, each with the
@@ -77,7 +79,7 @@ func TestPlantedFaultsAreCaught(t *testing.T) {
 				t.Errorf("%q did not see it; the others saw %v\n%s", f.seen, c.wrong, c.story(plan))
 				return
 			}
-			t.Logf("caught after %s by %q: %s; load %s", c.wrong[caught].after.Round(100*time.Millisecond), f.seen, c.wrong[caught].what, load())
+			t.Logf("caught after %s by %q: %s; load %s", c.wrong[caught].after.Round(100*time.Millisecond), f.seen, c.wrong[caught].what, lab.Load())
 		})
 	}
 	t.Run("no fault", func(t *testing.T) { w.innocent(t) })

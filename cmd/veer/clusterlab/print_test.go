@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/veerdns/veer/cmd/internal/lab"
 	"github.com/veerdns/veer/regions/steering"
 )
 
@@ -37,15 +38,6 @@ func repeats(t *testing.T, own int) int {
 	return n
 }
 
-// load is how busy the machine is: times under load are longer.
-func load() string {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return err.Error()
-	}
-	return strings.Join(strings.Fields(string(b))[:3], " ")
-}
-
 // times is a distribution.
 type times []time.Duration
 
@@ -62,7 +54,7 @@ func (d times) String() string {
 		all = append(all, fmt.Sprintf("%.2f", one.Seconds()))
 	}
 	return fmt.Sprintf("p50 %.2f s, worst %.2f s of %d (%s), load %s",
-		d.at(0.5).Seconds(), d.worst().Seconds(), len(d), strings.Join(all, " "), load())
+		d.at(0.5).Seconds(), d.worst().Seconds(), len(d), strings.Join(all, " "), lab.Load())
 }
 
 // bound prints whether the worst is within a bound, and with VEER_BOUNDS, as

@@ -274,6 +274,15 @@ func (w *world) await(what string, ok func() (bool, string)) {
 	}
 }
 
+// pass lets a time pass that is itself the case: how long a fault lasts, or a
+// look at what must not change.
+func (w *world) pass(d time.Duration) {
+	w.t.Helper()
+	if err := lab.Pause(w.t.Context(), d); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // settle starts and heals everything, and returns when all three regions run,
 // vote, follow one leader and serve the first pool, at the providers, too.
 func (w *world) settle() {

@@ -159,24 +159,32 @@ func (l *loader) expressible(s *Service, path string) {
 	if s.Policy != steering.Weighted {
 		return
 	}
-	var without []string
-	for _, name := range s.Providers {
-		p, ok := l.c.Providers.find(name)
-		if !ok {
-			return // said already
-		}
-		if !p.Caps().Weights {
-			without = append(without, name)
-		}
-	}
+	weights := func(c providers.Caps) bool { return c.Weights }
+	without := l.without(s, weights)
 	if len(without) == 0 {
 		return
 	}
 	expected := "policy failover or multivalue"
-	if able := l.able(s, func(c providers.Caps) bool { return c.Weights }); able != "" {
+	if able := l.able(s, weights); able != "" {
 		expected += ", or only providers that can; of yours " + able
 	}
 	l.bad(path+".policy", "policy weighted needs weights, which the records of "+strings.Join(without, " and ")+" do not have", expected, "")
+}
+
+// without are the service's providers that can't; none where one of them is
+// unknown, which is said already.
+func (l *loader) without(s *Service, can func(providers.Caps) bool) []string {
+	var out []string
+	for _, name := range s.Providers {
+		p, ok := l.c.Providers.find(name)
+		if !ok {
+			return nil
+		}
+		if !can(p.Caps()) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 func (l *loader) isWritten(name string) bool {

@@ -164,17 +164,13 @@ func (l *loader) placeable(s *Service, path string) {
 	if s.Policy != steering.Geo {
 		return
 	}
-	var without []string
-	for _, name := range s.Providers {
-		if p, ok := l.c.Providers.find(name); ok && !p.Caps().Geo {
-			without = append(without, name)
-		}
-	}
+	geo := func(c providers.Caps) bool { return c.Geo }
+	without := l.without(s, geo)
 	if len(without) == 0 {
 		return
 	}
 	expected := "policy failover, or a provider of kind authority"
-	if able := l.able(s, func(c providers.Caps) bool { return c.Geo }); able != "" {
+	if able := l.able(s, geo); able != "" {
 		expected += "; of yours " + able
 	}
 	l.bad(path+".policy", "policy geo needs answers that depend on the client, which the records that Veer writes to "+strings.Join(without, " and ")+" do not have", expected, "")

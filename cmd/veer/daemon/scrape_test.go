@@ -57,17 +57,19 @@ func (w web) get(path, token string) (int, string) {
 // until scrapes until all lines are there.
 func (w web) until(lines ...string) string {
 	w.t.Helper()
-	late := time.Now().Add(patience)
+	late, again := time.After(patience), time.NewTicker(20*time.Millisecond)
+	defer again.Stop()
 	for {
 		_, text := w.get("/metrics", scrapeToken)
 		missing := slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return strings.Contains(text, "\n"+line+"\n") })
 		if len(missing) == 0 {
 			return text
 		}
-		if time.Now().After(late) {
+		select {
+		case <-again.C:
+		case <-late:
 			w.t.Fatalf("the metrics lack %q:\n%s", missing, regexp.MustCompile(`(?m)^(#|go_|process_|promhttp_).*\n`).ReplaceAllString(text, ""))
 		}
-		time.Sleep(20 * time.Millisecond) // between two scrapes
 	}
 }
 

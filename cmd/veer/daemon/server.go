@@ -37,22 +37,7 @@ func (d *daemon) startAPI(context.Context) error {
 		Handler: d.handler(), ConnContext: withPeer,
 		ReadTimeout: apiTimeout, WriteTimeout: 2 * apiTimeout, IdleTimeout: apiTimeout, MaxHeaderBytes: 16 << 10,
 	}
-	d.parts.start("api", func(ctx context.Context) error {
-		served := make(chan error, 1)
-		go func() { served <- s.Serve(l) }()
-		select {
-		case err := <-served:
-			return fmt.Errorf("serving the API: %w", err)
-		case <-ctx.Done():
-		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		if s.Shutdown(ctx) != nil {
-			_ = s.Close() // requests that are still running are cut off
-		}
-		<-served
-		return nil
-	})
+	d.parts.start("api", func(ctx context.Context) error { return serveUntil(ctx, s, l) })
 	d.parts.start("answers of its own", d.keepApart)
 	d.parts.start("reloads", d.reloads)
 	return nil

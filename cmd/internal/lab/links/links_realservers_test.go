@@ -123,11 +123,10 @@ func TestLoss(t *testing.T) {
 	p := newPair(t)
 	p.net.Set(p.a, p.b, Link{Loss: 0.2})
 	const sent = 3000
+	came := p.note()
 	for i := range sent {
 		p.ask(t, i)
-		for p.net.Counts(p.a, p.b).Lost+p.net.Counts(p.a, p.b).Packets <= uint64(i) {
-			time.Sleep(20 * time.Microsecond) // the relay has it before the next, so that no buffer loses any
-		}
+		<-came // before the next, so that no buffer loses any
 	}
 	c := p.net.Counts(p.a, p.b)
 	share := float64(c.Lost) / float64(c.Lost+c.Packets)
@@ -167,10 +166,9 @@ func TestOneWayCut(t *testing.T) {
 func TestCutLosesWhatIsUnderWay(t *testing.T) {
 	p := newPair(t)
 	p.net.Set(p.a, p.b, Link{Delay: 100 * time.Millisecond})
+	came := p.note()
 	p.ask(t, 1)
-	for p.net.wire(1, 2).underWay() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	<-came
 	p.net.Set(p.a, p.b, Link{Cut: true})
 	p.net.Set(p.a, p.b, Link{})
 	p.ask(t, 2)
@@ -179,10 +177,14 @@ func TestCutLosesWhatIsUnderWay(t *testing.T) {
 	}
 }
 
-func (w *wire) underWay() int {
+// note returns what tells of each packet from a to b when the relay has it.
+func (p *pair) note() <-chan struct{} {
+	came := make(chan struct{}, 10000)
+	w := p.net.wire(1, 2)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.flight)
+	w.noted = came
+	return came
 }
 
 func TestOrder(t *testing.T) {

@@ -48,6 +48,8 @@ type wire struct {
 	last   time.Time // when the newest is due
 	number uint64
 	counts Counts
+	// noted, if it is there, is told of each packet that came, taken or lost.
+	noted chan<- struct{}
 }
 
 // packet is one under way.
@@ -96,6 +98,9 @@ func (w *wire) set(l Link) {
 func (w *wire) send(data []byte, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.noted != nil {
+		defer func() { w.noted <- struct{}{} }()
+	}
 	l := w.link
 	if l.Cut || len(w.flight) >= most || l.Loss > 0 && w.random.Float64() < l.Loss {
 		w.counts.Lost++
