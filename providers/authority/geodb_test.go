@@ -209,6 +209,21 @@ func TestTheDatabaseIsReadAgain(t *testing.T) {
 			t.Errorf("step %d: read again without a change: %s", i, log.String())
 		}
 	}
+	// What could not be used is read again after a while, though no time and no
+	// size tells of a change: it may be one's right to read it that came.
+	good := mmdbtest.Write(mmdbtest.Small, mmdbtest.Networks("192.0.2.0/24 US NA")...)
+	put(bytes.Repeat([]byte("x"), len(good)))
+	if log.Reset(); os.WriteFile(path, good, 0o600) != nil || os.Chtimes(path, stamp, stamp) != nil {
+		t.Fatal("the file can't be written")
+	}
+	if d.look(); log.Len() > 0 || where() != "europe" {
+		t.Errorf("read again at once: %s", log.String())
+	}
+	d.retry = time.Time{}
+	if d.look(); where() != "default" || !strings.Contains(log.String(), "was replaced") {
+		t.Errorf("not read again: the client is in %s: %s", where(), log.String())
+	}
+	put(mmdbtest.Write(mmdbtest.Large, world()...))
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
