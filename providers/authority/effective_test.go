@@ -164,3 +164,14 @@ func TestIndexGrows(t *testing.T) {
 		t.Errorf("%d names left, and %d where none was removed", y.size, x.size)
 	}
 }
+
+// all calls do for each name, in no order.
+func (x *index) all(do func(key, *node)) {
+	for _, p := range x.pages {
+		for _, bucket := range p {
+			for _, e := range bucket {
+				do(e.name, e.node)
+			}
+		}
+	}
+}

@@ -150,13 +150,3 @@ func (g *geography) put(network netip.Prefix, value int) {
 		g.v6.put(network, value)
 	}
 }
-
-// of returns what is known of an address.
-func (g *geography) of(addr netip.Addr) country {
-	t := g.v6
-	if addr = addr.Unmap(); addr.Is4() {
-		t = g.v4
-	}
-	at, _ := t.find(addr)
-	return g.countries[at]
-}

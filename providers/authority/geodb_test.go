@@ -231,3 +231,13 @@ func TestTheDatabaseIsReadAgain(t *testing.T) {
 		t.Errorf("the file is gone, and the client is in %s: %s", where(), log.String())
 	}
 }
+
+// of returns what is known of an address.
+func (g *geography) of(addr netip.Addr) country {
+	t := g.v6
+	if addr = addr.Unmap(); addr.Is4() {
+		t = g.v4
+	}
+	at, _ := t.find(addr)
+	return g.countries[at]
+}

@@ -106,14 +106,3 @@ func (x *index) grown() *index {
 	}
 	return next
 }
-
-// all calls do for each name, in no order.
-func (x *index) all(do func(key, *node)) {
-	for _, p := range x.pages {
-		for _, bucket := range p {
-			for _, e := range bucket {
-				do(e.name, e.node)
-			}
-		}
-	}
-}
