@@ -151,7 +151,7 @@ func TestBothPathsAgree(t *testing.T) {
 					for range 3 {
 						timeout := time.Minute
 						if strings.Contains(name, "silent") || name == "talks first" {
-							timeout = 150 * time.Millisecond
+							timeout = time.Second // a busy machine is not as late as makes it unknown
 						}
 						r := checktest.Probe(t, p, s.Target, timeout)
 						say := essence(r, s.Target)

@@ -160,10 +160,11 @@ const (
 func tolerable(timeout time.Duration) time.Duration { return max(minLag, timeout/lagPart) }
 
 // timely makes a result that came of lag unknown. The latency is the
-// endpoint's: lag that is more than the usual is no part of it.
+// endpoint's: lag that is more than the usual is no part of it. Lag is counted
+// generously, so no latency falls below the usual lag by it.
 func timely(r checks.Result, lag, timeout time.Duration) checks.Result {
 	if lag > usualLag {
-		r.Latency = max(r.Latency-lag, 0)
+		r.Latency = min(r.Latency, max(r.Latency-lag, usualLag))
 	}
 	if lag <= tolerable(timeout) || r.Health == checks.Unknown {
 		return r

@@ -94,18 +94,20 @@ func TestWaitedTooLongToBegin(t *testing.T) {
 }
 
 func TestTimely(t *testing.T) {
-	up := checks.Result{Health: checks.Up, Latency: 300 * time.Millisecond}
+	const ms = time.Millisecond
 	for _, c := range []struct {
-		lag, latency time.Duration
-		health       checks.Health
+		took, lag, latency time.Duration
+		health             checks.Health
 	}{
-		{time.Millisecond, 300 * time.Millisecond, checks.Up},
-		{200 * time.Millisecond, 100 * time.Millisecond, checks.Up},
-		{500 * time.Millisecond, 0, checks.Up},
-		{501 * time.Millisecond, 0, checks.Unknown},
+		{300 * ms, ms, 300 * ms, checks.Up},
+		{300 * ms, 200 * ms, 100 * ms, checks.Up},
+		{300 * ms, 298 * ms, 5 * ms, checks.Up},
+		{300 * ms, 500 * ms, 5 * ms, checks.Up},
+		{2 * ms, 500 * ms, 2 * ms, checks.Up},
+		{300 * ms, 501 * ms, 5 * ms, checks.Unknown},
 	} {
-		if got := timely(up, c.lag, 2*time.Second); got.Health != c.health || got.Latency != c.latency {
-			t.Errorf("%s late: %+v, want %s after %s", c.lag, got, c.health, c.latency)
+		if got := timely(checks.Result{Health: checks.Up, Latency: c.took}, c.lag, 2*time.Second); got.Health != c.health || got.Latency != c.latency {
+			t.Errorf("%s after %s, %s late: %+v, want %s after %s", checks.Up, c.took, c.lag, got, c.health, c.latency)
 		}
 	}
 }
