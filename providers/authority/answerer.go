@@ -10,13 +10,43 @@ import (
 	"github.com/rs/zerolog"
 )
 
+// transport is how a query came.
+type transport uint8
+
+const (
+	overUDP transport = iota
+	overTCP
+)
+
+// peer is who asks, and how.
+type peer struct {
+	addr netip.Addr
+	port uint16
+	over transport
+}
+
+// outcome is what answered a query, the same on both paths. Of a chain of names
+// it is the first that counts.
+type outcome struct {
+	zone *zone // nil: none of ours
+	// node is the name's own or, of a name that does not exist, the source of
+	// synthesis, the DNAME or the delegation that answers for it; nil: no such name.
+	node *node
+	pick *pick // the RRset in the answer section; nil: none
+}
+
 // answerer turns queries into answers in place: on the fast path if it can,
 // otherwise on the general one. It serves one goroutine only.
 type answerer struct {
+	// from is who asks. It is set before respond is called.
+	from peer
+	// was is what answered the last query; empty for one that no table was asked.
+	was outcome
+
 	fast    *quick // nil: everything takes the general path
 	general *responder
-	anew    func(source netip.Addr) *responder // after a fault
-	room    []byte                             // of the general path
+	anew    func() *responder // after a fault
+	room    []byte            // of the general path
 	log     zerolog.Logger
 
 	// What it answered since it was last counted.
@@ -25,12 +55,7 @@ type answerer struct {
 }
 
 func (s *Server) answerer() *answerer {
-	a := &answerer{general: s.responder(), log: s.opts.Log}
-	a.anew = func(source netip.Addr) *responder {
-		r := s.responder()
-		r.source = source
-		return r
-	}
+	a := &answerer{general: s.responder(), anew: s.responder, log: s.opts.Log}
 	if s.config.Fast != FastNone {
 		a.fast = &quick{table: &s.table, udpSize: s.config.UDPSize, named: s.config.Identity != "", stale: &s.stale}
 	}
@@ -50,17 +75,19 @@ func (a *answerer) begin() {
 //
 // Should a query find a fault in the parsing of it, that query fails and the
 // server goes on.
-func (a *answerer) respond(buf []byte, n int, udp bool) (size int, more []byte) {
+func (a *answerer) respond(buf []byte, n int) (size int, more []byte) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			a.log.Error().Interface("fault", fault).Hex("query", buf[:n]).Msg("a query could not be answered")
-			a.general = a.anew(a.general.source)
+			a.general, a.was = a.anew(), outcome{}
 			size, more = len(headerOnly(buf[:n], buf, dns.RcodeServerFailure)), nil
 			a.codes[dns.RcodeServerFailure]++
 		}
 	}()
+	udp := a.from.over == overUDP
 	if a.fast != nil {
 		if size := a.fast.respond(buf, n, udp); size > 0 {
+			a.was = a.fast.was
 			a.fastAnswers++
 			a.codes[buf[3]&15]++
 			return size, nil
@@ -69,7 +96,9 @@ func (a *answerer) respond(buf []byte, n int, udp bool) (size int, more []byte) 
 	if a.room == nil {
 		a.room = make([]byte, maxPacked)
 	}
+	a.general.source = a.from.addr
 	out := a.general.respond(buf[:n], a.room, udp)
+	a.was = a.general.reply.was
 	if out == nil {
 		return 0, nil
 	}
@@ -87,7 +116,7 @@ func (a *answerer) appendAnswer(out, query []byte) ([]byte, bool) {
 	start := len(out) + 2
 	out = slices.Grow(out, 2+max(len(query), maxPacked)+maxQuestion)
 	buf := out[start:cap(out)]
-	size, more := a.respond(buf, copy(buf, query), false)
+	size, more := a.respond(buf, copy(buf, query))
 	if size == 0 {
 		return out, false
 	}

@@ -4,6 +4,7 @@ package authority
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -150,16 +151,17 @@ func (b *batch) query(i int) (buf []byte, n int) {
 	return b.slots[i].packet, int(b.messages[i].size)
 }
 
-// source returns the address that a message came from.
-func (b *batch) source(i int) netip.Addr {
+// source returns who sent a message.
+func (b *batch) source(i int) peer {
 	sa := b.slots[i].address[:]
+	from := peer{port: binary.BigEndian.Uint16(sa[2:]), over: overUDP}
 	switch *(*uint16)(unsafe.Pointer(&sa[0])) {
 	case unix.AF_INET:
-		return netip.AddrFrom4([4]byte(sa[4:8]))
+		from.addr = netip.AddrFrom4([4]byte(sa[4:8]))
 	case unix.AF_INET6:
-		return netip.AddrFrom16([16]byte(sa[8:24])).Unmap()
+		from.addr = netip.AddrFrom16([16]byte(sa[8:24])).Unmap()
 	}
-	return netip.Addr{}
+	return from
 }
 
 // keep makes the first size bytes of a message's room its answer, which goes
@@ -234,8 +236,8 @@ func (s *Server) serveBatches(ctx context.Context, conn *net.UDPConn, any bool, 
 		a.begin()
 		for i := range b.taken {
 			buf, n := b.query(i)
-			a.general.source = b.source(i)
-			if size, _ := a.respond(buf, n, true); size > 0 {
+			a.from = b.source(i)
+			if size, _ := a.respond(buf, n); size > 0 {
 				b.keep(i, size)
 			}
 		}

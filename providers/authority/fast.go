@@ -25,6 +25,7 @@ type quick struct {
 	// now is the time of this batch of queries; zero: nobody asked yet.
 	now time.Time
 	q   question
+	was outcome
 }
 
 // begin begins a batch: queries that came at the same time.
@@ -47,6 +48,7 @@ func (f *quick) respond(buf []byte, n int, udp bool) int {
 	}
 	t := f.table.Load()
 	z, below := t.zoneIn(q)
+	f.was = outcome{zone: z}
 	if z == nil {
 		return f.finish(buf, limit, dns.RcodeRefused, nil)
 	}
@@ -57,6 +59,7 @@ func (f *quick) respond(buf []byte, n int, udp bool) int {
 	if at.node == nil {
 		return f.negative(buf, limit, z, below, dns.RcodeNameError)
 	}
+	f.was.node = at.node
 	p, exists := f.pick(t, at.node)
 	if !exists {
 		return f.negative(buf, limit, z, below, dns.RcodeSuccess)
@@ -67,6 +70,7 @@ func (f *quick) respond(buf []byte, n int, udp bool) int {
 	if q.edns && p.steered && f.stale != nil && f.stale.Load() != nil {
 		return 0
 	}
+	f.was.pick = p
 	return f.positive(buf, limit, p)
 }
 

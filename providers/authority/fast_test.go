@@ -28,7 +28,8 @@ func twoWays(table *Table, packet []byte, udp bool, draw uint64) (answered bool,
 		reason := "cut off"
 		stale.Store(&reason)
 	}
-	general := (&responder{table: &p, udpSize: defaultUDPSize, identity: identity, stale: stale, draw: draws}).respond(packet, make([]byte, room), udp)
+	r := &responder{table: &p, udpSize: defaultUDPSize, identity: identity, stale: stale, draw: draws}
+	general := r.respond(packet, make([]byte, room), udp)
 	buf := bytes.Repeat([]byte{0xee}, room) // what lies behind the query is anything
 	n := copy(buf, packet)
 	f := &quick{table: &p, udpSize: defaultUDPSize, named: identity != "", stale: stale, draw: draws}
@@ -41,6 +42,9 @@ func twoWays(table *Table, packet []byte, udp bool, draw uint64) (answered bool,
 	}
 	if !bytes.Equal(buf[:size], general) {
 		return true, fmt.Errorf("udp %v, to %x\nfast    %x\ngeneral %x", udp, packet, buf[:size], general)
+	}
+	if f.was != r.reply.was {
+		return true, fmt.Errorf("to %x the fast path's outcome is %+v, the general one's %+v", packet, f.was, r.reply.was)
 	}
 	return true, nil
 }

@@ -32,6 +32,7 @@ type Reply struct {
 	Authoritative bool
 	// Zone is the apex of the zone that answered, "" for none.
 	Zone key
+	was  outcome
 
 	Answer, Authority, Additional []Part
 	// Glue is how many of Additional's first parts are glue of a referral,
@@ -69,9 +70,12 @@ func (t *Table) Lookup(q Query, r *Reply) {
 		r.Rcode = dns.RcodeRefused
 		return
 	}
-	r.Zone = z.apex
+	r.Zone, r.was.zone = z.apex, z
 	for at := (host{q.Name, q.As}); z != nil; z = t.zoneFor(at.key, q.Type) {
 		next := z.step(at, q, r)
+		if r.was.pick == nil && len(r.Answer) > 0 {
+			r.was.pick = r.Answer[0].pick
+		}
 		if next == nil {
 			return
 		}
@@ -105,12 +109,14 @@ func redraw(draw uint64) uint64 {
 func (z *zone) step(at host, q Query, r *Reply) *host {
 	n, exact := z.closest(at.key)
 	if n.cut != "" && (q.Type != dns.TypeDS || at.key != n.cut) {
+		r.from(z.base[n.cut])
 		z.refer(n.cut, q, r)
 		return nil
 	}
 	r.Authoritative = true
 	if !exact {
 		if s := n.get(dns.TypeDNAME); s != nil {
+			r.from(n)
 			return rewrite(&s.picks[0], at, q, r)
 		}
 		if n = z.wildcard(at.key); n == nil {
@@ -119,7 +125,15 @@ func (z *zone) step(at host, q Query, r *Reply) *host {
 			return nil
 		}
 	}
+	r.from(n)
 	return z.answer(n, at, q, r)
+}
+
+// from notes what answers, of the first name of a chain.
+func (r *Reply) from(n *node) {
+	if len(r.Answer) == 0 {
+		r.was.node = n
+	}
 }
 
 // answer puts the node's set into the reply, and returns the next name of a

@@ -42,6 +42,7 @@ type responder struct {
 // allow. It returns nil for what must not be answered: a packet without a
 // whole header, and a response.
 func (r *responder) respond(packet []byte, buf []byte, udp bool) []byte {
+	r.reply.Reset()
 	if len(packet) < headerSize || packet[2]&0x80 != 0 {
 		return nil
 	}
@@ -122,7 +123,6 @@ func (r *responder) fill(opt *dns.OPT) {
 	m.Compress = true
 	m.Question = append(m.Question[:0], q)
 	m.Answer, m.Ns, m.Extra = m.Answer[:0], m.Ns[:0], m.Extra[:0]
-	r.reply.Reset()
 	if m.Rcode = r.lookup(q, opt); m.Rcode == dns.RcodeSuccess {
 		m.Rcode, m.Authoritative = r.reply.Rcode, r.reply.Authoritative
 		m.Answer = appendParts(m.Answer, r.reply.Answer)

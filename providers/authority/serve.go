@@ -88,9 +88,9 @@ func (s *Server) serveUDP(ctx context.Context, conn *net.UDPConn, c *counter) er
 			continue
 		}
 		faults = 0
-		a.general.source = addressOf(session.RemoteAddr())
+		a.from = peerOf(session.RemoteAddr(), overUDP)
 		a.begin()
-		size, _ := a.respond(buf, n, true)
+		size, _ := a.respond(buf, n)
 		c.add(a)
 		if size == 0 {
 			continue
@@ -161,7 +161,7 @@ const (
 func (s *Server) serveConn(conn net.Conn) {
 	defer conn.Close() //nolint:errcheck // both sides are done
 	a, c := s.answerer(), counter{codes: s.rcodes.block()}
-	a.general.source = addressOf(conn.RemoteAddr())
+	a.from = peerOf(conn.RemoteAddr(), overTCP)
 	in, have := make([]byte, queryRoom), 0
 	for {
 		// One deadline for a whole message: a client that sends a byte at a
@@ -195,15 +195,16 @@ func (s *Server) serveConn(conn net.Conn) {
 	}
 }
 
-// addressOf returns the IP address of a peer, without its port and zone.
-func addressOf(peer net.Addr) netip.Addr {
-	switch a := peer.(type) {
+// peerOf returns the peer with this address, without its zone.
+func peerOf(addr net.Addr, over transport) peer {
+	var at netip.AddrPort
+	switch a := addr.(type) {
 	case *net.UDPAddr:
-		return a.AddrPort().Addr().Unmap().WithZone("")
+		at = a.AddrPort()
 	case *net.TCPAddr:
-		return a.AddrPort().Addr().Unmap().WithZone("")
+		at = a.AddrPort()
 	}
-	return netip.Addr{}
+	return peer{addr: at.Addr().Unmap().WithZone(""), port: at.Port(), over: over}
 }
 
 // wholeMessage returns the length of the message that begins in, or -1 when
