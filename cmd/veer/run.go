@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -70,7 +71,7 @@ other process is a client of all members.`,
 			defer stop()
 			hangups, deaf := daemon.Hangups()
 			defer deaf()
-			err = daemon.Run(ctx, daemon.Options{Config: c, ConfigPath: path, Roles: roles, Version: version, Log: log, Reload: hangups, Hooks: planted})
+			err = daemon.Run(ctx, daemon.Options{Config: c, ConfigPath: path, Roles: roles, Version: version, Log: log, Reload: hangups, Waiting: makeRoom, Hooks: planted})
 			if errors.Is(err, daemon.ErrRestart) && ctx.Err() == nil {
 				log.Error().Err(err).Msg("starting anew")
 				return restart(err)
@@ -89,6 +90,10 @@ other process is a client of all members.`,
 	logFlags(cmd, &logs, "info")
 	return cmd
 }
+
+// makeRoom lets so many goroutines wait in system calls without taking turns of
+// the others.
+func makeRoom(loops int) { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + loops) }
 
 func logFlags(cmd *cobra.Command, logs *logging, level string) {
 	f := cmd.Flags()

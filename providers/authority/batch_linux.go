@@ -100,7 +100,7 @@ type batch struct {
 	kept     int   // how many are to be sent: the first ones
 	sent     int   // how many were
 	lost     int   // how many could not be
-	err      error // of the call that failed
+	err      error // of the last of them
 }
 
 func newBatch(control bool) *batch {
@@ -118,8 +118,8 @@ func newBatch(control bool) *batch {
 	return b
 }
 
-// take takes what is there. It returns false when that is nothing.
-func (b *batch) take(fd uintptr) bool {
+// take waits for queries and takes those that are there.
+func (b *batch) take(fd int) error {
 	for i := range b.taken { // the others are as they were
 		m, s := &b.messages[i], b.slots[i]
 		m.Namelen = addressRoom
@@ -129,19 +129,16 @@ func (b *batch) take(fd uintptr) bool {
 			m.SetControllen(controlRoom)
 		}
 	}
-	b.taken, b.kept, b.sent, b.err = 0, 0, 0, nil
+	b.taken, b.kept, b.sent = 0, 0, 0
 	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.messages[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.messages[0])), batchSize, unix.MSG_WAITFORONE, 0, 0)
 		switch errno {
 		case 0:
 			b.taken = int(n) // #nosec G115 -- at most batchSize
-			return true
-		case unix.EAGAIN:
-			return false
+			return nil
 		case unix.EINTR:
 		default:
-			b.err = errno
-			return true
+			return errno
 		}
 	}
 }
@@ -193,44 +190,67 @@ func anyInterface(control []byte) {
 	}
 }
 
-// send sends what was kept. It returns false when the socket is full.
-func (b *batch) send(fd uintptr) bool {
+// send sends what was kept. Where the socket is full it waits for sendPatience;
+// what finds no room even then, or can't be sent, is lost.
+func (b *batch) send(fd int) {
 	for b.sent < b.kept {
-		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.messages[b.sent])), uintptr(b.kept-b.sent), unix.MSG_DONTWAIT, 0, 0)
+		first, left := uintptr(unsafe.Pointer(&b.messages[b.sent])), uintptr(b.kept-b.sent)
+		// It seldom waits, and so need not tell the scheduler.
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), first, left, unix.MSG_DONTWAIT, 0, 0)
+		if errno == unix.EAGAIN {
+			n, _, errno = unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), first, left, 0, 0, 0)
+		}
 		switch errno {
 		case 0:
 			b.sent += int(n) // #nosec G115 -- at most batchSize
-		case unix.EAGAIN:
-			return false
 		case unix.EINTR:
+		case unix.EMSGSIZE:
+			if s := b.slots[b.sent]; s.iov.Len > headerSize && s.packet[2]&flagTruncated == 0 {
+				s.iov.SetLen(truncate(s.packet[:s.iov.Len]))
+				continue
+			}
+			fallthrough
 		default: // of the first message: its client can't be reached
 			b.sent++
 			b.lost++
 			b.err = errno
 		}
 	}
-	return true
 }
 
-// serveBatches answers the queries of one socket until ctx ends. any: the
-// socket is told which address each query came to.
+// serveBatches answers the queries of one socket, which it closes, until ctx
+// ends. any: the socket is told which address each query came to.
+//
+// It waits in the system, not in the runtime's poller: where queries come one by
+// one, the poller's calls and wake-ups cost more than all the rest. While it
+// waits it may hold one of the Ps that GOMAXPROCS counts: see Loops.
 func (s *Server) serveBatches(ctx context.Context, conn *net.UDPConn, any bool, c *counter) error {
-	raw, err := conn.SyscallConn()
+	fd, err := takeOver(conn)
 	if err != nil {
 		return fmt.Errorf("serve %s: %w", conn.LocalAddr(), err)
 	}
-	a, b := s.answerer(), newBatch(any)
-	take, send := b.take, b.send
-	for faults := faults(0); ; {
-		err := raw.Read(take)
-		if err == nil {
-			err = b.err
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		// It wakes who waits, though a socket that is not connected gives an error.
+		unix.Shutdown(fd, unix.SHUT_RD) //nolint:errcheck // see above
+	})
+	defer func() {
+		if !stop() {
+			<-ended
 		}
-		if err != nil {
+		unix.Close(fd) //nolint:errcheck // nothing is lost with it
+	}()
+	a, b := s.answerer(), newBatch(any)
+	for faults := faults(0); ; {
+		if err := b.take(fd); err != nil {
 			if err, over := faults.over(ctx, conn, err); over {
 				return err
 			}
 			continue
+		}
+		if ctx.Err() != nil {
+			return nil
 		}
 		faults = 0
 		a.begin()
@@ -242,9 +262,7 @@ func (s *Server) serveBatches(ctx context.Context, conn *net.UDPConn, any bool, 
 			}
 		}
 		c.add(a)
-		if err := raw.Write(send); err != nil && ctx.Err() != nil {
-			return nil
-		}
+		b.send(fd)
 		if b.lost > 0 {
 			s.opts.Log.Debug().Err(b.err).Int("answers", b.lost).Msg("answers could not be sent")
 			b.lost = 0

@@ -20,6 +20,9 @@ func shared(first *net.UDPConn, _ string, _ netip.AddrPort, _ int) ([]*net.UDPCo
 // widenPast asks for more room than the system allows everybody: here, never.
 func widenPast(*net.UDPConn) {}
 
+// inOnePiece lets no answer be cut into fragments: here, as the system likes.
+func inOnePiece(*net.UDPConn) {}
+
 func (s *Server) serveBatches(context.Context, *net.UDPConn, bool, *counter) error {
 	return errors.New("this system takes no batches") // never called: batches is false
 }

@@ -142,6 +142,7 @@ const (
 	flagResponse      = 0x80
 	flagAuthoritative = 0x04
 	flagRecursion     = 0x01
+	flagTruncated     = 0x02
 )
 
 // finish writes the answer around the question, with the packed section

@@ -31,8 +31,9 @@ func (l listener) close() error {
 	return err
 }
 
-// listenAll opens every address, or none, each with so many UDP sockets.
-func listenAll(addresses []string, sockets int) ([]listener, error) {
+// listenAll opens every address, or none, each with so many UDP sockets. small
+// says that no answer is larger than what passes any path in one piece.
+func listenAll(addresses []string, sockets int, small bool) ([]listener, error) {
 	var open []listener
 	for _, a := range addresses {
 		l, err := listen(a, sockets)
@@ -41,6 +42,11 @@ func listenAll(addresses []string, sockets int) ([]listener, error) {
 				err = errors.Join(err, l.close())
 			}
 			return nil, err
+		}
+		for _, u := range l.udp {
+			if small {
+				inOnePiece(u)
+			}
 		}
 		open = append(open, l)
 	}

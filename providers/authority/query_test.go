@@ -164,3 +164,27 @@ func typeOf(name string) uint16 {
 	}
 	return dns.StringToType[name]
 }
+
+// TestTruncate: what is left of an answer is its question.
+func TestTruncate(t *testing.T) {
+	r := responderOf(exampleTable(t))
+	for _, q := range []string{"www.example.test.", "nowhere.example.test.", "x.sub.example.test.", "."} {
+		m := new(dns.Msg).SetQuestion(q, dns.TypeA).SetEdns0(1232, false)
+		packet, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := r.respond(packet, make([]byte, dns.MaxMsgSize), true)
+		var whole, got dns.Msg
+		if err := whole.Unpack(out); err != nil {
+			t.Fatal(err)
+		}
+		if err := got.Unpack(out[:truncate(out)]); err != nil {
+			t.Fatalf("%s: %v", q, err)
+		}
+		whole.Truncated, whole.Answer, whole.Ns, whole.Extra = true, nil, nil, nil
+		if whole.String() != got.String() {
+			t.Errorf("%s: found\n%v\nwant\n%v", q, &got, &whole)
+		}
+	}
+}

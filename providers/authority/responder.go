@@ -97,6 +97,19 @@ func headerOnly(packet, buf []byte, rcode int) []byte {
 	return out
 }
 
+// truncate makes of a packed answer one that says nothing but that it did not
+// fit (RFC 2181, section 9), and returns its length.
+func truncate(answer []byte) int {
+	end := headerSize
+	if answer[5] == 1 {
+		name, _ := skipName(answer, headerSize)
+		end = name + questionTail
+	}
+	answer[2] |= flagTruncated
+	clear(answer[6:headerSize])
+	return end
+}
+
 // option returns the EDNS(0) option of a query, and false when there is more
 // than one or its name is not the root (RFC 6891, section 6.1.1).
 func option(extra []dns.RR) (*dns.OPT, bool) {

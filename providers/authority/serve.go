@@ -18,22 +18,35 @@ import (
 // serve starts the loops of one address; group waits for them. All end soon
 // after ctx does.
 func (s *Server) serve(ctx context.Context, group *errgroup.Group, l listener) {
-	group.Go(func() error {
-		<-ctx.Done()
-		return l.close()
-	})
-	if batches && s.config.Fast == FastAuto {
+	if s.batched() {
 		for _, conn := range l.udp {
 			c := s.counter()
 			group.Go(func() error { return s.serveBatches(ctx, conn, l.any, c) })
 		}
+		l.udp = nil // each loop closes its own
 	} else {
 		for range runtime.GOMAXPROCS(0) {
 			c := s.counter()
 			group.Go(func() error { return s.serveUDP(ctx, l.udp[0], c) })
 		}
 	}
+	group.Go(func() error {
+		<-ctx.Done()
+		return l.close()
+	})
 	group.Go(func() error { return s.serveTCP(ctx, l.tcp) })
+}
+
+func (s *Server) batched() bool { return batches && s.config.Fast == FastAuto }
+
+// Loops returns how many goroutines wait in system calls for most of the time,
+// each of which can hold a P for 10 ms (sysmon takes it back then). Where the
+// whole process has few, it is to raise GOMAXPROCS by them.
+func (s *Server) Loops() int {
+	if s.batched() {
+		return s.config.Sockets * len(s.config.Listen)
+	}
+	return 0
 }
 
 // counter makes the counter of one more loop.

@@ -134,7 +134,7 @@ func (s *Server) Run(ctx context.Context) error {
 		// once somebody has seen it. Otherwise nothing waits for the disk.
 		s.saver.flush()
 	}
-	listeners, err := listenAll(s.config.Listen, s.sockets())
+	listeners, err := listenAll(s.config.Listen, s.sockets(), s.config.UDPSize <= defaultUDPSize)
 	if err != nil {
 		return fmt.Errorf("authority: %w", err)
 	}
@@ -159,7 +159,7 @@ func (s *Server) Run(ctx context.Context) error {
 // sockets is how many UDP sockets share an address: without batches, all loops
 // read one.
 func (s *Server) sockets() int {
-	if s.config.Fast == FastAuto {
+	if s.batched() {
 		return s.config.Sockets
 	}
 	return 1
