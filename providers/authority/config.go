@@ -38,6 +38,8 @@ type Config struct {
 	// located; it is read again when it changes. Empty: there is none.
 	GeoFile string `yaml:"geo_file"`
 	ECS     ECS    `yaml:"ecs"`
+	// RateLimit says how much one client network gets of one answer.
+	RateLimit RateLimit `yaml:"rate_limit"`
 	// Fast is how UDP is served: FastAuto, FastPortable or FastNone. "" is
 	// FastAuto.
 	Fast string `yaml:"fast"`
@@ -133,6 +135,7 @@ func (c Config) Check(bad func(field, format string, args ...any)) {
 	}
 	c.checkZones(bad)
 	c.ECS.check(bad)
+	c.RateLimit.check(bad)
 	if c.UDPSize != 0 && (c.UDPSize < minUDPSize || c.UDPSize > maxUDPSize) {
 		bad("udp_size", "%d is out of range; expected %d to %d bytes (default %d)", c.UDPSize, minUDPSize, maxUDPSize, defaultUDPSize)
 	}

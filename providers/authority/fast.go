@@ -21,15 +21,25 @@ type quick struct {
 	named bool
 	stale *atomic.Pointer[string]
 	// draw makes random numbers; nil: a good source.
-	draw func() uint64
-	// now is the time of this batch of queries; zero: nobody asked yet.
-	now time.Time
-	q   question
-	was outcome
+	draw  func() uint64
+	clock clock
+	q     question
+	was   outcome
 }
 
-// begin begins a batch: queries that came at the same time.
-func (f *quick) begin() { f.now = time.Time{} }
+// clock is the time of a batch of queries that came at once: it is asked once,
+// if anybody wants to know.
+type clock struct{ at time.Time }
+
+func (c *clock) now() time.Time {
+	if c.at.IsZero() {
+		c.at = time.Now()
+	}
+	return c.at
+}
+
+// begin begins a batch.
+func (f *quick) begin() { f.clock = clock{} }
 
 // respond replaces the query in the first n bytes of buf by its answer, and
 // returns the answer's length; 0, and the query as it was, for one that it
@@ -141,6 +151,7 @@ func (f *quick) choose(s *set) *pick {
 const (
 	flagResponse      = 0x80
 	flagAuthoritative = 0x04
+	flagTruncated     = 0x02
 	flagRecursion     = 0x01
 )
 
@@ -174,10 +185,7 @@ func (f *quick) positive(buf []byte, limit int, p *pick) int {
 	buf[2] |= flagAuthoritative
 	binary.BigEndian.PutUint16(buf[6:], uint16(len(p.rrs))) // #nosec G115 -- they fit into maxPacked bytes
 	if len(p.ttls) > 0 {
-		if f.now.IsZero() {
-			f.now = time.Now()
-		}
-		ttl := p.TTL(f.now)
+		ttl := p.TTL(f.clock.now())
 		for _, at := range p.ttls {
 			binary.BigEndian.PutUint32(buf[f.q.end+int(at):], ttl)
 		}

@@ -61,7 +61,8 @@ type Server struct {
 	saver  saver
 	geo    database
 	rules  ecs
-	raised bool // New raised a serial beyond the derived one
+	limits *limiter // nil: nobody is limited
+	raised bool     // New raised a serial beyond the derived one
 	ready  chan struct{}
 	addrs  atomic.Pointer[[]net.Addr]
 	stale  atomic.Pointer[string] // see Stale
@@ -115,6 +116,7 @@ func New(c Config, o Options) (*Server, error) {
 		st.restore(saved, now)
 	}
 	s := &Server{config: c.withDefaults(), opts: o, state: st, geo: geo, rules: c.ECS.rules(), ready: make(chan struct{}), rcodes: newRcodes()}
+	s.limits = c.RateLimit.limiter()
 	s.rooms.New = func() any { return new([]byte) }
 	s.saver = saver{dir: o.DataDir, log: o.Log, wake: make(chan struct{}, 1)}
 	s.table.Store(st.build(false))
@@ -146,6 +148,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { s.saver.run(ctx); return nil })
 	group.Go(func() error { s.geo.watch(ctx); return nil })
+	group.Go(func() error { s.limits.tell(ctx, s.opts.Log); return nil })
 	s.addrs.Store(&addrs)
 	close(s.ready)
 	if err := group.Wait(); err != nil {
