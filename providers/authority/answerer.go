@@ -42,6 +42,8 @@ type answerer struct {
 	from peer
 	// was is what answered the last query; empty for one that no table was asked.
 	was outcome
+	// shown says that the last query had a valid server cookie.
+	shown bool
 
 	fast    *quick // nil: everything takes the general path
 	general *responder
@@ -60,7 +62,7 @@ type answerer struct {
 func (s *Server) answerer() *answerer {
 	a := &answerer{general: s.responder(), anew: s.responder, log: s.opts.Log, limits: s.limits, clock: new(clock)}
 	if s.config.Fast != FastNone {
-		a.fast = &quick{table: &s.table, udpSize: s.config.UDPSize, named: s.config.Identity != "", stale: &s.stale}
+		a.fast = &quick{table: &s.table, udpSize: s.config.UDPSize, named: s.config.Identity != "", stale: &s.stale, cookies: s.cookies}
 		a.clock = &a.fast.clock
 	}
 	return a
@@ -85,7 +87,7 @@ func (a *answerer) respond(buf []byte, n int) (size int, more []byte) {
 		}
 	}()
 	size, more, fast := a.answer(buf, n)
-	if size > 0 && more == nil && a.limits != nil && a.from.over == overUDP {
+	if size > 0 && more == nil && a.limits != nil && a.from.over == overUDP && !a.shown {
 		size = a.limit(buf, size)
 	}
 	if size == 0 {
@@ -108,8 +110,9 @@ func (a *answerer) respond(buf []byte, n int) (size int, more []byte) {
 func (a *answerer) answer(buf []byte, n int) (size int, more []byte, fast bool) {
 	udp := a.from.over == overUDP
 	if a.fast != nil {
+		a.fast.from = a.from.addr
 		if size := a.fast.respond(buf, n, udp); size > 0 {
-			a.was = a.fast.was
+			a.was, a.shown = a.fast.was, a.fast.valid
 			return size, nil, true
 		}
 	}
@@ -118,7 +121,7 @@ func (a *answerer) answer(buf []byte, n int) (size int, more []byte, fast bool) 
 	}
 	a.general.source = a.from.addr
 	out := a.general.respond(buf[:n], a.room, udp)
-	a.was = a.general.reply.was
+	a.was, a.shown = a.general.reply.was, a.general.valid
 	if len(out) > len(buf) {
 		return len(out), out, false
 	}
