@@ -53,6 +53,7 @@ type answerer struct {
 
 	clock  *clock   // of the batch
 	limits *limiter // nil: nobody is limited
+	tick   uint64   // of the batch, as limits has it; 0: nobody asked yet
 
 	// What it answered since it was last counted.
 	fastAnswers, generalAnswers uint64
@@ -69,7 +70,7 @@ func (s *Server) answerer() *answerer {
 }
 
 // begin begins a batch of queries that came at the same time.
-func (a *answerer) begin() { *a.clock = clock{} }
+func (a *answerer) begin() { *a.clock, a.tick = clock{}, 0 }
 
 // respond replaces the query in the first n bytes of buf by its answer, and
 // returns the answer's length; 0 for what must not be answered. more is the

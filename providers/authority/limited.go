@@ -3,7 +3,6 @@ package authority
 import (
 	"encoding/binary"
 	"net/netip"
-	"time"
 
 	"github.com/miekg/dns"
 )
@@ -69,7 +68,7 @@ func subjectOf(was outcome, rcode int) subject {
 // network in whose name others ask learns to ask over TCP.
 func (a *answerer) limit(buf []byte, size int) int {
 	what := subjectOf(a.was, int(buf[3]&15))
-	switch a.limits.decide(a.from.addr, what, a.clock.now()) {
+	switch a.limits.decide(a.from.addr, what, a.ticks()) {
 	case limitDrop:
 		return 0
 	case limitSlip:
@@ -80,13 +79,21 @@ func (a *answerer) limit(buf []byte, size int) int {
 	return size
 }
 
+// ticks is the time of the batch, as the limiter counts it.
+func (a *answerer) ticks() uint64 {
+	if a.tick == 0 {
+		a.tick = a.limits.ticks(a.clock.now())
+	}
+	return a.tick
+}
+
 // decide counts one answer, and says what is to become of it.
-func (l *limiter) decide(from netip.Addr, what subject, at time.Time) limitAction {
-	account, over := l.judge(from, what, at)
+func (l *limiter) decide(from netip.Addr, what subject, now uint64) limitAction {
+	account, over := l.judge(from, what, now)
 	if over == 0 || l.rules.exempts(from) {
 		return limitPass
 	}
-	l.note(account, from, what.class, at)
+	l.note(account, from, what.class, now)
 	action := limitDrop
 	switch {
 	case l.rules.logOnly:

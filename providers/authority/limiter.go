@@ -123,9 +123,9 @@ func mix(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
-// ticks is a time as accounts have it.
+// ticks is a time as it is counted here; accounts have its lower bits.
 func (l *limiter) ticks(now time.Time) uint64 {
-	return uint64(now.Sub(l.start)) >> tickShift // #nosec G115 -- it wraps, as said above
+	return uint64(now.Sub(l.start)) >> tickShift // #nosec G115 -- it is later
 }
 
 // debt is what an account owes.
@@ -142,9 +142,9 @@ func (l *limiter) debt(state, now uint64) uint64 {
 
 // judge adds an answer to its pair's account, and says whether it is too many;
 // then, that of how many since the account was opened.
-func (l *limiter) judge(from netip.Addr, what subject, at time.Time) (a *account, over uint32) {
+func (l *limiter) judge(from netip.Addr, what subject, now uint64) (a *account, over uint32) {
 	cost, burst := l.rules.cost[what.class], l.rules.burst[what.class]
-	hash, now := l.hash(from, what), l.ticks(at)
+	hash := l.hash(from, what)
 	line, tag := &l.lines[hash&l.mask], hash>>tickBits<<tickBits
 	for {
 		a, state, owes := l.find(line, tag, now)
@@ -176,12 +176,13 @@ func (l *limiter) judge(from netip.Addr, what subject, at time.Time) (a *account
 // find returns the pair's account, or that which owes least.
 func (l *limiter) find(line *limitLine, tag, now uint64) (a *account, state, owes uint64) {
 	for i := range line {
-		s := line[i].state.Load()
-		d := l.debt(s, now)
-		if s&^tickMask == tag {
-			return &line[i], s, d
+		if s := line[i].state.Load(); s&^tickMask == tag {
+			return &line[i], s, l.debt(s, now)
 		}
-		if a == nil || d < owes {
+	}
+	for i := range line {
+		s := line[i].state.Load()
+		if d := l.debt(s, now); a == nil || d < owes {
 			a, state, owes = &line[i], s, d
 		}
 	}

@@ -110,7 +110,7 @@ func searchLimits(t *rapid.T, plant func(*limiter)) error {
 	for range rapid.IntRange(1, 150).Draw(t, "queries") {
 		now += tick * time.Duration(rapid.SampledFrom([]int{0, 0, 0, 1, 1000, 200_000, 1_000_000, 4_000_000, 80_000_000}).Draw(t, "ticks"))
 		from, what := netip.MustParseAddr(rapid.SampledFrom(clients).Draw(t, "client")), rapid.SampledFrom(subjects).Draw(t, "answer")
-		got, want := l.decide(from, what, l.start.Add(now)), model.decide(from, what, now)
+		got, want := l.decide(from, what, l.ticks(l.start.Add(now))), model.decide(from, what, now)
 		if got == limitPass {
 			pair := fmt.Sprint(from, what)
 			passed[pair], classes[pair] = append(passed[pair], now), what.class
@@ -173,7 +173,7 @@ func TestSmallTableForgives(t *testing.T) {
 	flooder, passed := netip.MustParseAddr("198.51.100.1"), 0
 	const seconds, others = 20, 1000
 	for i := range seconds * others {
-		at := l.start.Add(time.Duration(i) * time.Second / others)
+		at := l.ticks(l.start.Add(time.Duration(i) * time.Second / others))
 		for range 2 {
 			if l.decide(flooder, subject{class: limitAnswers, typ: 1, id: 1}, at) == limitPass {
 				passed++
@@ -200,7 +200,7 @@ func TestLoopsShareAccounts(t *testing.T) {
 	for loop := range 4 {
 		loops.Go(func() {
 			// The batches of loops begin at different times, and go back and forth.
-			at := l.start.Add(time.Duration(loop) * time.Millisecond)
+			at := l.ticks(l.start.Add(time.Duration(loop) * time.Millisecond))
 			for i := range each {
 				switch l.decide(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), subject{class: limitAnswers, typ: 1, id: 1}, at) {
 				case limitPass:
@@ -234,7 +234,7 @@ func TestClockOfAccounts(t *testing.T) {
 	for _, start := range []time.Duration{0, whole / 2, whole - time.Second, whole - tick, whole, 400 * 24 * time.Hour} {
 		l := newLimiter(config.rules(), defaultAccounts)
 		for round := range 3 {
-			at := l.start.Add(start + time.Duration(round)*time.Minute)
+			at := l.ticks(l.start.Add(start + time.Duration(round)*time.Minute))
 			for i, want := range []bool{true, true, false, false, false} {
 				if got := l.decide(from, what, at) == limitPass; got != want {
 					t.Errorf("start %s, round %d: answer %d: passed %v, want %v", start, round, i, got, want)

@@ -23,9 +23,9 @@ type episode struct {
 
 // note tells the log of an answer over the limit, once a second and account.
 // What the log has no room for is not waited for.
-func (l *limiter) note(a *account, from netip.Addr, class limitClass, at time.Time) {
-	now := uint32(at.Sub(l.start)/time.Second) + 1 // #nosec G115 -- in 136 years
-	if was := a.told.Load(); was == now || !a.told.CompareAndSwap(was, now) {
+func (l *limiter) note(a *account, from netip.Addr, class limitClass, now uint64) {
+	s := uint32(now/second) + 1 // #nosec G115 -- in 136 years
+	if was := a.told.Load(); was == s || !a.told.CompareAndSwap(was, s) {
 		return
 	}
 	length := l.rules.v6

@@ -17,40 +17,34 @@ func sipKeyOf(secret [16]byte) sipKey {
 // lowest first. It is written out here since it is all that is needed of it:
 // some of what there is to import is no longer looked after.
 func (k sipKey) sum(data []byte) uint64 {
-	s := sipState{k[0] ^ 0x736f6d6570736575, k[1] ^ 0x646f72616e646f6d, k[0] ^ 0x6c7967656e657261, k[1] ^ 0x7465646279746573}
+	a, b, c, d := k[0]^0x736f6d6570736575, k[1]^0x646f72616e646f6d, k[0]^0x6c7967656e657261, k[1]^0x7465646279746573
 	last := uint64(len(data)) << 56
 	for ; len(data) >= 8; data = data[8:] {
-		s.add(binary.LittleEndian.Uint64(data))
+		m := binary.LittleEndian.Uint64(data)
+		a, b, c, d = sipRound(a, b, c, d^m)
+		a, b, c, d = sipRound(a, b, c, d)
+		a ^= m
 	}
-	for i, b := range data {
-		last |= uint64(b) << (8 * i)
+	for i, x := range data {
+		last |= uint64(x) << (8 * i)
 	}
-	s.add(last)
-	s[2] ^= 0xff
+	a, b, c, d = sipRound(a, b, c, d^last)
+	a, b, c, d = sipRound(a, b, c, d)
+	a, c = a^last, c^0xff
 	for range 4 {
-		s.round()
+		a, b, c, d = sipRound(a, b, c, d)
 	}
-	return s[0] ^ s[1] ^ s[2] ^ s[3]
+	return a ^ b ^ c ^ d
 }
 
-type sipState [4]uint64
-
-func (s *sipState) add(m uint64) {
-	s[3] ^= m
-	s.round()
-	s.round()
-	s[0] ^= m
-}
-
-func (s *sipState) round() {
-	s[0] += s[1]
-	s[2] += s[3]
-	s[1] = bits.RotateLeft64(s[1], 13) ^ s[0]
-	s[3] = bits.RotateLeft64(s[3], 16) ^ s[2]
-	s[0] = bits.RotateLeft64(s[0], 32)
-	s[2] += s[1]
-	s[0] += s[3]
-	s[1] = bits.RotateLeft64(s[1], 17) ^ s[2]
-	s[3] = bits.RotateLeft64(s[3], 21) ^ s[0]
-	s[2] = bits.RotateLeft64(s[2], 32)
+func sipRound(a, b, c, d uint64) (uint64, uint64, uint64, uint64) {
+	a += b
+	c += d
+	b = bits.RotateLeft64(b, 13) ^ a
+	d = bits.RotateLeft64(d, 16) ^ c
+	c += b
+	a = bits.RotateLeft64(a, 32) + d
+	b = bits.RotateLeft64(b, 17) ^ c
+	d = bits.RotateLeft64(d, 21) ^ a
+	return a, b, bits.RotateLeft64(c, 32), d
 }
