@@ -13,6 +13,13 @@ import (
 	"github.com/miekg/dns"
 )
 
+// Some draws ask a server with cookies.
+const (
+	withoutCookies   = 1
+	someCookies      = 1<<58 | 1
+	requiringCookies = 3 << 58
+)
+
 // twoWays answers a packet on the fast and on the general path, and returns
 // how the answers differ, and whether the fast path gave one. Draws are alike.
 func twoWays(table *Table, packet []byte, udp bool, draw uint64, plant ...func(*quick)) (answered bool, err error) {
@@ -31,8 +38,8 @@ func twoWays(table *Table, packet []byte, udp bool, draw uint64, plant ...func(*
 	}
 	// Most have cookies, and some require them.
 	var jar *cookies
-	if draw>>58&3 > 0 {
-		jar = testCookies(draw>>56&7 == 0)
+	if draw&requiringCookies > 0 {
+		jar = testCookies(draw&requiringCookies == requiringCookies)
 	}
 	from := testClient(draw)
 	r := &responder{table: &p, udpSize: defaultUDPSize, identity: identity, stale: stale, draw: draws, cookies: jar, source: from}
