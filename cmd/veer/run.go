@@ -33,8 +33,9 @@ interrupt ends it at once. Without --role it does everything. Several processes
 on one host, each with its own region and data folder, join the first one's etcd
 by its socket. The log goes to standard error; with -o json it is JSON.
 
-SIGHUP has the authority read its zone files again. A zone that is not valid is
-refused, with file and line in the log, and what it had is served on.
+SIGHUP has the authority read its zone files again, and the secrets of its
+cookies. A zone that is not valid is refused, with file and line in the log, and
+what it had is served on.
 
 Roles: ` + strings.Join(daemon.Roles(), ", ") + `. In a region that
 cluster.members lists, all, controller and witness keep an etcd member; any

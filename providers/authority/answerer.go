@@ -42,6 +42,8 @@ type answerer struct {
 	from peer
 	// was is what answered the last query; empty for one that no table was asked.
 	was outcome
+	// shown says that the last query had a valid server cookie.
+	shown bool
 
 	fast    *quick // nil: everything takes the general path
 	general *responder
@@ -49,25 +51,26 @@ type answerer struct {
 	room    []byte            // of the general path
 	log     zerolog.Logger
 
+	clock  *clock   // of the batch
+	limits *limiter // nil: nobody is limited
+	tick   uint64   // of the batch, as limits has it; 0: nobody asked yet
+
 	// What it answered since it was last counted.
 	fastAnswers, generalAnswers uint64
 	codes                       [16]uint64 // by rcode
 }
 
 func (s *Server) answerer() *answerer {
-	a := &answerer{general: s.responder(), anew: s.responder, log: s.opts.Log}
+	a := &answerer{general: s.responder(), anew: s.responder, log: s.opts.Log, limits: s.limits, clock: new(clock)}
 	if s.config.Fast != FastNone {
-		a.fast = &quick{table: &s.table, udpSize: s.config.UDPSize, named: s.config.Identity != "", stale: &s.stale}
+		a.fast = &quick{table: &s.table, udpSize: s.config.UDPSize, named: s.config.Identity != "", stale: &s.stale, cookies: s.cookies}
+		a.clock = &a.fast.clock
 	}
 	return a
 }
 
 // begin begins a batch of queries that came at the same time.
-func (a *answerer) begin() {
-	if a.fast != nil {
-		a.fast.begin()
-	}
-}
+func (a *answerer) begin() { *a.clock, a.tick = clock{}, 0 }
 
 // respond replaces the query in the first n bytes of buf by its answer, and
 // returns the answer's length; 0 for what must not be answered. more is the
@@ -84,13 +87,34 @@ func (a *answerer) respond(buf []byte, n int) (size int, more []byte) {
 			a.codes[dns.RcodeServerFailure]++
 		}
 	}()
+	size, more, fast := a.answer(buf, n)
+	if size > 0 && more == nil && a.limits != nil && a.from.over == overUDP && !a.shown {
+		size = a.limit(buf, size)
+	}
+	if size == 0 {
+		return 0, nil
+	}
+	if fast {
+		a.fastAnswers++
+	} else {
+		a.generalAnswers++
+	}
+	if more != nil {
+		a.codes[more[3]&15]++
+	} else {
+		a.codes[buf[3]&15]++
+	}
+	return size, more
+}
+
+// answer is respond without limits and counts; fast says which path it took.
+func (a *answerer) answer(buf []byte, n int) (size int, more []byte, fast bool) {
 	udp := a.from.over == overUDP
 	if a.fast != nil {
+		a.fast.from = a.from.addr
 		if size := a.fast.respond(buf, n, udp); size > 0 {
-			a.was = a.fast.was
-			a.fastAnswers++
-			a.codes[buf[3]&15]++
-			return size, nil
+			a.was, a.shown = a.fast.was, a.fast.valid
+			return size, nil, true
 		}
 	}
 	if a.room == nil {
@@ -98,16 +122,11 @@ func (a *answerer) respond(buf []byte, n int) (size int, more []byte) {
 	}
 	a.general.source = a.from.addr
 	out := a.general.respond(buf[:n], a.room, udp)
-	a.was = a.general.reply.was
-	if out == nil {
-		return 0, nil
-	}
-	a.generalAnswers++
-	a.codes[out[3]&15]++
+	a.was, a.shown = a.general.reply.was, a.general.valid
 	if len(out) > len(buf) {
-		return len(out), out
+		return len(out), out, false
 	}
-	return copy(buf, out), nil
+	return copy(buf, out), nil, false
 }
 
 // appendAnswer appends the answer to a query as TCP has it: behind its length.

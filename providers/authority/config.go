@@ -38,6 +38,9 @@ type Config struct {
 	// located; it is read again when it changes. Empty: there is none.
 	GeoFile string `yaml:"geo_file"`
 	ECS     ECS    `yaml:"ecs"`
+	// RateLimit says how much one client network gets of one answer.
+	RateLimit RateLimit `yaml:"rate_limit"`
+	Cookies   Cookies   `yaml:"cookies"`
 	// Fast is how UDP is served: FastAuto, FastPortable or FastNone. "" is
 	// FastAuto.
 	Fast string `yaml:"fast"`
@@ -113,6 +116,9 @@ func (c Config) Rebase(dir string) Config {
 	if c.GeoFile != "" && !filepath.IsAbs(c.GeoFile) {
 		c.GeoFile = filepath.Join(dir, c.GeoFile)
 	}
+	if f := c.Cookies.SecretFile; f != "" && !filepath.IsAbs(f) {
+		c.Cookies.SecretFile = filepath.Join(dir, f)
+	}
 	return c
 }
 
@@ -133,6 +139,8 @@ func (c Config) Check(bad func(field, format string, args ...any)) {
 	}
 	c.checkZones(bad)
 	c.ECS.check(bad)
+	c.RateLimit.check(bad)
+	c.Cookies.check(bad)
 	if c.UDPSize != 0 && (c.UDPSize < minUDPSize || c.UDPSize > maxUDPSize) {
 		bad("udp_size", "%d is out of range; expected %d to %d bytes (default %d)", c.UDPSize, minUDPSize, maxUDPSize, defaultUDPSize)
 	}

@@ -93,9 +93,9 @@ func (e *effective) count(z *zone, k key, has bool, changes edits) {
 func (e *effective) node(z *zone, k key, sets []*set) *node {
 	switch {
 	case sets != nil:
-		return &node{sets: overlay(z.base[k], sets)}
+		return &node{sets: overlay(z.base[k], sets), id: k.id()}
 	case e.below[k] > 0:
-		return &node{}
+		return &node{id: k.id()}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package authority
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -20,16 +21,33 @@ type quick struct {
 	// services' answers may be old, if they may: both is the general path's.
 	named bool
 	stale *atomic.Pointer[string]
+	// cookies is nil where they are off. from is who asks; ours is the cookie
+	// that goes back, where one came, and valid says of what kind that was.
+	cookies *cookies
+	from    netip.Addr
+	ours    [ourCookie]byte
+	baked   bool
+	valid   bool
 	// draw makes random numbers; nil: a good source.
-	draw func() uint64
-	// now is the time of this batch of queries; zero: nobody asked yet.
-	now time.Time
-	q   question
-	was outcome
+	draw  func() uint64
+	clock clock
+	q     question
+	was   outcome
 }
 
-// begin begins a batch: queries that came at the same time.
-func (f *quick) begin() { f.now = time.Time{} }
+// clock is the time of a batch of queries that came at once: it is asked once,
+// if anybody wants to know.
+type clock struct{ at time.Time }
+
+func (c *clock) now() time.Time {
+	if c.at.IsZero() {
+		c.at = time.Now()
+	}
+	return c.at
+}
+
+// begin begins a batch.
+func (f *quick) begin() { f.clock = clock{} }
 
 // respond replaces the query in the first n bytes of buf by its answer, and
 // returns the answer's length; 0, and the query as it was, for one that it
@@ -45,6 +63,17 @@ func (f *quick) respond(buf []byte, n int, udp bool) int {
 		if q.edns {
 			limit = min(max(int(q.udp), minUDPSize), f.udpSize)
 		}
+	}
+	if f.baked, f.valid = false, false; f.cookies != nil && q.cookie.size >= 0 {
+		if q.cookie.malformed() {
+			return 0
+		}
+		f.ours, f.valid = f.cookies.answer(&q.cookie, f.from, f.clock.now())
+		f.baked = true
+	}
+	f.was = outcome{}
+	if f.cookies.withheld(udp, f.valid) {
+		return f.withhold(buf, limit)
 	}
 	t := f.table.Load()
 	z, below := t.zoneIn(q)
@@ -152,17 +181,38 @@ func (f *quick) finish(buf []byte, limit, rcode int, section []byte) int {
 	size := q.end + len(section)
 	if q.edns {
 		size += optSize
+		if f.baked {
+			size += cookieOption
+		}
 	}
 	if size > limit || size > len(buf) {
 		return 0 // the general path truncates it
 	}
 	buf[2] = flagResponse | buf[2]&flagRecursion
-	buf[3] = byte(rcode)
+	buf[3] = byte(rcode & 15)
 	copy(buf[q.end:], section)
 	if q.edns {
-		*(*[optSize]byte)(buf[size-optSize:]) = [optSize]byte{
-			0, 0, byte(dns.TypeOPT), byte(f.udpSize >> 8), byte(f.udpSize), 0, 0, q.do, 0, 0, 0,
+		opt := buf[q.end+len(section) : size]
+		*(*[optSize]byte)(opt) = [optSize]byte{
+			0, 0, byte(dns.TypeOPT), byte(f.udpSize >> 8), byte(f.udpSize), byte(rcode >> 4), 0, q.do, 0, 0, 0,
 		}
+		if f.baked {
+			opt[optSize-1] = cookieOption
+			*(*[4]byte)(opt[optSize:]) = [4]byte{0, dns.EDNS0COOKIE, 0, ourCookie}
+			copy(opt[optSize+4:], f.ours[:])
+		}
+	}
+	return size
+}
+
+// withhold is as that of the general path.
+func (f *quick) withhold(buf []byte, limit int) int {
+	if f.baked {
+		return f.finish(buf, limit, dns.RcodeBadCookie, nil)
+	}
+	size := f.finish(buf, limit, dns.RcodeSuccess, nil)
+	if size > 0 {
+		buf[2] |= flagTruncated
 	}
 	return size
 }
@@ -175,10 +225,7 @@ func (f *quick) positive(buf []byte, limit int, p *pick) int {
 	buf[2] |= flagAuthoritative
 	binary.BigEndian.PutUint16(buf[6:], uint16(len(p.rrs))) // #nosec G115 -- they fit into maxPacked bytes
 	if len(p.ttls) > 0 {
-		if f.now.IsZero() {
-			f.now = time.Now()
-		}
-		ttl := p.TTL(f.now)
+		ttl := p.TTL(f.clock.now())
 		for _, at := range p.ttls {
 			binary.BigEndian.PutUint32(buf[f.q.end+int(at):], ttl)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -12,9 +13,16 @@ import (
 	"github.com/miekg/dns"
 )
 
+// Some draws ask a server with cookies.
+const (
+	withoutCookies   = 1
+	someCookies      = 1<<58 | 1
+	requiringCookies = 3 << 58
+)
+
 // twoWays answers a packet on the fast and on the general path, and returns
 // how the answers differ, and whether the fast path gave one. Draws are alike.
-func twoWays(table *Table, packet []byte, udp bool, draw uint64) (answered bool, err error) {
+func twoWays(table *Table, packet []byte, udp bool, draw uint64, plant ...func(*quick)) (answered bool, err error) {
 	room := max(len(packet), maxPacked) + 1024
 	var p atomic.Pointer[Table]
 	p.Store(table)
@@ -28,11 +36,20 @@ func twoWays(table *Table, packet []byte, udp bool, draw uint64) (answered bool,
 		reason := "cut off"
 		stale.Store(&reason)
 	}
-	r := &responder{table: &p, udpSize: defaultUDPSize, identity: identity, stale: stale, draw: draws}
+	// Most have cookies, and some require them.
+	var jar *cookies
+	if draw&requiringCookies > 0 {
+		jar = testCookies(draw&requiringCookies == requiringCookies)
+	}
+	from := testClient(draw)
+	r := &responder{table: &p, udpSize: defaultUDPSize, identity: identity, stale: stale, draw: draws, cookies: jar, source: from}
 	general := r.respond(packet, make([]byte, room), udp)
 	buf := bytes.Repeat([]byte{0xee}, room) // what lies behind the query is anything
 	n := copy(buf, packet)
-	f := &quick{table: &p, udpSize: defaultUDPSize, named: identity != "", stale: stale, draw: draws}
+	f := &quick{table: &p, udpSize: defaultUDPSize, named: identity != "", stale: stale, draw: draws, cookies: jar, from: from}
+	for _, spoil := range plant {
+		spoil(f)
+	}
 	size := f.respond(buf, n, udp)
 	if size == 0 {
 		if !bytes.Equal(buf[:n], packet) {
@@ -42,6 +59,9 @@ func twoWays(table *Table, packet []byte, udp bool, draw uint64) (answered bool,
 	}
 	if !bytes.Equal(buf[:size], general) {
 		return true, fmt.Errorf("udp %v, to %x\nfast    %x\ngeneral %x", udp, packet, buf[:size], general)
+	}
+	if f.valid != r.valid {
+		return true, fmt.Errorf("to %x the cookie is valid on the fast path: %v, on the general one: %v", packet, f.valid, r.valid)
 	}
 	if f.was != r.reply.was {
 		return true, fmt.Errorf("to %x the fast path's outcome is %+v, the general one's %+v", packet, f.was, r.reply.was)
@@ -120,14 +140,17 @@ func manyZones(t testing.TB) (*Table, []dns.RR) {
 }
 
 // searchTwoWays asks generated queries both ways until they differ.
-func searchTwoWays(t testing.TB, table *Table, rrs []dns.RR, runs int) (fast int, err error) {
+func searchTwoWays(t testing.TB, table *Table, rrs []dns.RR, runs int, plant ...func(*quick)) (fast int, err error) {
 	g := newGenerator(11, rrs, ".")
 	for range runs {
-		m := g.query()
+		m, draw := g.query(), g.rng.Uint64()
 		if opt := m.IsEdns0(); opt != nil {
-			switch g.rng.IntN(6) {
-			case 0, 1:
-				opt.Option = append(opt.Option, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0123456789abcdef"})
+			switch g.rng.IntN(8) {
+			case 0, 1, 4, 5:
+				opt.Option = append(opt.Option, g.cookie(testClient(draw)))
+				if g.rng.IntN(8) == 0 {
+					opt.Option = append(opt.Option, g.cookie(testClient(draw)))
+				}
 			case 2:
 				opt.Option = append(opt.Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID}, &dns.EDNS0_PADDING{Padding: make([]byte, g.rng.IntN(40))})
 			case 3:
@@ -138,7 +161,7 @@ func searchTwoWays(t testing.TB, table *Table, rrs []dns.RR, runs int) (fast int
 		if err != nil {
 			t.Fatal(err)
 		}
-		answered, err := twoWays(table, packet, g.rng.IntN(4) > 0, g.rng.Uint64())
+		answered, err := twoWays(table, packet, g.rng.IntN(4) > 0, draw, plant...)
 		if err != nil {
 			return fast, fmt.Errorf("%v: %w", m.Question[0], err)
 		}
@@ -221,6 +244,27 @@ func TestMutantFastPath(t *testing.T) {
 				return
 			}
 			t.Logf("%s: %v", name, err)
+		})
+	}
+}
+
+// TestMutantFastCookies: so is each fault of its cookies.
+func TestMutantFastCookies(t *testing.T) {
+	for name, plant := range map[string]func(*quick){
+		"none":             func(f *quick) { f.cookies = nil },
+		"another client":   func(f *quick) { f.from = netip.MustParseAddr("192.0.2.77") },
+		"another secret":   func(f *quick) { f.cookies = &cookies{}; f.cookies.keys.Store(&[]sipKey{{1, 3}, {3, 4}}) },
+		"no former secret": func(f *quick) { f.cookies = &cookies{}; f.cookies.keys.Store(&[]sipKey{{1, 2}}) },
+		"always required":  func(f *quick) { f.cookies = testCookies(true) },
+		"never required":   func(f *quick) { f.cookies = testCookies(false) },
+		"another time":     func(f *quick) { f.clock.at = time.Now().Add(time.Second) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			table, rrs := manyZones(t)
+			_, err := searchTwoWays(t, table, rrs, 100_000, plant)
+			if err == nil {
+				t.Errorf("%s: the search proves nothing: it does not see the planted fault", name)
+			}
 		})
 	}
 }

@@ -151,6 +151,13 @@ func FuzzPacket(f *testing.F) {
 		for i, s := range packetSeeds(f, z.ref) {
 			f.Add(s, i%2 == 0)
 		}
+		for _, data := range []string{"0123456789abcdef", "0123456789abcdef010000005cf79f111f8130c3eee29480", "", "01"} {
+			packet, err := withCookie(z.ref.apex, dns.TypeSOA, data).Pack()
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(packet, true)
+		}
 	}
 	f.Fuzz(func(t *testing.T, packet []byte, udp bool) {
 		if len(packet) > dns.MaxMsgSize-1 {
@@ -161,8 +168,10 @@ func FuzzPacket(f *testing.F) {
 		if !slices.Equal(before, packet) {
 			t.Fatal("the query was changed")
 		}
-		if _, err := twoWays(table, packet, udp, 1); err != nil {
-			t.Fatal(err)
+		for _, draw := range []uint64{withoutCookies, someCookies, requiringCookies} {
+			if _, err := twoWays(table, packet, udp, draw); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if len(packet) < headerSize || packet[2]&0x80 != 0 {
 			if out != nil {

@@ -64,7 +64,7 @@ func (h HTTPS) set(svc service) *set {
 				out.located.sets[at.location] = to
 			}
 		}
-		to.picks = append(to.picks, pick{weight: at.weight, ttl: at.ttl, until: at.until, floor: at.floor, rrs: []dns.RR{h.record(svc, at)}, steered: true})
+		to.picks = append(to.picks, pick{typ: dns.TypeHTTPS, weight: at.weight, ttl: at.ttl, until: at.until, floor: at.floor, rrs: []dns.RR{h.record(svc, at)}, steered: true})
 		to.sum += uint64(at.weight)
 	}
 	if out.located != nil {

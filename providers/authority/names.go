@@ -64,6 +64,15 @@ func (k key) parent() (key, bool) {
 	return k[1+int(k[0]):], true
 }
 
+// id is a number for the name, the same wherever it is made (FNV-1a).
+func (k key) id() uint64 {
+	h := uint64(0xcbf29ce484222325)
+	for i := range len(k) {
+		h = (h ^ uint64(k[i])) * 0x100000001b3
+	}
+	return h
+}
+
 // within reports whether k is apex or below it.
 func (k key) within(apex key) bool {
 	for {

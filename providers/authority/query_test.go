@@ -179,10 +179,10 @@ func TestTruncate(t *testing.T) {
 		if err := whole.Unpack(out); err != nil {
 			t.Fatal(err)
 		}
-		if err := got.Unpack(out[:truncate(out)]); err != nil {
+		if err := got.Unpack(out[:truncate(out, len(out))]); err != nil {
 			t.Fatalf("%s: %v", q, err)
 		}
-		whole.Truncated, whole.Answer, whole.Ns, whole.Extra = true, nil, nil, nil
+		whole.Authoritative, whole.Truncated, whole.Answer, whole.Ns, whole.Extra = false, true, nil, nil, nil
 		if whole.String() != got.String() {
 			t.Errorf("%s: found\n%v\nwant\n%v", q, &got, &whole)
 		}

@@ -24,6 +24,8 @@ type question struct {
 	udp  uint16
 	do   byte
 	nsid bool // it asks who the server is
+	// cookie is the DNS cookie, whatever its length.
+	cookie cookie
 }
 
 const (
@@ -56,7 +58,7 @@ func (q *question) read(packet []byte) bool {
 	if binary.BigEndian.Uint16(packet[q.end-2:]) != dns.ClassINET || !plain(q.typ) {
 		return false
 	}
-	q.edns, q.nsid = extra == 1, false
+	q.edns, q.nsid, q.cookie.size = extra == 1, false, -1
 	if !q.edns {
 		return len(packet) == q.end
 	}
@@ -101,7 +103,7 @@ func (q *question) readName(from []byte) bool {
 }
 
 // readOption reads an EDNS(0) option that ends the packet. Options within it
-// are those that change nothing of the answer and can't be malformed.
+// are those that change nothing of the answer's records.
 func (q *question) readOption(r []byte) bool {
 	if len(r) < optSize || r[0] != 0 || r[1] != 0 || r[2] != byte(dns.TypeOPT) {
 		return false
@@ -114,15 +116,17 @@ func (q *question) readOption(r []byte) bool {
 		if len(r) < 4 {
 			return false
 		}
+		end := 4 + int(binary.BigEndian.Uint16(r[2:]))
+		if end > len(r) {
+			return false
+		}
 		switch binary.BigEndian.Uint16(r) {
 		case dns.EDNS0NSID:
 			q.nsid = true
-		case dns.EDNS0COOKIE, dns.EDNS0PADDING:
+		case dns.EDNS0COOKIE:
+			q.cookie.read(r[4:end])
+		case dns.EDNS0PADDING:
 		default:
-			return false
-		}
-		end := 4 + int(binary.BigEndian.Uint16(r[2:]))
-		if end > len(r) {
 			return false
 		}
 		r = r[end:]

@@ -38,7 +38,7 @@ func rewrite(p *pick, at host, q Query, r *Reply) *host {
 		Hdr:    dns.RR_Header{Name: at.text, Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: p.ttl},
 		Target: next.text,
 	}
-	made := &pick{ttl: p.ttl, rrs: []dns.RR{alias}, hosts: []host{next}}
+	made := &pick{typ: dns.TypeCNAME, ttl: p.ttl, rrs: []dns.RR{alias}, hosts: []host{next}}
 	for _, part := range r.Answer {
 		if part.pick.rrs[0].Header().Rrtype == dns.TypeCNAME && strings.EqualFold(part.Owner, at.text) {
 			return nil // a loop

@@ -17,11 +17,12 @@ import (
 // service could no longer be laid over it, keeps what it had, and the error
 // tells where: the other zones are taken all the same.
 //
-// The zones themselves are those of the Config: none comes or goes.
+// The secrets of cookies are read again as well. The zones themselves are those
+// of the Config: none comes or goes.
 func (s *Server) Reload() (changed []string, err error) {
 	s.reloading.Lock() // a later call has read later
 	defer s.reloading.Unlock()
-	var problems []error
+	problems := []error{s.cookies.reload()}
 	var fresh []*zone
 	for _, z := range s.config.Zones {
 		file, err := ReadZone(z)

@@ -2,6 +2,7 @@ package authority
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"math/rand/v2"
 	"net/netip"
 	"sync/atomic"
@@ -29,6 +30,12 @@ type responder struct {
 	source netip.Addr
 	sub    *subnet
 	most   int
+	// cookies is nil where they are off; cookie came with the query, valid says
+	// whether the server's part is, and ours goes back.
+	cookies *cookies
+	cookie  cookie
+	valid   bool
+	ours    [ourCookie]byte
 	// draw makes random numbers; nil: a good source.
 	draw func() uint64
 
@@ -51,6 +58,9 @@ func (r *responder) respond(packet []byte, buf []byte, udp bool) []byte {
 	}
 	// More than one question has no meaning (RFC 9619); a query has no records
 	// but in the additional section.
+	if binary.BigEndian.Uint64(packet[4:])>>16 == 0 {
+		return r.cookieOnly(packet, buf)
+	}
 	if binary.BigEndian.Uint16(packet[4:]) != 1 || binary.BigEndian.Uint32(packet[6:]) != 0 {
 		return headerOnly(packet, buf, dns.RcodeFormatError)
 	}
@@ -65,13 +75,16 @@ func (r *responder) respond(packet []byte, buf []byte, udp bool) []byte {
 	if r.sub, ok = r.ecs.readSubnet(packet, opt, r.source); !ok {
 		return headerOnly(packet, buf, dns.RcodeFormatError) // RFC 7871, section 7.2.1
 	}
+	if !r.readCookie(opt) {
+		return headerOnly(packet, buf, dns.RcodeFormatError) // RFC 7873, section 5.2.2
+	}
 	if udp {
 		limit = minUDPSize
 		if opt != nil {
 			limit = min(max(int(opt.UDPSize()), minUDPSize), r.udpSize)
 		}
 	}
-	r.fill(opt)
+	r.fill(opt, r.cookies.withheld(udp, r.valid))
 	return r.respell(r.pack(buf, limit, packet))
 }
 
@@ -97,19 +110,6 @@ func headerOnly(packet, buf []byte, rcode int) []byte {
 	return out
 }
 
-// truncate makes of a packed answer one that says nothing but that it did not
-// fit (RFC 2181, section 9), and returns its length.
-func truncate(answer []byte) int {
-	end := headerSize
-	if answer[5] == 1 {
-		name, _ := skipName(answer, headerSize)
-		end = name + questionTail
-	}
-	answer[2] |= flagTruncated
-	clear(answer[6:headerSize])
-	return end
-}
-
 // option returns the EDNS(0) option of a query, and false when there is more
 // than one or its name is not the root (RFC 6891, section 6.1.1).
 func option(extra []dns.RR) (*dns.OPT, bool) {
@@ -128,7 +128,7 @@ func option(extra []dns.RR) (*dns.OPT, bool) {
 }
 
 // fill makes the answer to the query.
-func (r *responder) fill(opt *dns.OPT) {
+func (r *responder) fill(opt *dns.OPT, withheld bool) {
 	q := r.query.Question[0]
 	q.Name = lowerName(q.Name)
 	m := &r.answer
@@ -136,7 +136,9 @@ func (r *responder) fill(opt *dns.OPT) {
 	m.Compress = true
 	m.Question = append(m.Question[:0], q)
 	m.Answer, m.Ns, m.Extra = m.Answer[:0], m.Ns[:0], m.Extra[:0]
-	if m.Rcode = r.lookup(q, opt); m.Rcode == dns.RcodeSuccess {
+	if withheld && (opt == nil || opt.Version() == 0) {
+		m.Rcode = r.withhold()
+	} else if m.Rcode = r.lookup(q, opt); m.Rcode == dns.RcodeSuccess {
 		m.Rcode, m.Authoritative = r.reply.Rcode, r.reply.Authoritative
 		m.Answer = appendParts(m.Answer, r.reply.Answer)
 		m.Ns = appendParts(m.Ns, r.reply.Authority)
@@ -188,6 +190,9 @@ func (r *responder) ownOption(theirs *dns.OPT, rcode int) *dns.OPT {
 	own.SetUDPSize(uint16(r.udpSize)) // #nosec G115 -- Config.Check bounds it
 	own.SetDo(theirs.Do())
 	own.SetExtendedRcode(uint16(rcode)) // #nosec G115 -- a constant
+	if r.cookie.size >= 0 {
+		own.Option = append(own.Option, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: hex.EncodeToString(r.ours[:])})
+	}
 	r.tell(theirs, own)
 	if r.sub != nil {
 		own.Option = append(own.Option, r.sub.option(r.sub.scope(&r.reply, r.most)))

@@ -67,7 +67,7 @@ func (s *Server) Answered() (fast, general uint64) {
 }
 
 func (s *Server) responder() *responder {
-	return &responder{table: &s.table, udpSize: s.config.UDPSize, identity: s.config.Identity, version: s.config.Version, stale: &s.stale, ecs: s.rules}
+	return &responder{table: &s.table, udpSize: s.config.UDPSize, identity: s.config.Identity, version: s.config.Version, stale: &s.stale, ecs: s.rules, cookies: s.cookies}
 }
 
 // maxFaults is how many errors in a row end a loop.

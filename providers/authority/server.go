@@ -54,17 +54,19 @@ type Options struct {
 
 // Server serves the zones of a Config.
 type Server struct {
-	config Config
-	opts   Options
-	table  atomic.Pointer[Table]
-	rcodes *rcodes
-	saver  saver
-	geo    database
-	rules  ecs
-	raised bool // New raised a serial beyond the derived one
-	ready  chan struct{}
-	addrs  atomic.Pointer[[]net.Addr]
-	stale  atomic.Pointer[string] // see Stale
+	config  Config
+	opts    Options
+	table   atomic.Pointer[Table]
+	rcodes  *rcodes
+	saver   saver
+	geo     database
+	rules   ecs
+	limits  *limiter // nil: nobody is limited
+	cookies *cookies // nil: they are off
+	raised  bool     // New raised a serial beyond the derived one
+	ready   chan struct{}
+	addrs   atomic.Pointer[[]net.Addr]
+	stale   atomic.Pointer[string] // see Stale
 	// counters are of the loops over UDP; written before ready is closed.
 	counters []*counter
 	rooms    sync.Pool // of *[]byte, for answers over TCP
@@ -93,6 +95,10 @@ func New(c Config, o Options) (*Server, error) {
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("authority: %w", err)
 	}
+	jar, err := newCookies(c.Cookies)
+	if err != nil {
+		return nil, fmt.Errorf("authority: %w", err)
+	}
 	now := time.Now()
 	geo := database{path: c.GeoFile, log: o.Log}
 	geo.places = newPlaces(o.Locations, geo.first())
@@ -115,6 +121,7 @@ func New(c Config, o Options) (*Server, error) {
 		st.restore(saved, now)
 	}
 	s := &Server{config: c.withDefaults(), opts: o, state: st, geo: geo, rules: c.ECS.rules(), ready: make(chan struct{}), rcodes: newRcodes()}
+	s.limits, s.cookies = c.RateLimit.limiter(), jar
 	s.rooms.New = func() any { return new([]byte) }
 	s.saver = saver{dir: o.DataDir, log: o.Log, wake: make(chan struct{}, 1)}
 	s.table.Store(st.build(false))
@@ -146,6 +153,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { s.saver.run(ctx); return nil })
 	group.Go(func() error { s.geo.watch(ctx); return nil })
+	group.Go(func() error { s.limits.tell(ctx, s.opts.Log); return nil })
 	s.addrs.Store(&addrs)
 	close(s.ready)
 	if err := group.Wait(); err != nil {

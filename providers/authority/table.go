@@ -27,6 +27,7 @@ type zone struct {
 	over *index
 	soa  *set // in the authority section of negative answers (RFC 2308)
 	apex key
+	id   uint64 // of the apex, for the rate limit
 	// none is that section, packed.
 	none negative
 }
@@ -37,6 +38,8 @@ type node struct {
 	// cut is the topmost delegation at or above the name; the empty key where
 	// there is none.
 	cut key
+	// id is the name's, for the rate limit: the same in all tables.
+	id uint64
 }
 
 // set is what one name answers for one type: one pick, or several that are
@@ -51,6 +54,7 @@ type set struct {
 
 // pick is one RRset.
 type pick struct {
+	typ    uint16
 	weight uint32
 	ttl    uint32
 	// until is when the answer may change; the zero time: no change foreseen.
@@ -136,7 +140,7 @@ func (p *pick) TTL(now time.Time) uint32 {
 
 // newPick makes a pick of records that share name, type and TTL.
 func newPick(rrs []dns.RR) (pick, error) {
-	p := pick{ttl: rrs[0].Header().Ttl, rrs: rrs}
+	p := pick{typ: rrs[0].Header().Rrtype, ttl: rrs[0].Header().Ttl, rrs: rrs}
 	for _, rr := range rrs {
 		name := ""
 		switch r := rr.(type) {
@@ -173,7 +177,7 @@ func newPick(rrs []dns.RR) (pick, error) {
 
 // compileZone makes the base of a zone: what its file says alone.
 func compileZone(file *ZoneFile) (*zone, error) {
-	z := &zone{file: file, apex: file.apex, base: make(map[key]*node, len(file.records)), over: newIndex(maphash.MakeSeed())}
+	z := &zone{file: file, apex: file.apex, id: file.apex.id(), base: make(map[key]*node, len(file.records)), over: newIndex(maphash.MakeSeed())}
 	for i := 0; i < len(file.records); {
 		first := file.records[i]
 		end := i + 1
@@ -207,7 +211,7 @@ func compileZone(file *ZoneFile) (*zone, error) {
 func grow(names map[key]*node, k, apex key) *node {
 	n := names[k]
 	if n == nil {
-		n = &node{}
+		n = &node{id: k.id()}
 		names[k] = n
 	}
 	for up := k; up != apex; {
@@ -215,7 +219,7 @@ func grow(names map[key]*node, k, apex key) *node {
 		if names[up] != nil {
 			break
 		}
-		names[up] = &node{}
+		names[up] = &node{id: up.id()}
 	}
 	return n
 }
@@ -249,7 +253,7 @@ func (z *zone) withSerial(serial uint32, changes edits) *zone {
 	if changes == nil {
 		changes = make(edits, 1)
 	}
-	next := &zone{file: z.file, base: z.base, apex: z.apex}
+	next := &zone{file: z.file, base: z.base, apex: z.apex, id: z.id}
 	soa := dns.Copy(z.file.soa()).(*dns.SOA)
 	soa.Serial = serial
 	low := dns.Copy(soa).(*dns.SOA)
@@ -264,7 +268,7 @@ func (z *zone) withSerial(serial uint32, changes edits) *zone {
 	} else if apex == nil {
 		apex = z.base[z.apex]
 	}
-	apex = &node{sets: slices.Clone(apex.sets)}
+	apex = &node{sets: slices.Clone(apex.sets), id: z.id}
 	for i, s := range apex.sets {
 		if s.typ == dns.TypeSOA {
 			apex.sets[i] = soaSet(soa)
@@ -277,7 +281,7 @@ func (z *zone) withSerial(serial uint32, changes edits) *zone {
 }
 
 func soaSet(soa *dns.SOA) *set {
-	return &set{typ: dns.TypeSOA, picks: []pick{{ttl: soa.Hdr.Ttl, rrs: []dns.RR{soa}}}}
+	return &set{typ: dns.TypeSOA, picks: []pick{{typ: dns.TypeSOA, ttl: soa.Hdr.Ttl, rrs: []dns.RR{soa}}}}
 }
 
 // newTable makes a table of zones.

@@ -230,6 +230,7 @@ func (l *loader) providers() {
 		p.Authority.Check(l.under(path))
 		l.zoneFiles(p, path)
 		l.geoFile(p.Authority, path+".geo_file")
+		l.cookieSecrets(p.Authority, path+".cookies")
 	}
 	l.sharedZones()
 }

@@ -36,7 +36,7 @@ func folder(t testing.TB, text string) string {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
 		StarterZoneFile: StarterZone(), "any.zone": anyZone, "broken.zone": "@ IN SOA ns\n",
-		"cut.zone": anyZone + "app IN NS ns.example.net.\nwww IN CNAME ns\n", "dname.zone": anyZone + "old IN DNAME example.net.\n", "token": "s3cret\n", "empty": "", "ca.pem": "x", "cert.pem": "x", "key.pem": "x",
+		"cut.zone": anyZone + "app IN NS ns.example.net.\nwww IN CNAME ns\n", "dname.zone": anyZone + "old IN DNAME example.net.\n", "token": "s3cret\n", "cookies": "00112233445566778899aabbccddeeff\n", "empty": "", "ca.pem": "x", "cert.pem": "x", "key.pem": "x",
 		StarterFile: text,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {

@@ -17,7 +17,8 @@ func Hangups() (hangups <-chan os.Signal, stop func()) {
 }
 
 // reloads reads again, each time that it is asked to, what can be read again
-// while the daemon runs: the zone files of its authorities.
+// while the daemon runs: the zone files of its authorities and the secrets
+// of their cookies.
 func (d *daemon) reloads(ctx context.Context) error {
 	for {
 		select {
@@ -39,7 +40,7 @@ func (d *daemon) reloadZones() {
 		log := d.o.Log.With().Str("part", "authority").Str("provider", s.name).Logger()
 		changed, err := s.Reload()
 		for _, problem := range unjoined(err) {
-			log.Error().Err(problem).Msg("a zone is not reloaded; what it had is served on")
+			log.Error().Err(problem).Msg("not all was reloaded; what there was is served on")
 		}
 		log.Info().Strs("changed", changed).Msg("zone files were read again")
 	}

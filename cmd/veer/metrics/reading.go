@@ -21,6 +21,8 @@ type Reading struct {
 	Prober    *Prober
 	// Responses are those of each authority, by code.
 	Responses map[string]map[string]uint64
+	// Limited are those of each authority that were over its rate limit.
+	Limited map[string][]Limited
 	// Expiry is until the end of each certificate, by key of the config.
 	Expiry map[string]time.Duration
 }
@@ -37,6 +39,12 @@ type Vantage struct {
 type Zone struct {
 	Provider, Zone, State string
 	Lag                   time.Duration
+}
+
+// Limited counts answers over a rate limit.
+type Limited struct {
+	Class, Action string
+	Answers       uint64
 }
 
 // Prober is how punctual the probes are.
@@ -83,6 +91,11 @@ func (r Reading) emit(emit func(m *Metric, value float64, labels ...string)) {
 	for provider, codes := range r.Responses {
 		for code, n := range codes {
 			emit(&queries, float64(n), provider, code)
+		}
+	}
+	for provider, limited := range r.Limited {
+		for _, l := range limited {
+			emit(&limitedTotal, float64(l.Answers), provider, l.Class, l.Action)
 		}
 	}
 	for file, left := range r.Expiry {

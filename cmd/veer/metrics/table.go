@@ -25,30 +25,31 @@ var (
 	decisions = Metric{"veer_decisions_total", Counter, nil, "Commits of decisions to the ledger by this process while it led.", "1"}
 	writes    = Metric{"veer_provider_writes_total", Counter, []string{"provider", "outcome"}, "Requests of this process to write a provider's zones, by outcome: ok, fenced (a newer leader has written), conflict (somebody wrote at the same time), error.", "4 a written provider"}
 
-	leads       = Metric{"veer_leader", Gauge, nil, "1 while this process leads, else 0.", "1"}
-	leaderKnown = Metric{"veer_leader_known", Gauge, nil, "1 while this process knows of a leader, itself or another, else 0.", "1"}
-	term        = Metric{"veer_term", Gauge, nil, "The term of the ledger as this process last heard it; 0 while it does not know it.", "1"}
-	etcd        = Metric{"veer_etcd_reachable", Gauge, nil, "1 when etcd answered this scrape with a quorum behind it, else 0.", "1"}
-	cutOff      = Metric{"veer_cut_off_seconds", Gauge, nil, "How long this process counts as cut off from the cluster; 0: it does not.", "1"}
-	fresh       = Metric{"veer_vantage_fresh", Gauge, []string{"vantage"}, "1 while the vantage's votes are fresh, else 0.", "1 a vantage"}
-	suspect     = Metric{"veer_vantage_suspect", Gauge, []string{"vantage"}, "1 while the vantage doubts itself, so that its votes count as unknown, else 0.", "1 a vantage"}
-	mismatch    = Metric{"veer_config_mismatch", Gauge, []string{"region"}, "1 while the vantage of this name runs another config than this process, else 0.", "1 a vantage"}
-	votes       = Metric{"veer_votes", Gauge, []string{"vantage", "health"}, "Endpoints by what a vantage votes: up, degraded, down, unknown.", "4 a vantage"}
-	endpoints   = Metric{"veer_endpoints", Gauge, []string{"health"}, "Endpoints of the config by verdict: up, degraded, down, unknown.", "4"}
-	allDown     = Metric{"veer_services_all_down", Gauge, nil, "Services of which every pool is down, as the ledger says.", "1"}
-	zoneState   = Metric{"veer_zone_state", Gauge, []string{"provider", "zone", "state"}, "1 for the state of each written zone as the leader keeps it; absent where this process does not lead.", "1 a written zone"}
-	lag         = Metric{"veer_provider_lag_seconds", Gauge, []string{"provider", "zone"}, "How long the oldest answer waits that is in the ledger and not in the zone; absent where this process does not lead.", "1 a written zone"}
-	probes      = Metric{"veer_probes_total", Counter, nil, "Probes that the schedule started; absent without a prober.", "1"}
-	late        = Metric{"veer_probe_late_seconds", Gauge, []string{"quantile"}, "How late scheduled probes began since the start of the process: quantiles 0.5, 0.99 and 1; absent without a prober.", "3"}
-	queries     = Metric{"veer_dns_responses_total", Counter, []string{"provider", "rcode"}, "DNS responses of an authority by code; absent without one.", "16 an authority"}
-	expiry      = Metric{"veer_certificate_expiry_seconds", Gauge, []string{"file"}, "Time until a certificate of this host ends, below 0 when it has: host.tls.ca_file, host.tls.cert_file, host.http.cert_file.", "3"}
+	leads        = Metric{"veer_leader", Gauge, nil, "1 while this process leads, else 0.", "1"}
+	leaderKnown  = Metric{"veer_leader_known", Gauge, nil, "1 while this process knows of a leader, itself or another, else 0.", "1"}
+	term         = Metric{"veer_term", Gauge, nil, "The term of the ledger as this process last heard it; 0 while it does not know it.", "1"}
+	etcd         = Metric{"veer_etcd_reachable", Gauge, nil, "1 when etcd answered this scrape with a quorum behind it, else 0.", "1"}
+	cutOff       = Metric{"veer_cut_off_seconds", Gauge, nil, "How long this process counts as cut off from the cluster; 0: it does not.", "1"}
+	fresh        = Metric{"veer_vantage_fresh", Gauge, []string{"vantage"}, "1 while the vantage's votes are fresh, else 0.", "1 a vantage"}
+	suspect      = Metric{"veer_vantage_suspect", Gauge, []string{"vantage"}, "1 while the vantage doubts itself, so that its votes count as unknown, else 0.", "1 a vantage"}
+	mismatch     = Metric{"veer_config_mismatch", Gauge, []string{"region"}, "1 while the vantage of this name runs another config than this process, else 0.", "1 a vantage"}
+	votes        = Metric{"veer_votes", Gauge, []string{"vantage", "health"}, "Endpoints by what a vantage votes: up, degraded, down, unknown.", "4 a vantage"}
+	endpoints    = Metric{"veer_endpoints", Gauge, []string{"health"}, "Endpoints of the config by verdict: up, degraded, down, unknown.", "4"}
+	allDown      = Metric{"veer_services_all_down", Gauge, nil, "Services of which every pool is down, as the ledger says.", "1"}
+	zoneState    = Metric{"veer_zone_state", Gauge, []string{"provider", "zone", "state"}, "1 for the state of each written zone as the leader keeps it; absent where this process does not lead.", "1 a written zone"}
+	lag          = Metric{"veer_provider_lag_seconds", Gauge, []string{"provider", "zone"}, "How long the oldest answer waits that is in the ledger and not in the zone; absent where this process does not lead.", "1 a written zone"}
+	probes       = Metric{"veer_probes_total", Counter, nil, "Probes that the schedule started; absent without a prober.", "1"}
+	late         = Metric{"veer_probe_late_seconds", Gauge, []string{"quantile"}, "How late scheduled probes began since the start of the process: quantiles 0.5, 0.99 and 1; absent without a prober.", "3"}
+	queries      = Metric{"veer_dns_responses_total", Counter, []string{"provider", "rcode"}, "DNS responses of an authority by code; absent without one.", "16 an authority"}
+	limitedTotal = Metric{"veer_dns_rate_limited_total", Counter, []string{"provider", "class", "action"}, "DNS responses of an authority over its rate limit, by class (answer, nodata, referral, nxdomain, error) and action: dropped, slipped (sent without records and with TC; errors as they are), logged (sent whole, with log_only). Slipped and logged ones are among veer_dns_responses_total too. Absent without a rate limit.", "15 an authority"}
+	expiry       = Metric{"veer_certificate_expiry_seconds", Gauge, []string{"file"}, "Time until a certificate of this host ends, below 0 when it has: host.tls.ca_file, host.tls.cert_file, host.http.cert_file.", "3"}
 )
 
 // read are the metrics that are read at a scrape.
 func read() []*Metric {
 	return []*Metric{
 		&buildInfo, &leads, &leaderKnown, &term, &etcd, &cutOff, &fresh, &suspect, &mismatch, &votes, &endpoints,
-		&allDown, &zoneState, &lag, &probes, &late, &queries, &expiry,
+		&allDown, &zoneState, &lag, &probes, &late, &queries, &limitedTotal, &expiry,
 	}
 }
 
