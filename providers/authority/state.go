@@ -104,7 +104,11 @@ func (st *state) restore(s snapshot, now time.Time) {
 		for _, svc := range st.compiled[shard.ID] {
 			svc.expire(now)
 		}
+		held := st.shards[shard.ID]
+		held.Refused = shard.Refused
+		st.shards[shard.ID] = held
 	}
+	st.retry(now) // the zone files may be others than before
 	for apex, f := range st.files {
 		st.serials[apex] = s.zone(f.Name)
 	}
@@ -126,23 +130,29 @@ func (st *state) take(s steering.Shard, now time.Time) bool {
 }
 
 func (st *state) put(s savedShard, now time.Time) {
+	bad := make(map[string]bool)
 	compiled := compileShard(st.files, st.compiled[s.ID], s.Answers, now, func(name string, err error) {
+		bad[name] = true
 		st.log.Error().Err(err).Int("shard", s.ID).Str("service", name).
 			Msg("an answer of the ledger can't be served; the name keeps what it had")
 	})
 	st.finish(compiled)
 	// What is kept is what is served: a restart must not lose an answer that
-	// was held in place of a bad one.
-	var answers []steering.Answer
+	// was held in place of a bad one. The bad one is this version's all the same,
+	// and is tried again when there is another zone file: see retry.
+	var answers, refused []steering.Answer
 	for _, a := range s.Answers {
-		if _, ok := compiled[providers.CanonicalName(a.Name)]; !ok {
+		name := providers.CanonicalName(a.Name)
+		if _, ok := compiled[name]; !ok {
 			answers = append(answers, a)
+		} else if bad[name] {
+			refused = append(refused, a)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(compiled)) {
 		answers = append(answers, compiled[name].answers...)
 	}
-	s.Answers = answers
+	s.Answers, s.Refused = answers, refused
 	st.effective.touch(st.compiled[s.ID])
 	st.effective.touch(compiled)
 	st.shards[s.ID], st.compiled[s.ID] = s, compiled
