@@ -49,7 +49,9 @@ func geoResponder(t testing.TB) *responder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st.locate(newPlaces(map[string][]Location{"app.example.test.": geoLocations()}, g), nil)
+	if err := st.locate(newPlaces(map[string][]Location{"app.example.test.": geoLocations()}, g), nil); err != nil {
+		t.Fatal(err)
+	}
 	r := responderOf(st.build(false))
 	r.ecs = ECS{Trust: []string{"127.0.0.0/8"}}.rules()
 	r.source = netip.MustParseAddr("127.0.0.1")
@@ -398,7 +400,9 @@ func TestLocationsOutliveARestart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		st.locate(newPlaces(map[string][]Location{"app.example.test.": geoLocations()}, nowhere()), https)
+		if err := st.locate(newPlaces(map[string][]Location{"app.example.test.": geoLocations()}, nowhere()), https); err != nil {
+			t.Fatal(err)
+		}
 		return st
 	}
 	asked := func(st *state, source string, typ uint16) string {

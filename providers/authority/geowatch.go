@@ -108,9 +108,10 @@ func (s *Server) Locate(service string, client netip.Addr) (location string, bit
 
 // locate makes the state's answers depend on the clients, and have HTTPS
 // records.
-func (st *state) locate(p *places, https map[string]HTTPS) {
+func (st *state) locate(p *places, https map[string]HTTPS) error {
 	st.places, st.https = p, https
 	st.finish(st.start)
+	return st.sign()
 }
 
 // attach tells compiled services' sets where their atlas is.

@@ -100,7 +100,9 @@ func New(c Config, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authority: %w", err)
 	}
-	st.locate(geo.places, o.HTTPS)
+	if err := st.locate(geo.places, o.HTTPS); err != nil {
+		return nil, fmt.Errorf("authority: %w", err)
+	}
 	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("authority: make the data folder: %w", err)
 	}

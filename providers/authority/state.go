@@ -59,14 +59,7 @@ func newState(files []*ZoneFile, start []steering.Answer, log zerolog.Logger, no
 		return nil, err
 	}
 	st.effective.touch(st.start)
-	for apex, f := range st.files {
-		hash, err := st.hash(f)
-		if err != nil {
-			return nil, err
-		}
-		st.hashes[apex] = hash
-	}
-	return st, nil
+	return st, st.sign()
 }
 
 // afresh lets the next table be made of all that there is: a zone's file is
@@ -80,7 +73,20 @@ func (st *state) afresh() {
 	}
 }
 
-// hash is over the zone's data that comes from no shard.
+// sign notes what each zone's data is that comes from no shard.
+func (st *state) sign() error {
+	for apex, f := range st.files {
+		hash, err := st.hash(f)
+		if err != nil {
+			return err
+		}
+		st.hashes[apex] = hash
+	}
+	return nil
+}
+
+// hash is over the zone's data that comes from no shard: its file, the answers of
+// the start, and what the config makes of answers, whosever they are.
 func (st *state) hash(f *ZoneFile) (string, error) {
 	sum := sha256.New()
 	sum.Write([]byte(f.Hash)) // a hash's Write never fails
@@ -93,7 +99,34 @@ func (st *state) hash(f *ZoneFile) (string, error) {
 			sum.Write(text)
 		}
 	}
+	made := struct {
+		HTTPS     map[string]HTTPS
+		Locations map[string][]Location
+	}{HTTPS: within(f, st.files, st.https)}
+	if st.places != nil {
+		made.Locations = within(f, st.files, st.places.mapping)
+	}
+	if len(made.HTTPS) > 0 || len(made.Locations) > 0 {
+		text, err := json.Marshal(made) // maps in the order of their keys
+		if err != nil {
+			return "", fmt.Errorf("HTTPS records and locations: %w", err)
+		}
+		sum.Write(text)
+	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// within are the entries of names that are in one of the zones.
+func within[V any](f *ZoneFile, files map[key]*ZoneFile, all map[string]V) map[string]V {
+	out := make(map[string]V)
+	for name, v := range all {
+		if k, err := keyOf(name); err == nil {
+			if of := fileOf(files, k); of != nil && of.apex == f.apex {
+				out[name] = v
+			}
+		}
+	}
+	return out
 }
 
 // restore takes over a snapshot. How long ago it was taken is not known, so
@@ -172,7 +205,7 @@ func (st *state) build(changed bool) *Table {
 		is := was.next(z.file.soa().Serial, sum, st.hashes[apex], changed)
 		if is.Offset != was.Offset {
 			st.log.Warn().Str("zone", z.file.Name).Uint32("serial", is.Serial).
-				Msg("the zone changed and its derived serial did not grow: this server raises it by itself; raise the serial in the zone file with each edit")
+				Msg("the zone changed and its derived serial did not grow: this server raises it by itself; raise the serial in the zone file with each edit of it, and of https or locations in the config")
 		}
 		st.serials[apex] = is
 		z = z.withSerial(is.Serial, edits[apex])
