@@ -119,6 +119,10 @@ func TestECS(t *testing.T) {
 		{"7.2.1: no option, and the source counts", app, dns.TypeA, "192.0.2.200", nil, 0, "192.0.2.3", -1},
 		{"7.2.1: a resolver that is not trusted has no support", app, dns.TypeA, "203.0.113.5", []byte{0, 1, 24, 0, 192, 0, 2}, 0, "192.0.2.1", -1},
 		{"7.2.1: nor has one whose option is malformed", app, dns.TypeA, "203.0.113.5", []byte{0, 1, 24, 0, 192, 0, 2, 9}, 0, "192.0.2.1", -1},
+		{"7.2.1: nor one whose option no program could read", app, dns.TypeA, "203.0.113.5", []byte{0}, 0, "192.0.2.1", -1},
+		{"7.2.1: nor one with a prefix that is too long", app, dns.TypeA, "203.0.113.5", []byte{0, 1, 33, 0, 192, 0, 2, 1, 0}, 0, "192.0.2.1", -1},
+		{"7.2.1: nor one of an unknown family", app, dns.TypeA, "203.0.113.5", []byte{0, 3, 8, 0, 10}, 0, "192.0.2.1", -1},
+		{"7.2.1: nor one of no family, and an address", app, dns.TypeA, "203.0.113.5", []byte{0, 0, 8, 0, 10}, 0, "192.0.2.1", -1},
 		{"7.2.1: longer scope than the source: finer networks", app, dns.TypeA, "", []byte{0, 1, 8, 0, 10}, 0, "192.0.2.1", 16},
 		{"7.2.1: shorter scope than the source: coarser networks", app, dns.TypeA, "", []byte{0, 1, 24, 0, 10, 1, 9}, 0, "192.0.2.2", 16},
 		{"7.2.1: what is within longer prefixes is deaggregated", app, dns.TypeA, "", []byte{0, 1, 24, 0, 10, 0, 9}, 0, "192.0.2.1", 16},
@@ -153,6 +157,37 @@ func TestECS(t *testing.T) {
 				t.Errorf("%s, %q, scope %d; expected %s, %q, %d", dns.RcodeToString[in.Rcode], answer, scope, dns.RcodeToString[c.rcode], c.answer, c.scope)
 			}
 		})
+	}
+}
+
+// TestUnknownOptionsAreIgnored: an option that the server has no use for is
+// ignored whatever is in it, though the library knows how it should be (RFC 6891,
+// section 6.1.2). Only a record that is none is refused.
+func TestUnknownOptionsAreIgnored(t *testing.T) {
+	for code := range uint16(25) {
+		for _, data := range [][]byte{nil, {0}, {1, 2, 3}, make([]byte, 19)} {
+			r := geoResponder(t)
+			r.source = netip.MustParseAddr("203.0.113.5")
+			in, sub := askWith(t, r, "app.example.test.", dns.TypeA, &dns.EDNS0_LOCAL{Code: code, Data: data}, &dns.EDNS0_LOCAL{Code: code, Data: data})
+			if in.Rcode != dns.RcodeSuccess || len(in.Answer) != 1 || sub != nil || len(in.IsEdns0().Option) > 0 {
+				t.Errorf("option %d of % x: %v", code, data, in)
+			}
+		}
+	}
+	m := new(dns.Msg)
+	m.SetQuestion("app.example.test.", dns.TypeA).SetEdns0(1232, false)
+	m.IsEdns0().Option = []dns.EDNS0{raw(0, 1, 24, 0, 192, 0, 2)}
+	packet, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packet[len(packet)-8]++ // the option is longer than its record
+	for _, source := range []string{"127.0.0.1", "203.0.113.5"} {
+		r := geoResponder(t)
+		r.source = netip.MustParseAddr(source)
+		if out := r.respond(packet, make([]byte, 512), true); out[3]&15 != dns.RcodeFormatError {
+			t.Errorf("to %s: % x", source, out)
+		}
 	}
 }
 

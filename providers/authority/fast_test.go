@@ -121,7 +121,13 @@ func searchTwoWays(t testing.TB, table *Table, rrs []dns.RR, runs int) (fast int
 	for range runs {
 		m := g.query()
 		if opt := m.IsEdns0(); opt != nil {
-			switch g.rng.IntN(6) {
+			switch g.rng.IntN(7) {
+			case 6: // known to the library or not, and mostly malformed
+				data := make([]byte, g.rng.IntN(6))
+				for i := range data {
+					data[i] = byte(g.rng.IntN(4))
+				}
+				opt.Option = append(opt.Option, &dns.EDNS0_LOCAL{Code: uint16(g.rng.IntN(22)), Data: data})
 			case 0, 1:
 				opt.Option = append(opt.Option, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0123456789abcdef"})
 			case 2:
