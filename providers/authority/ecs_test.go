@@ -222,6 +222,28 @@ func TestECSComesBackAsItCame(t *testing.T) {
 	}
 }
 
+// TestMappedAddressesAreIPv6: of a network within ::ffff:0:0/96 nothing is known,
+// and its scope is in bits of IPv6.
+func TestMappedAddressesAreIPv6(t *testing.T) {
+	r := geoResponder(t)
+	r.ecs.mostV6 = 128
+	prefix := append(make([]byte, 10), 0xff, 0xff)
+	for _, c := range []struct {
+		name    string
+		network []byte // of IPv4
+		bits    byte
+	}{{"app.example.test.", []byte{10, 1, 2}, 120}, {"app.example.test.", []byte{198, 51, 100, 65}, 128}, {"geoalias.example.test.", nil, 96}} {
+		in, sub := askWith(t, r, c.name, dns.TypeA, raw(append(append([]byte{0, 2, c.bits, 0}, prefix...), c.network...)...))
+		if in.Rcode != 0 || sub == nil || in.Answer[len(in.Answer)-1].(*dns.A).A.String() != "192.0.2.1" {
+			t.Fatalf("%v: %v", c.network, in)
+		}
+		// 2001:db8::/32 has what is known of IPv6: the half below 2000::/3 has nothing.
+		if sub.SourceScope != 3 || sub.SourceNetmask != c.bits {
+			t.Errorf("%v of %d bits: the scope is %d", c.network, sub.SourceNetmask, sub.SourceScope)
+		}
+	}
+}
+
 // TestScopesAreTrue: within the network of a scope, every client of a trusted
 // resolver gets the same, whatever is asked of whoever's prefix; and the scope
 // is no longer than is needed.
@@ -271,6 +293,9 @@ func scopesAreTrue(t *rapid.T, find scoping) error {
 		return s
 	}
 	first := drawPrefix(t, 1)
+	if rapid.IntRange(0, 4).Draw(t, "mapped") == 0 {
+		first = mapped(first)
+	}
 	location, scope := find(e, a, sub(first.Masked()))
 	covers, err := first.Addr().Prefix(scope)
 	if err != nil {
@@ -287,7 +312,8 @@ func scopesAreTrue(t *rapid.T, find scoping) error {
 		others = append(others, n.Addr())
 	}
 	for range 20 {
-		others = append(others, drawClient(t))
+		o := drawClient(t)
+		others = append(others, o, netip.AddrFrom16(o.As16())) // IPv4's within ::ffff:0:0/96 too
 	}
 	if location != placeOf(networks, own, cutTo(first, e)) {
 		return fmt.Errorf("%s gets %s; expected %s of %v, own %v", first, location, placeOf(networks, own, cutTo(first, e)), networks, own)
@@ -318,6 +344,11 @@ func scopesAreTrue(t *rapid.T, find scoping) error {
 		}
 	}
 	return fmt.Errorf("%s gets %s with scope %d, and all of %s beside it gets the same; %v, own %v, %+v", first, location, scope, beside, networks, own, e)
+}
+
+// mapped is an IPv4 network as one within ::ffff:0:0/96.
+func mapped(n netip.Prefix) netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom16(n.Addr().As16()), n.Bits()+128-n.Addr().BitLen())
 }
 
 // placeOf is the location of an address, found without an atlas.

@@ -79,13 +79,15 @@ func newAtlas(g *geography, locations []Location) *atlas {
 }
 
 // find returns the location of an address, and the length of its longest
-// prefix of which all addresses are in the same one.
+// prefix of which all addresses are in the same one. An address within
+// ::ffff:0:0/96 is one of IPv6 like any other: a query has none as its source
+// (see addressOf), and a client subnet option with one has lengths of IPv6.
 func (a *atlas) find(addr netip.Addr) (location string, depth int) {
 	if !addr.IsValid() {
 		return steering.DefaultLocation, 0
 	}
 	t := a.v6
-	if addr = addr.Unmap(); addr.Is4() {
+	if addr.Is4() {
 		t = a.v4
 	}
 	at, depth := t.find(addr)

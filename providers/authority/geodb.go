@@ -102,7 +102,7 @@ func parseGeography(content []byte, most int) (*geography, error) {
 		if count%4096 == 0 && time.Now().After(until) {
 			return nil, fmt.Errorf("it was not read within %s", maxLoading)
 		}
-		if !found.Found() || found.Prefix().Addr().Is4In6() { // no client has such an address: see find
+		if !found.Found() || found.Prefix().Addr().Is4In6() { // no host has such an address: nothing is known of it
 			continue
 		}
 		at, ok := byOffset[found.Offset()]
