@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -45,7 +46,7 @@ func geoResponder(t testing.TB) *responder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := parseGeography(mmdbtest.Write(mmdbtest.Small, world()...), maxNetworks)
+	g, err := parseGeography(context.Background(), mmdbtest.Write(mmdbtest.Small, world()...), maxNetworks)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +275,7 @@ func findScope(e ecs, a *atlas, sub *subnet) (string, int) {
 
 func scopesAreTrue(t *rapid.T, find scoping) error {
 	networks := drawNetworks(t, 8)
-	g, err := parseGeography(mmdbtest.Write(mmdbtest.Small, networks...), maxNetworks)
+	g, err := parseGeography(context.Background(), mmdbtest.Write(mmdbtest.Small, networks...), maxNetworks)
 	if err != nil {
 		return err
 	}

@@ -30,11 +30,15 @@ type Location struct {
 type atlas struct {
 	v4, v6 *trie // of indexes into names
 	names  []string
+	// brief says that all of this is about to be another: see geography.coming.
+	// What is found of an address is then said of no other one, so that no cache
+	// has it for those that were not asked for.
+	brief bool
 }
 
 // newAtlas makes the atlas of some locations.
 func newAtlas(g *geography, locations []Location) *atlas {
-	a := &atlas{names: []string{steering.DefaultLocation}}
+	a := &atlas{names: []string{steering.DefaultLocation}, brief: g.coming}
 	byCountry, byContinent := make(map[string]int), make(map[string]int)
 	type network struct {
 		netip.Prefix
@@ -91,6 +95,9 @@ func (a *atlas) find(addr netip.Addr) (location string, depth int) {
 		t = a.v4
 	}
 	at, depth := t.find(addr)
+	if a.brief {
+		depth = addr.BitLen()
+	}
 	return a.names[at], depth
 }
 

@@ -75,7 +75,8 @@ type Server struct {
 	state *state
 }
 
-// New reads the zone files and the snapshot. It binds nothing yet.
+// New reads the zone files and the snapshot. It binds nothing yet, and leaves the
+// database of countries to Run, which does not wait for it.
 func New(c Config, o Options) (*Server, error) {
 	var problems []error
 	c.Check(func(field, format string, args ...any) {
@@ -94,8 +95,7 @@ func New(c Config, o Options) (*Server, error) {
 		return nil, fmt.Errorf("authority: %w", err)
 	}
 	now := time.Now()
-	geo := database{path: c.GeoFile, log: o.Log}
-	geo.places = newPlaces(o.Locations, geo.first())
+	geo := newDatabase(c.GeoFile, o.Locations, o.Log)
 	st, err := newState(files, o.Start, o.Log, now)
 	if err != nil {
 		return nil, fmt.Errorf("authority: %w", err)
