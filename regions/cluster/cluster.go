@@ -37,9 +37,11 @@ type Cluster struct {
 	mute    atomic.Bool // a planted fault: no sign of life is sent
 	world   *world
 	presses presses
-	tend    *tend         // nil where there is but one member to reach
-	timeout time.Duration // of one request
-	boot    func() (id string, at time.Duration, ok bool)
+	// candidacy is the last one of this process, won or not; nil: none yet.
+	candidacy atomic.Pointer[lead]
+	tend      *tend         // nil where there is but one member to reach
+	timeout   time.Duration // of one request
+	boot      func() (id string, at time.Duration, ok bool)
 	// sleepless is a clock that goes on while the machine sleeps; 0: none.
 	sleepless func() time.Duration
 	trouble   *trouble // with endpoints
