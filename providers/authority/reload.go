@@ -38,7 +38,8 @@ func (s *Server) Reload() (changed []string, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	offsets := maps.Clone(s.state.serials)
+	kept := maps.Clone(s.state.serials)
+	s.state.hold = false // this time it may be possible
 	for _, base := range fresh {
 		if s.state.files[base.apex].Hash == base.file.Hash {
 			continue
@@ -55,9 +56,11 @@ func (s *Server) Reload() (changed []string, err error) {
 	s.state.retry(time.Now())
 	table := s.state.build(false)
 	s.saver.offer(s.state.snapshot())
-	for apex, was := range offsets {
+	for apex, was := range kept {
 		if s.state.serials[apex].Offset != was.Offset {
-			s.saver.flush() // see Run: nobody may see the serial before it is kept
+			if s.saver.flush() != nil { // see Run: nobody may see the serial before it is kept
+				table = s.unraised(kept)
+			}
 			break
 		}
 	}
@@ -66,6 +69,15 @@ func (s *Server) Reload() (changed []string, err error) {
 		return changed, fmt.Errorf("authority: reload: %w", err)
 	}
 	return changed, nil
+}
+
+// unraised is the table with the serials of before, that of a server that can't
+// keep those that it raised by itself. The caller holds mu.
+func (s *Server) unraised(kept map[key]serial) *Table {
+	s.state.serials, s.state.hold = maps.Clone(kept), true
+	table := s.state.build(false)
+	s.saver.offer(s.state.snapshot())
+	return table
 }
 
 // replace takes over another version of a zone, if every service in it can be

@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -38,6 +39,10 @@ import (
 type Options struct {
 	// DataDir is the folder of the snapshot; it is made if it does not exist.
 	DataDir string
+	// Sealed says that DataDir takes no writes: what its snapshot holds is served
+	// all the same, and New fails where it has none. Snapshots are tried on, and
+	// no serial is raised that could not be kept.
+	Sealed bool
 	// Start holds the answers for services that neither the snapshot nor the
 	// ledger has: what is served on the very first start.
 	Start []steering.Answer
@@ -61,10 +66,12 @@ type Server struct {
 	saver  saver
 	geo    database
 	rules  ecs
-	raised bool // New raised a serial beyond the derived one
-	ready  chan struct{}
-	addrs  atomic.Pointer[[]net.Addr]
-	stale  atomic.Pointer[string] // see Stale
+	// kept are the serials of the snapshot, where New raised one beyond the
+	// derived one; else nil.
+	kept  map[key]serial
+	ready chan struct{}
+	addrs atomic.Pointer[[]net.Addr]
+	stale atomic.Pointer[string] // see Stale
 	// counters are of the loops over UDP; written before ready is closed.
 	counters []*counter
 	rooms    sync.Pool // of *[]byte, for answers over TCP
@@ -103,12 +110,17 @@ func New(c Config, o Options) (*Server, error) {
 	if err := st.locate(geo.places, o.HTTPS); err != nil {
 		return nil, fmt.Errorf("authority: %w", err)
 	}
-	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("authority: make the data folder: %w", err)
+	if !o.Sealed {
+		if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
+			return nil, fmt.Errorf("authority: make the data folder: %w", err)
+		}
 	}
 	saved, found, aside, err := loadSnapshot(o.DataDir)
 	if err != nil {
 		return nil, fmt.Errorf("authority: %w", err)
+	}
+	if st.hold = o.Sealed; o.Sealed && !found {
+		return nil, fmt.Errorf("authority: no snapshot is in %s, which takes no writes: there is nothing to serve", o.DataDir)
 	}
 	if aside != nil {
 		o.Log.Error().Err(aside).Msg("the answers of before the restart are lost; the ledger will give them again")
@@ -119,9 +131,12 @@ func New(c Config, o Options) (*Server, error) {
 	s := &Server{config: c.withDefaults(), opts: o, state: st, geo: geo, rules: c.ECS.rules(), ready: make(chan struct{}), rcodes: newRcodes()}
 	s.rooms.New = func() any { return new([]byte) }
 	s.saver = saver{dir: o.DataDir, log: o.Log, wake: make(chan struct{}, 1)}
+	kept := maps.Clone(st.serials)
 	s.table.Store(st.build(false))
-	for apex, f := range st.files {
-		s.raised = s.raised || st.serials[apex].Offset != saved.zone(f.Name).Offset
+	for apex, was := range kept {
+		if st.serials[apex].Offset != was.Offset {
+			s.kept = kept
+		}
 	}
 	s.saver.offer(st.snapshot())
 	return s, nil
@@ -131,10 +146,12 @@ func New(c Config, o Options) (*Server, error) {
 // returns nil then, and an error when an address can't be had or is lost. It
 // is to be called once.
 func (s *Server) Run(ctx context.Context) error {
-	if s.raised {
-		// A serial that this server raised by itself must not be forgotten
-		// once somebody has seen it. Otherwise nothing waits for the disk.
-		s.saver.flush()
+	// A serial that this server raised by itself must not be forgotten once
+	// somebody has seen it. Otherwise nothing waits for the disk.
+	if s.kept != nil && s.saver.flush() != nil {
+		s.mu.Lock()
+		s.table.Store(s.unraised(s.kept))
+		s.mu.Unlock()
 	}
 	listeners, err := listenAll(s.config.Listen, s.sockets())
 	if err != nil {

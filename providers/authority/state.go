@@ -24,6 +24,7 @@ type state struct {
 	zones   map[key]*zone  // what was served last
 	hashes  map[key]string // of each zone's file and start answers
 	serials map[key]serial
+	hold    bool // serials are not raised beyond the derived ones: see serial.held
 	shards  map[int]savedShard
 	// compiled holds each shard's services by name; start those of the very
 	// first start, which hold for names that no shard answers.
@@ -202,8 +203,16 @@ func (st *state) build(changed bool) *Table {
 	zones := make([]*zone, 0, len(st.zones))
 	for apex, z := range st.zones {
 		was := st.serials[apex]
-		is := was.next(z.file.soa().Serial, sum, st.hashes[apex], changed)
-		if is.Offset != was.Offset {
+		next := was.next
+		if st.hold {
+			next = was.held
+		}
+		is := next(z.file.soa().Serial, sum, st.hashes[apex], changed)
+		switch {
+		case st.hold && is.Hash == heldBack && was.Hash != heldBack:
+			st.log.Error().Str("zone", z.file.Name).Uint32("serial", is.Serial).
+				Msg("the zone changed and its serial stays: this server would have to raise it by itself, and could not keep that")
+		case is.Offset != was.Offset:
 			st.log.Warn().Str("zone", z.file.Name).Uint32("serial", is.Serial).
 				Msg("the zone changed and its derived serial did not grow: this server raises it by itself; raise the serial in the zone file with each edit of it, and of https or locations in the config")
 		}
