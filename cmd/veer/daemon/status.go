@@ -209,6 +209,9 @@ func (d *daemon) warnings(p *picture, st api.Status, leaderless string) []string
 			out = append(out, fmt.Sprintf("%s: every pool is down", short(s.Name)))
 		}
 	}
+	if text := d.sealedWarning(); text != "" {
+		out = append(out, text)
+	}
 	if leaderless != "" {
 		out = append(out, leaderless)
 	}
