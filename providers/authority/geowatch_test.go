@@ -36,13 +36,23 @@ func (h *heard) Write(line []byte) (int, error) {
 	return h.text.Write(line)
 }
 
+func (h *heard) String() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.text.String()
+}
+
+func (h *heard) Reset() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.text.Reset()
+}
+
 // await returns when the log has the words.
 func (h *heard) await(t *testing.T, words string) {
 	t.Helper()
 	for {
-		h.mu.Lock()
-		text := h.text.String()
-		h.mu.Unlock()
+		text := h.String()
 		if strings.Contains(text, words) {
 			return
 		}

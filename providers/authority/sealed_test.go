@@ -1,7 +1,6 @@
 package authority
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,8 +41,8 @@ func TestSealedFolder(t *testing.T) {
 	}
 	write(smallHead)
 	c := Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{"example.test", file}}}
-	var log bytes.Buffer
-	o := Options{DataDir: dir, Sealed: true, Log: zerolog.New(&log)}
+	log := newHeard()
+	o := Options{DataDir: dir, Sealed: true, Log: zerolog.New(log)}
 	if _, err := New(c, o); err == nil || !strings.Contains(err.Error(), "there is nothing to serve") {
 		t.Fatalf("without a snapshot: %v", err)
 	}
