@@ -133,16 +133,17 @@ func (s *subnet) option(scope uint8) *dns.EDNS0_SUBNET {
 }
 
 // readSubnet returns the client subnet option of a query from a trusted
-// resolver, nil where it has none, and false where it is malformed.
+// resolver, nil where it has none, and false where it is malformed. To others
+// the option is an unknown one: it is not looked at.
 //
-// The packet is one that was unpacked without an error, and has one OPT record
-// and no records but in the additional section.
+// The packet is one that was unpacked without an error, and has no records but
+// in the additional section, of which opt is the OPT record; nil: none.
 func (e ecs) readSubnet(packet []byte, opt *dns.OPT, resolver netip.Addr) (*subnet, bool) {
-	if opt == nil || !slices.ContainsFunc(opt.Option, func(o dns.EDNS0) bool { return o.Option() == dns.EDNS0SUBNET }) || !e.trusts(resolver) {
+	if opt == nil || !e.trusts(resolver) {
 		return nil, true
 	}
 	var found *subnet
-	for code, data := range optionsOf(packet) {
+	for code, data := range optionsOf(optData(packet)) {
 		if code != dns.EDNS0SUBNET {
 			continue
 		}
@@ -152,7 +153,7 @@ func (e ecs) readSubnet(packet []byte, opt *dns.OPT, resolver netip.Addr) (*subn
 		}
 		found = s
 	}
-	return found, found != nil
+	return found, true
 }
 
 // parseSubnet parses the option's data (section 6).
@@ -182,42 +183,4 @@ func parseSubnet(data []byte) (*subnet, bool) {
 	s.address, _ = netip.AddrFromSlice(whole)
 	cut, err := s.address.Prefix(bits)
 	return s, err == nil && cut.Addr() == s.address // no bits beyond
-}
-
-// optionsOf yields the options of the OPT record of a query.
-func optionsOf(packet []byte) func(yield func(code uint16, data []byte) bool) {
-	return func(yield func(uint16, []byte) bool) {
-		for rdata := optData(packet); len(rdata) >= 4; {
-			code, size := binary.BigEndian.Uint16(rdata), int(binary.BigEndian.Uint16(rdata[2:]))
-			if len(rdata) < 4+size || !yield(code, rdata[4:4+size]) {
-				return
-			}
-			rdata = rdata[4+size:]
-		}
-	}
-}
-
-// optData returns the data of the OPT record of a query, nil where it is not
-// found.
-func optData(packet []byte) []byte {
-	_, off, err := dns.UnpackDomainName(packet, headerSize)
-	if err != nil {
-		return nil
-	}
-	off += 4 // the question's type and class
-	for range binary.BigEndian.Uint16(packet[10:]) {
-		_, next, err := dns.UnpackDomainName(packet, off)
-		if err != nil || next+10 > len(packet) {
-			return nil
-		}
-		typ, size := binary.BigEndian.Uint16(packet[next:]), int(binary.BigEndian.Uint16(packet[next+8:]))
-		off = next + 10 + size
-		if off > len(packet) {
-			return nil
-		}
-		if typ == dns.TypeOPT {
-			return packet[next+10 : off]
-		}
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -45,11 +46,13 @@ func geoResponder(t testing.TB) *responder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := parseGeography(mmdbtest.Write(mmdbtest.Small, world()...), maxNetworks)
+	g, err := parseGeography(context.Background(), mmdbtest.Write(mmdbtest.Small, world()...), maxNetworks)
 	if err != nil {
 		t.Fatal(err)
 	}
-	st.locate(newPlaces(map[string][]Location{"app.example.test.": geoLocations()}, g), nil)
+	if err := st.locate(newPlaces(map[string][]Location{"app.example.test.": geoLocations()}, g), nil); err != nil {
+		t.Fatal(err)
+	}
 	r := responderOf(st.build(false))
 	r.ecs = ECS{Trust: []string{"127.0.0.0/8"}}.rules()
 	r.source = netip.MustParseAddr("127.0.0.1")
@@ -117,6 +120,10 @@ func TestECS(t *testing.T) {
 		{"7.2.1: no option, and the source counts", app, dns.TypeA, "192.0.2.200", nil, 0, "192.0.2.3", -1},
 		{"7.2.1: a resolver that is not trusted has no support", app, dns.TypeA, "203.0.113.5", []byte{0, 1, 24, 0, 192, 0, 2}, 0, "192.0.2.1", -1},
 		{"7.2.1: nor has one whose option is malformed", app, dns.TypeA, "203.0.113.5", []byte{0, 1, 24, 0, 192, 0, 2, 9}, 0, "192.0.2.1", -1},
+		{"7.2.1: nor one whose option no program could read", app, dns.TypeA, "203.0.113.5", []byte{0}, 0, "192.0.2.1", -1},
+		{"7.2.1: nor one with a prefix that is too long", app, dns.TypeA, "203.0.113.5", []byte{0, 1, 33, 0, 192, 0, 2, 1, 0}, 0, "192.0.2.1", -1},
+		{"7.2.1: nor one of an unknown family", app, dns.TypeA, "203.0.113.5", []byte{0, 3, 8, 0, 10}, 0, "192.0.2.1", -1},
+		{"7.2.1: nor one of no family, and an address", app, dns.TypeA, "203.0.113.5", []byte{0, 0, 8, 0, 10}, 0, "192.0.2.1", -1},
 		{"7.2.1: longer scope than the source: finer networks", app, dns.TypeA, "", []byte{0, 1, 8, 0, 10}, 0, "192.0.2.1", 16},
 		{"7.2.1: shorter scope than the source: coarser networks", app, dns.TypeA, "", []byte{0, 1, 24, 0, 10, 1, 9}, 0, "192.0.2.2", 16},
 		{"7.2.1: what is within longer prefixes is deaggregated", app, dns.TypeA, "", []byte{0, 1, 24, 0, 10, 0, 9}, 0, "192.0.2.1", 16},
@@ -154,6 +161,37 @@ func TestECS(t *testing.T) {
 	}
 }
 
+// TestUnknownOptionsAreIgnored: an option that the server has no use for is
+// ignored whatever is in it, though the library knows how it should be (RFC 6891,
+// section 6.1.2). Only a record that is none is refused.
+func TestUnknownOptionsAreIgnored(t *testing.T) {
+	for code := range uint16(25) {
+		for _, data := range [][]byte{nil, {0}, {1, 2, 3}, make([]byte, 19)} {
+			r := geoResponder(t)
+			r.source = netip.MustParseAddr("203.0.113.5")
+			in, sub := askWith(t, r, "app.example.test.", dns.TypeA, &dns.EDNS0_LOCAL{Code: code, Data: data}, &dns.EDNS0_LOCAL{Code: code, Data: data})
+			if in.Rcode != dns.RcodeSuccess || len(in.Answer) != 1 || sub != nil || len(in.IsEdns0().Option) > 0 {
+				t.Errorf("option %d of % x: %v", code, data, in)
+			}
+		}
+	}
+	m := new(dns.Msg)
+	m.SetQuestion("app.example.test.", dns.TypeA).SetEdns0(1232, false)
+	m.IsEdns0().Option = []dns.EDNS0{raw(0, 1, 24, 0, 192, 0, 2)}
+	packet, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packet[len(packet)-8]++ // the option is longer than its record
+	for _, source := range []string{"127.0.0.1", "203.0.113.5"} {
+		r := geoResponder(t)
+		r.source = netip.MustParseAddr(source)
+		if out := r.respond(packet, make([]byte, 512), true); out[3]&15 != dns.RcodeFormatError {
+			t.Errorf("to %s: % x", source, out)
+		}
+	}
+}
+
 // TestECSComesBackAsItCame compares the octets: the response's option is the
 // query's but for the scope (section 7.2.1).
 func TestECSComesBackAsItCame(t *testing.T) {
@@ -182,6 +220,28 @@ func TestECSComesBackAsItCame(t *testing.T) {
 	}
 	if in, sub := askWith(t, r, "app.example.test.", dns.TypeA, raw(0, 1, 0, 0), raw(0, 1, 0, 0)); in.Rcode != dns.RcodeFormatError || sub != nil {
 		t.Errorf("two options, and %v", in)
+	}
+}
+
+// TestMappedAddressesAreIPv6: of a network within ::ffff:0:0/96 nothing is known,
+// and its scope is in bits of IPv6.
+func TestMappedAddressesAreIPv6(t *testing.T) {
+	r := geoResponder(t)
+	r.ecs.mostV6 = 128
+	prefix := append(make([]byte, 10), 0xff, 0xff)
+	for _, c := range []struct {
+		name    string
+		network []byte // of IPv4
+		bits    byte
+	}{{"app.example.test.", []byte{10, 1, 2}, 120}, {"app.example.test.", []byte{198, 51, 100, 65}, 128}, {"geoalias.example.test.", nil, 96}} {
+		in, sub := askWith(t, r, c.name, dns.TypeA, raw(append(append([]byte{0, 2, c.bits, 0}, prefix...), c.network...)...))
+		if in.Rcode != 0 || sub == nil || in.Answer[len(in.Answer)-1].(*dns.A).A.String() != "192.0.2.1" {
+			t.Fatalf("%v: %v", c.network, in)
+		}
+		// 2001:db8::/32 has what is known of IPv6: the half below 2000::/3 has nothing.
+		if sub.SourceScope != 3 || sub.SourceNetmask != c.bits {
+			t.Errorf("%v of %d bits: the scope is %d", c.network, sub.SourceNetmask, sub.SourceScope)
+		}
 	}
 }
 
@@ -215,7 +275,7 @@ func findScope(e ecs, a *atlas, sub *subnet) (string, int) {
 
 func scopesAreTrue(t *rapid.T, find scoping) error {
 	networks := drawNetworks(t, 8)
-	g, err := parseGeography(mmdbtest.Write(mmdbtest.Small, networks...), maxNetworks)
+	g, err := parseGeography(context.Background(), mmdbtest.Write(mmdbtest.Small, networks...), maxNetworks)
 	if err != nil {
 		return err
 	}
@@ -234,6 +294,9 @@ func scopesAreTrue(t *rapid.T, find scoping) error {
 		return s
 	}
 	first := drawPrefix(t, 1)
+	if rapid.IntRange(0, 4).Draw(t, "mapped") == 0 {
+		first = mapped(first)
+	}
 	location, scope := find(e, a, sub(first.Masked()))
 	covers, err := first.Addr().Prefix(scope)
 	if err != nil {
@@ -250,7 +313,8 @@ func scopesAreTrue(t *rapid.T, find scoping) error {
 		others = append(others, n.Addr())
 	}
 	for range 20 {
-		others = append(others, drawClient(t))
+		o := drawClient(t)
+		others = append(others, o, netip.AddrFrom16(o.As16())) // IPv4's within ::ffff:0:0/96 too
 	}
 	if location != placeOf(networks, own, cutTo(first, e)) {
 		return fmt.Errorf("%s gets %s; expected %s of %v, own %v", first, location, placeOf(networks, own, cutTo(first, e)), networks, own)
@@ -281,6 +345,11 @@ func scopesAreTrue(t *rapid.T, find scoping) error {
 		}
 	}
 	return fmt.Errorf("%s gets %s with scope %d, and all of %s beside it gets the same; %v, own %v, %+v", first, location, scope, beside, networks, own, e)
+}
+
+// mapped is an IPv4 network as one within ::ffff:0:0/96.
+func mapped(n netip.Prefix) netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom16(n.Addr().As16()), n.Bits()+128-n.Addr().BitLen())
 }
 
 // placeOf is the location of an address, found without an atlas.
@@ -398,7 +467,9 @@ func TestLocationsOutliveARestart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		st.locate(newPlaces(map[string][]Location{"app.example.test.": geoLocations()}, nowhere()), https)
+		if err := st.locate(newPlaces(map[string][]Location{"app.example.test.": geoLocations()}, nowhere()), https); err != nil {
+			t.Fatal(err)
+		}
 		return st
 	}
 	asked := func(st *state, source string, typ uint16) string {

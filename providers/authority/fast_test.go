@@ -145,7 +145,13 @@ func searchTwoWays(t testing.TB, table *Table, rrs []dns.RR, runs int, plant ...
 	for range runs {
 		m, draw := g.query(), g.rng.Uint64()
 		if opt := m.IsEdns0(); opt != nil {
-			switch g.rng.IntN(8) {
+			switch g.rng.IntN(9) {
+			case 8: // known to the library or not, and mostly malformed
+				data := make([]byte, g.rng.IntN(6))
+				for i := range data {
+					data[i] = byte(g.rng.IntN(4))
+				}
+				opt.Option = append(opt.Option, &dns.EDNS0_LOCAL{Code: uint16(g.rng.IntN(22)), Data: data})
 			case 0, 1, 4, 5:
 				opt.Option = append(opt.Option, g.cookie(testClient(draw)))
 				if g.rng.IntN(8) == 0 {

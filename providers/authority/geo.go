@@ -30,11 +30,15 @@ type Location struct {
 type atlas struct {
 	v4, v6 *trie // of indexes into names
 	names  []string
+	// brief says that all of this is about to be another: see geography.coming.
+	// What is found of an address is then said of no other one, so that no cache
+	// has it for those that were not asked for.
+	brief bool
 }
 
 // newAtlas makes the atlas of some locations.
 func newAtlas(g *geography, locations []Location) *atlas {
-	a := &atlas{names: []string{steering.DefaultLocation}}
+	a := &atlas{names: []string{steering.DefaultLocation}, brief: g.coming}
 	byCountry, byContinent := make(map[string]int), make(map[string]int)
 	type network struct {
 		netip.Prefix
@@ -79,16 +83,21 @@ func newAtlas(g *geography, locations []Location) *atlas {
 }
 
 // find returns the location of an address, and the length of its longest
-// prefix of which all addresses are in the same one.
+// prefix of which all addresses are in the same one. An address within
+// ::ffff:0:0/96 is one of IPv6 like any other: a query has none as its source
+// (see addressOf), and a client subnet option with one has lengths of IPv6.
 func (a *atlas) find(addr netip.Addr) (location string, depth int) {
 	if !addr.IsValid() {
 		return steering.DefaultLocation, 0
 	}
 	t := a.v6
-	if addr = addr.Unmap(); addr.Is4() {
+	if addr.Is4() {
 		t = a.v4
 	}
 	at, depth := t.find(addr)
+	if a.brief {
+		depth = addr.BitLen()
+	}
 	return a.names[at], depth
 }
 

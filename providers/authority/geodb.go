@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -29,6 +30,9 @@ type geography struct {
 	countries []country
 	// made says when the database was built.
 	made time.Time
+	// coming says that the database is being read: what is not known of an
+	// address now may be known soon.
+	coming bool
 }
 
 // nowhere is the geography of no database.
@@ -52,7 +56,9 @@ func CheckDatabase(path string) error {
 
 // readGeography reads a MaxMind DB file whole: what is wrong with it shows
 // here, and not at a query.
-func readGeography(path string) (*geography, error) {
+//
+// It ends early when ctx does.
+func readGeography(ctx context.Context, path string) (*geography, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the database: %w", err)
@@ -64,7 +70,7 @@ func readGeography(path string) (*geography, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the database: %w", err)
 	}
-	g, err := parseGeography(content, maxNetworks)
+	g, err := parseGeography(ctx, content, maxNetworks)
 	if err != nil {
 		return nil, fmt.Errorf("read the database %s: %w", path, err)
 	}
@@ -73,7 +79,7 @@ func readGeography(path string) (*geography, error) {
 
 // parseGeography parses a MaxMind DB whose records are as those of GeoIP2 or
 // GeoLite2 Country and City, and that has so many networks at most.
-func parseGeography(content []byte, most int) (*geography, error) {
+func parseGeography(ctx context.Context, content []byte, most int) (*geography, error) {
 	db, err := maxminddb.OpenBytes(content)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the caller says what it was doing
@@ -102,7 +108,10 @@ func parseGeography(content []byte, most int) (*geography, error) {
 		if count%4096 == 0 && time.Now().After(until) {
 			return nil, fmt.Errorf("it was not read within %s", maxLoading)
 		}
-		if !found.Found() || found.Prefix().Addr().Is4In6() { // no client has such an address: see find
+		if count%4096 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err() //nolint:wrapcheck // as above
+		}
+		if !found.Found() || found.Prefix().Addr().Is4In6() { // no host has such an address: nothing is known of it
 			continue
 		}
 		at, ok := byOffset[found.Offset()]

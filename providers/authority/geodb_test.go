@@ -2,6 +2,7 @@ package authority
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -71,7 +72,7 @@ func expected(networks []mmdbtest.Network, a netip.Addr) country {
 // country of the longest network that holds it, in every record size.
 func TestGeographyRoundTrip(t *testing.T) {
 	regionstest.Holds(t, func(rt *rapid.T) error {
-		return roundTrip(rt, func(b []byte) (*geography, error) { return parseGeography(b, maxNetworks) })
+		return roundTrip(rt, func(b []byte) (*geography, error) { return parseGeography(context.Background(), b, maxNetworks) })
 	})
 }
 
@@ -94,7 +95,7 @@ func roundTrip(t *rapid.T, parse func([]byte) (*geography, error)) error {
 func TestMutantsOfGeography(t *testing.T) {
 	regionstest.Caught(t, 1000, "IPv4 is not looked up in its own tree", func(rt *rapid.T) error {
 		return roundTrip(rt, func(b []byte) (*geography, error) {
-			g, err := parseGeography(b, maxNetworks)
+			g, err := parseGeography(context.Background(), b, maxNetworks)
 			if err == nil {
 				g.v4 = newTrie(0)
 			}
@@ -103,14 +104,19 @@ func TestMutantsOfGeography(t *testing.T) {
 	})
 }
 
+// tangled is a database all of whose tree's branches share their nodes: it has
+// 2^100 paths.
+func tangled() []byte {
+	out := mmdbtest.Write(mmdbtest.Small, mmdbtest.Networks("::/100 FR EU")...)
+	for i := range 99 {
+		copy(out[6*i:], []byte{0, 0, byte(i + 1), 0, 0, byte(i + 1)})
+	}
+	return out
+}
+
 func TestParseGeographyRefuses(t *testing.T) {
 	good := mmdbtest.Write(mmdbtest.Middle, world()...)
 	nothing := mmdbtest.Write(mmdbtest.Small, mmdbtest.Networks("192.0.2.0/24 - -")...)
-	// A tree all of whose branches share their nodes has 2^100 paths.
-	tangled := mmdbtest.Write(mmdbtest.Small, mmdbtest.Networks("::/100 FR EU")...)
-	for i := range 99 {
-		copy(tangled[6*i:], []byte{0, 0, byte(i + 1), 0, 0, byte(i + 1)})
-	}
 	for _, c := range []struct {
 		name    string
 		content []byte
@@ -121,9 +127,9 @@ func TestParseGeographyRefuses(t *testing.T) {
 		{"its head", good[:len(good)-60], "error"},
 		{"its end", good[len(good)-150:], ""},
 		{"no country", nothing, "no record has a country.iso_code"},
-		{"a tangled tree", tangled, "more than 10000 networks"},
+		{"a tangled tree", tangled(), "more than 10000 networks"},
 	} {
-		g, err := parseGeography(c.content, 10_000)
+		g, err := parseGeography(context.Background(), c.content, 10_000)
 		if err == nil {
 			t.Errorf("%s: it has %v", c.name, g.countries)
 		} else if !strings.Contains(err.Error(), c.want) && c.want != "error" {
@@ -145,7 +151,7 @@ func FuzzGeography(f *testing.F) {
 		if len(content) > 1<<16 {
 			return
 		}
-		g, err := parseGeography(content, 2_000)
+		g, err := parseGeography(context.Background(), content, 2_000)
 		if err != nil {
 			return
 		}
@@ -173,8 +179,9 @@ func TestTheDatabaseIsReadAgain(t *testing.T) {
 	client := netip.MustParseAddr("192.0.2.1")
 	mapping := map[string][]Location{"app.example.test.": {{Name: "europe", Countries: []string{"fr"}}}}
 	var log bytes.Buffer
-	d := &database{path: path, log: zerolog.New(&log)}
-	d.places = newPlaces(mapping, d.first())
+	made := newDatabase(path, mapping, zerolog.New(&log))
+	d := &made
+	d.first(t.Context())
 	where := func() string { l, _ := d.places.of["app.example.test."].Load().find(client); return l }
 	stamp := time.Now().Add(-time.Hour)
 	put := func(content []byte) {
@@ -187,7 +194,7 @@ func TestTheDatabaseIsReadAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		log.Reset()
-		d.look()
+		d.look(t.Context())
 	}
 	for i, step := range []struct {
 		content []byte
@@ -205,7 +212,7 @@ func TestTheDatabaseIsReadAgain(t *testing.T) {
 			t.Errorf("step %d: the client is in %s, the log says %s; expected %s and %q", i, got, log.String(), step.want, step.says)
 		}
 		log.Reset()
-		if d.look(); log.Len() > 0 {
+		if d.look(t.Context()); log.Len() > 0 {
 			t.Errorf("step %d: read again without a change: %s", i, log.String())
 		}
 	}
@@ -216,18 +223,18 @@ func TestTheDatabaseIsReadAgain(t *testing.T) {
 	if log.Reset(); os.WriteFile(path, good, 0o600) != nil || os.Chtimes(path, stamp, stamp) != nil {
 		t.Fatal("the file can't be written")
 	}
-	if d.look(); log.Len() > 0 || where() != "europe" {
+	if d.look(t.Context()); log.Len() > 0 || where() != "europe" {
 		t.Errorf("read again at once: %s", log.String())
 	}
 	d.retry = time.Time{}
-	if d.look(); where() != "default" || !strings.Contains(log.String(), "was replaced") {
+	if d.look(t.Context()); where() != "default" || !strings.Contains(log.String(), "was replaced") {
 		t.Errorf("not read again: the client is in %s: %s", where(), log.String())
 	}
 	put(mmdbtest.Write(mmdbtest.Large, world()...))
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if d.look(); where() != "europe" || !strings.Contains(log.String(), "is gone") {
+	if d.look(t.Context()); where() != "europe" || !strings.Contains(log.String(), "is gone") {
 		t.Errorf("the file is gone, and the client is in %s: %s", where(), log.String())
 	}
 }

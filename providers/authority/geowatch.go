@@ -30,42 +30,52 @@ type database struct {
 	retry  time.Time   // when it is read again all the same: it may be one's right to read it
 }
 
-// first reads the file when the server is made. Without it the server serves
-// all the same: a client is then known by the configured networks alone.
-func (d *database) first() *geography {
-	if d.path == "" {
-		return nowhere()
-	}
-	d.seen, _ = os.Stat(d.path) // that it is not there is said by the next
-	g, err := readGeography(d.path)
-	if err != nil {
-		d.log.Error().Err(err).Msg("the database of countries can't be used; until it can, clients are located by networks alone")
-		d.failed, d.retry = err.Error(), time.Now().Add(databaseRetry)
-		return nowhere()
-	}
-	d.log.Info().Str("file", d.path).Time("made", g.made).Int("countries", len(g.countries)-1).Msg("read the database of countries")
-	return g
+// newDatabase is the file at path, which is read by watch; until then nothing
+// is known of any address. "": there is none.
+func newDatabase(path string, mapping map[string][]Location, log zerolog.Logger) database {
+	g := nowhere()
+	g.coming = path != ""
+	return database{path: path, log: log, places: newPlaces(mapping, g)}
 }
 
-// watch reads the file again whenever it changes, until ctx ends. One that
+// first reads the file when the server begins, while it serves already. Without
+// it the server goes on serving: a client is then known by the configured
+// networks alone.
+func (d *database) first(ctx context.Context) {
+	d.seen, _ = os.Stat(d.path) // that it is not there is said by the next
+	g, err := readGeography(ctx, d.path)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		d.failed, d.retry = err.Error(), time.Now().Add(databaseRetry)
+		d.places.use(nowhere())
+		d.log.Error().Err(err).Msg("the database of countries can't be used; until it can, clients are located by networks alone")
+	default:
+		d.places.use(g)
+		d.log.Info().Str("file", d.path).Time("made", g.made).Int("countries", len(g.countries)-1).Msg("read the database of countries")
+	}
+}
+
+// watch reads the file, and again whenever it changes, until ctx ends. One that
 // can't be used changes nothing.
 func (d *database) watch(ctx context.Context) {
 	if d.path == "" {
 		return
 	}
+	d.first(ctx)
 	for tick := time.NewTicker(databaseCheck); ; {
 		select {
 		case <-ctx.Done():
 			tick.Stop()
 			return
 		case <-tick.C:
-			d.look()
+			d.look(ctx)
 		}
 	}
 }
 
 // look reads the file if it is not the one that was seen last.
-func (d *database) look() {
+func (d *database) look(ctx context.Context) {
 	is, err := os.Stat(d.path)
 	if err != nil {
 		if d.seen != nil {
@@ -83,7 +93,10 @@ func (d *database) look() {
 		was = ""
 	}
 	d.seen, d.failed = is, ""
-	g, err := readGeography(d.path)
+	g, err := readGeography(ctx, d.path)
+	if ctx.Err() != nil {
+		return
+	}
 	if err != nil {
 		if d.failed = err.Error(); d.failed != was {
 			d.log.Error().Err(err).Msg("the new database of countries can't be used; the former one stays in use")
@@ -108,9 +121,10 @@ func (s *Server) Locate(service string, client netip.Addr) (location string, bit
 
 // locate makes the state's answers depend on the clients, and have HTTPS
 // records.
-func (st *state) locate(p *places, https map[string]HTTPS) {
+func (st *state) locate(p *places, https map[string]HTTPS) error {
 	st.places, st.https = p, https
 	st.finish(st.start)
+	return st.sign()
 }
 
 // attach tells compiled services' sets where their atlas is.

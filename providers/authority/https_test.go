@@ -136,8 +136,10 @@ func TestHTTPSRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := HTTPS{ALPN: []string{"h3", "h2"}, Port: 8443}
-	st.locate(newPlaces(map[string][]Location{"app.example.test.": geoLocations()}, nowhere()), map[string]HTTPS{
-		"app.example.test.": h, "same.example.test.": {ALPN: []string{"h2"}}, "geoalias.example.test.": h, "left.example.test.": h})
+	if err := st.locate(newPlaces(map[string][]Location{"app.example.test.": geoLocations()}, nowhere()), map[string]HTTPS{
+		"app.example.test.": h, "same.example.test.": {ALPN: []string{"h2"}}, "geoalias.example.test.": h, "left.example.test.": h}); err != nil {
+		t.Fatal(err)
+	}
 	r := responderOf(st.build(false))
 	r.ecs = ECS{Trust: []string{"127.0.0.0/8"}}.rules()
 	for _, c := range []struct{ source, name, want string }{

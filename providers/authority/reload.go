@@ -39,7 +39,8 @@ func (s *Server) Reload() (changed []string, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	offsets := maps.Clone(s.state.serials)
+	kept := maps.Clone(s.state.serials)
+	s.state.hold = false // this time it may be possible
 	for _, base := range fresh {
 		if s.state.files[base.apex].Hash == base.file.Hash {
 			continue
@@ -56,9 +57,11 @@ func (s *Server) Reload() (changed []string, err error) {
 	s.state.retry(time.Now())
 	table := s.state.build(false)
 	s.saver.offer(s.state.snapshot())
-	for apex, was := range offsets {
+	for apex, was := range kept {
 		if s.state.serials[apex].Offset != was.Offset {
-			s.saver.flush() // see Run: nobody may see the serial before it is kept
+			if s.saver.flush() != nil { // see Run: nobody may see the serial before it is kept
+				table = s.unraised(kept)
+			}
 			break
 		}
 	}
@@ -67,6 +70,15 @@ func (s *Server) Reload() (changed []string, err error) {
 		return changed, fmt.Errorf("authority: reload: %w", err)
 	}
 	return changed, nil
+}
+
+// unraised is the table with the serials of before, that of a server that can't
+// keep those that it raised by itself. The caller holds mu.
+func (s *Server) unraised(kept map[key]serial) *Table {
+	s.state.serials, s.state.hold = maps.Clone(kept), true
+	table := s.state.build(false)
+	s.saver.offer(s.state.snapshot())
+	return table
 }
 
 // replace takes over another version of a zone, if every service in it can be
@@ -111,24 +123,44 @@ func typeNames(answers []steering.Answer) []string {
 	return slices.Compact(types)
 }
 
-// retry compiles the answers that the zones as they were had no place for. How
-// long ago the ledger gave them is not known: see restore.
+// retry compiles the answers that the zones as they were had no place for: those
+// of names without any, and those whose names kept what they had before. All are
+// of the newest version of their shard, so that nothing goes back to an older one.
 func (st *state) retry(now time.Time) {
 	for id, shard := range st.shards {
-		var left []steering.Answer
-		for _, a := range shard.Answers {
-			if _, ok := st.compiled[id][providers.CanonicalName(a.Name)]; !ok {
-				left = append(left, a)
+		newer := st.fill(id, shard.Refused, now)
+		if len(newer) > 0 {
+			filled := func(a steering.Answer) bool { return newer[providers.CanonicalName(a.Name)] }
+			shard.Answers = slices.DeleteFunc(slices.Clone(shard.Answers), filled)
+			for _, a := range shard.Refused {
+				if filled(a) {
+					shard.Answers = append(shard.Answers, a)
+				}
 			}
+			shard.Refused = slices.DeleteFunc(slices.Clone(shard.Refused), filled)
+			st.shards[id] = shard
 		}
-		found := compileShard(st.files, nil, left, now, func(string, error) {}) // it was said when the shard came
-		st.finish(found)
-		for name, svc := range found {
-			svc.expire(now)
-			st.compiled[id][name] = svc
-			st.effective.dirty[name] = true
-		}
+		st.fill(id, slices.DeleteFunc(slices.Clone(shard.Answers), func(a steering.Answer) bool {
+			_, ok := st.compiled[id][providers.CanonicalName(a.Name)]
+			return ok
+		}), now)
 	}
+}
+
+// fill compiles some answers of a shard's newest version, and returns the names
+// that are served by them now. How long ago the ledger gave them is not known:
+// see restore.
+func (st *state) fill(id int, answers []steering.Answer, now time.Time) map[string]bool {
+	found := compileShard(st.files, nil, answers, now, func(string, error) {}) // it was said when the shard came
+	st.finish(found)
+	names := make(map[string]bool, len(found))
+	for name, svc := range found {
+		svc.expire(now)
+		st.compiled[id][name] = svc
+		names[name] = true
+	}
+	st.effective.touch(found)
+	return names
 }
 
 // expire lets the time left of a service's answers end now.

@@ -240,3 +240,71 @@ func TestReloadMutant(t *testing.T) {
 		t.Error("nobody saw that the table was empty")
 	}
 }
+
+// TestReloadServesWhatWasRefused: an answer that the file left no room for, while
+// the name kept what it had, is served as soon as the file is mended, with a
+// restart between or without, and nothing older than the newest version is.
+func TestReloadServesWhatWasRefused(t *testing.T) {
+	const held = "app.example.test. A 30 192.0.2.1"
+	for _, c := range []struct {
+		name  string
+		then  [][]string // versions after the first
+		now   string     // what is served beside the file's record
+		after string     // and without it
+	}{
+		{"one", [][]string{{"app.example.test. CNAME 30 b.test."}}, "192.0.2.1", "CNAME b.test."},
+		{"with time left", [][]string{{"app.example.test. CNAME 30 min=5 left=1h b.test."}}, "192.0.2.1", "app.example.test. 5 IN CNAME b.test."},
+		{"two", [][]string{{"app.example.test. CNAME 30 b.test."}, {"app.example.test. CNAME 30 c.test."}}, "192.0.2.1", "CNAME c.test."},
+		{"a good one since", [][]string{{"app.example.test. CNAME 30 b.test."}, {"app.example.test. A 30 192.0.2.2"}}, "192.0.2.2", "192.0.2.2"},
+		{"the same as before since", [][]string{{"app.example.test. CNAME 30 b.test."}, {held}}, "192.0.2.1", "192.0.2.1"},
+		{"gone since", [][]string{{"app.example.test. CNAME 30 b.test."}, {}}, "TXT", "NXDOMAIN"},
+		{"one that never can", [][]string{{"app.example.test. A 30 nowhere"}}, "192.0.2.1", "192.0.2.1"},
+	} {
+		for _, restart := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, restart %v", c.name, restart), func(t *testing.T) {
+				o := Options{DataDir: t.TempDir()}
+				b := &reloadBench{dir: t.TempDir()}
+				config := Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{"example.test", b.file("example.test")}}}
+				b.write(t, "example.test", smallHead+"app TXT x\n")
+				b.Server = newServer(t, config, o)
+				stop := runServer(t, b.Server)
+				b.Update([]steering.Shard{shard(t, 3, 1, 1, held)})
+				for i, lines := range c.then {
+					b.Update([]steering.Shard{shard(t, 3, 1, uint64(i)+2, lines...)})
+				}
+				if got := lookup(t, b.Server, "app.example.test.", dns.TypeANY); !strings.Contains(got, c.now) {
+					t.Errorf("beside the record:\n%s\nwant %s", got, c.now)
+				}
+				was := serialOf(t, b.Server)
+				if restart {
+					stop()
+					b.Server = newServer(t, config, o) // the file is as it was: so are the answers
+					if got := lookup(t, b.Server, "app.example.test.", dns.TypeANY); !strings.Contains(got, c.now) {
+						t.Errorf("after the restart:\n%s\nwant %s", got, c.now)
+					}
+					runServer(t, b.Server)()
+				}
+				b.write(t, "example.test", smallHead)
+				if restart {
+					b.Server = newServer(t, config, o)
+				} else if _, err := b.Reload(); err != nil {
+					t.Fatal(err)
+				}
+				if got := lookup(t, b.Server, "app.example.test.", dns.TypeA); !strings.Contains(got, c.after) {
+					t.Errorf("without the record:\n%s\nwant %s", got, c.after)
+				}
+				if !after(serialOf(t, b.Server), was) {
+					t.Errorf("serial %d after %d", serialOf(t, b.Server), was)
+				}
+				version := uint64(len(c.then)) + 1
+				b.Update([]steering.Shard{shard(t, 3, 1, version, "app.example.test. A 30 192.0.2.66")})
+				if got := lookup(t, b.Server, "app.example.test.", dns.TypeA); strings.Contains(got, "192.0.2.66") {
+					t.Errorf("version %d was taken twice:\n%s", version, got)
+				}
+				if saved := b.state.snapshot().Shards; len(saved) != 1 || saved[0].Seq != version || strings.Contains(c.after, "CNAME") != (len(saved[0].Answers) == 1 && saved[0].Answers[0].Type == "CNAME") {
+					t.Errorf("what is kept is %+v", saved)
+				}
+			})
+		}
+	}
+}

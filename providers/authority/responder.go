@@ -42,6 +42,7 @@ type responder struct {
 	reply  Reply
 	query  dns.Msg
 	answer dns.Msg
+	room   []byte // see readable
 }
 
 // respond returns the answer to the packet, of at most limit bytes (TCP), or,
@@ -64,7 +65,7 @@ func (r *responder) respond(packet []byte, buf []byte, udp bool) []byte {
 	if binary.BigEndian.Uint16(packet[4:]) != 1 || binary.BigEndian.Uint32(packet[6:]) != 0 {
 		return headerOnly(packet, buf, dns.RcodeFormatError)
 	}
-	if err := r.query.Unpack(packet); err != nil || len(r.query.Question) != 1 {
+	if err := r.query.Unpack(r.readable(packet)); err != nil || len(r.query.Question) != 1 {
 		return headerOnly(packet, buf, dns.RcodeFormatError)
 	}
 	limit := dns.MaxMsgSize - 1

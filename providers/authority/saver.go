@@ -31,8 +31,8 @@ func (s *saver) offer(snap snapshot) {
 	}
 }
 
-// flush writes what waits, if anything.
-func (s *saver) flush() {
+// flush writes what waits, if anything, and has told of its error.
+func (s *saver) flush() error {
 	s.disk.Lock()
 	defer s.disk.Unlock()
 	s.mu.Lock()
@@ -40,9 +40,10 @@ func (s *saver) flush() {
 	s.pending = nil
 	s.mu.Unlock()
 	if snap == nil {
-		return
+		return nil
 	}
-	if err := snap.save(s.dir); err != nil {
+	err := snap.save(s.dir)
+	if err != nil {
 		s.log.Error().Err(err).Msg("after a restart, answers from before this change would be served until the ledger is read")
 		s.mu.Lock()
 		if s.pending == nil {
@@ -50,6 +51,7 @@ func (s *saver) flush() {
 		}
 		s.mu.Unlock()
 	}
+	return err
 }
 
 // run writes each snapshot that is offered until ctx ends, and then the last.
@@ -57,9 +59,9 @@ func (s *saver) run(ctx context.Context) {
 	for {
 		select {
 		case <-s.wake:
-			s.flush()
+			_ = s.flush() // see flush
 		case <-ctx.Done():
-			s.flush()
+			_ = s.flush()
 			return
 		}
 	}

@@ -36,3 +36,22 @@ func (s serial) next(file uint32, sum uint64, hash string, changed bool) serial 
 	n.Offset = n.Serial - derived
 	return n
 }
+
+// heldBack is the Hash of a serial that did not grow with the last change.
+const heldBack = "held back"
+
+// held is next for a server that can't keep a serial that it raises by itself:
+// it would be given to other data after a restart that forgot it. So the serial
+// grows when the derived one does, which needs no memory, and otherwise waits:
+// the first that can be kept is raised for what was held back.
+func (s serial) held(file uint32, sum uint64, hash string, changed bool) serial {
+	n := serial{Serial: file + uint32(sum) + s.Offset, Offset: s.Offset, Hash: hash} // #nosec G115 -- as in next
+	if s.Hash == "" || after(n.Serial, s.Serial) {
+		return n
+	}
+	n.Serial = s.Serial
+	if changed || hash != s.Hash {
+		n.Hash = heldBack
+	}
+	return n
+}

@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -38,6 +39,10 @@ import (
 type Options struct {
 	// DataDir is the folder of the snapshot; it is made if it does not exist.
 	DataDir string
+	// Sealed says that DataDir takes no writes: what its snapshot holds is served
+	// all the same, and New fails where it has none. Snapshots are tried on, and
+	// no serial is raised that could not be kept.
+	Sealed bool
 	// Start holds the answers for services that neither the snapshot nor the
 	// ledger has: what is served on the very first start.
 	Start []steering.Answer
@@ -63,10 +68,12 @@ type Server struct {
 	rules   ecs
 	limits  *limiter // nil: nobody is limited
 	cookies *cookies // nil: they are off
-	raised  bool     // New raised a serial beyond the derived one
-	ready   chan struct{}
-	addrs   atomic.Pointer[[]net.Addr]
-	stale   atomic.Pointer[string] // see Stale
+	// kept are the serials of the snapshot, where New raised one beyond the
+	// derived one; else nil.
+	kept  map[key]serial
+	ready chan struct{}
+	addrs atomic.Pointer[[]net.Addr]
+	stale atomic.Pointer[string] // see Stale
 	// counters are of the loops over UDP; written before ready is closed.
 	counters []*counter
 	rooms    sync.Pool // of *[]byte, for answers over TCP
@@ -77,7 +84,8 @@ type Server struct {
 	state *state
 }
 
-// New reads the zone files and the snapshot. It binds nothing yet.
+// New reads the zone files and the snapshot. It binds nothing yet, and leaves the
+// database of countries to Run, which does not wait for it.
 func New(c Config, o Options) (*Server, error) {
 	var problems []error
 	c.Check(func(field, format string, args ...any) {
@@ -100,19 +108,25 @@ func New(c Config, o Options) (*Server, error) {
 		return nil, fmt.Errorf("authority: %w", err)
 	}
 	now := time.Now()
-	geo := database{path: c.GeoFile, log: o.Log}
-	geo.places = newPlaces(o.Locations, geo.first())
+	geo := newDatabase(c.GeoFile, o.Locations, o.Log)
 	st, err := newState(files, o.Start, o.Log, now)
 	if err != nil {
 		return nil, fmt.Errorf("authority: %w", err)
 	}
-	st.locate(geo.places, o.HTTPS)
-	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("authority: make the data folder: %w", err)
+	if err := st.locate(geo.places, o.HTTPS); err != nil {
+		return nil, fmt.Errorf("authority: %w", err)
+	}
+	if !o.Sealed {
+		if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
+			return nil, fmt.Errorf("authority: make the data folder: %w", err)
+		}
 	}
 	saved, found, aside, err := loadSnapshot(o.DataDir)
 	if err != nil {
 		return nil, fmt.Errorf("authority: %w", err)
+	}
+	if st.hold = o.Sealed; o.Sealed && !found {
+		return nil, fmt.Errorf("authority: no snapshot is in %s, which takes no writes: there is nothing to serve", o.DataDir)
 	}
 	if aside != nil {
 		o.Log.Error().Err(aside).Msg("the answers of before the restart are lost; the ledger will give them again")
@@ -124,9 +138,12 @@ func New(c Config, o Options) (*Server, error) {
 	s.limits, s.cookies = c.RateLimit.limiter(), jar
 	s.rooms.New = func() any { return new([]byte) }
 	s.saver = saver{dir: o.DataDir, log: o.Log, wake: make(chan struct{}, 1)}
+	kept := maps.Clone(st.serials)
 	s.table.Store(st.build(false))
-	for apex, f := range st.files {
-		s.raised = s.raised || st.serials[apex].Offset != saved.zone(f.Name).Offset
+	for apex, was := range kept {
+		if st.serials[apex].Offset != was.Offset {
+			s.kept = kept
+		}
 	}
 	s.saver.offer(st.snapshot())
 	return s, nil
@@ -136,10 +153,12 @@ func New(c Config, o Options) (*Server, error) {
 // returns nil then, and an error when an address can't be had or is lost. It
 // is to be called once.
 func (s *Server) Run(ctx context.Context) error {
-	if s.raised {
-		// A serial that this server raised by itself must not be forgotten
-		// once somebody has seen it. Otherwise nothing waits for the disk.
-		s.saver.flush()
+	// A serial that this server raised by itself must not be forgotten once
+	// somebody has seen it. Otherwise nothing waits for the disk.
+	if s.kept != nil && s.saver.flush() != nil {
+		s.mu.Lock()
+		s.table.Store(s.unraised(s.kept))
+		s.mu.Unlock()
 	}
 	listeners, err := listenAll(s.config.Listen, s.sockets(), s.config.UDPSize <= defaultUDPSize)
 	if err != nil {

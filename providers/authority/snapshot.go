@@ -38,6 +38,9 @@ type savedShard struct {
 	Term    regions.Term      `json:"term"`
 	Seq     uint64            `json:"seq"`
 	Answers []steering.Answer `json:"answers"`
+	// Refused are answers of this version that could not be served, of names that
+	// have in Answers what they had before.
+	Refused []steering.Answer `json:"refused,omitempty"`
 }
 
 type savedZone struct {

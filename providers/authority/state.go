@@ -24,6 +24,7 @@ type state struct {
 	zones   map[key]*zone  // what was served last
 	hashes  map[key]string // of each zone's file and start answers
 	serials map[key]serial
+	hold    bool // serials are not raised beyond the derived ones: see serial.held
 	shards  map[int]savedShard
 	// compiled holds each shard's services by name; start those of the very
 	// first start, which hold for names that no shard answers.
@@ -59,14 +60,7 @@ func newState(files []*ZoneFile, start []steering.Answer, log zerolog.Logger, no
 		return nil, err
 	}
 	st.effective.touch(st.start)
-	for apex, f := range st.files {
-		hash, err := st.hash(f)
-		if err != nil {
-			return nil, err
-		}
-		st.hashes[apex] = hash
-	}
-	return st, nil
+	return st, st.sign()
 }
 
 // afresh lets the next table be made of all that there is: a zone's file is
@@ -80,7 +74,20 @@ func (st *state) afresh() {
 	}
 }
 
-// hash is over the zone's data that comes from no shard.
+// sign notes what each zone's data is that comes from no shard.
+func (st *state) sign() error {
+	for apex, f := range st.files {
+		hash, err := st.hash(f)
+		if err != nil {
+			return err
+		}
+		st.hashes[apex] = hash
+	}
+	return nil
+}
+
+// hash is over the zone's data that comes from no shard: its file, the answers of
+// the start, and what the config makes of answers, whosever they are.
 func (st *state) hash(f *ZoneFile) (string, error) {
 	sum := sha256.New()
 	sum.Write([]byte(f.Hash)) // a hash's Write never fails
@@ -93,7 +100,34 @@ func (st *state) hash(f *ZoneFile) (string, error) {
 			sum.Write(text)
 		}
 	}
+	made := struct {
+		HTTPS     map[string]HTTPS
+		Locations map[string][]Location
+	}{HTTPS: within(f, st.files, st.https)}
+	if st.places != nil {
+		made.Locations = within(f, st.files, st.places.mapping)
+	}
+	if len(made.HTTPS) > 0 || len(made.Locations) > 0 {
+		text, err := json.Marshal(made) // maps in the order of their keys
+		if err != nil {
+			return "", fmt.Errorf("HTTPS records and locations: %w", err)
+		}
+		sum.Write(text)
+	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// within are the entries of names that are in one of the zones.
+func within[V any](f *ZoneFile, files map[key]*ZoneFile, all map[string]V) map[string]V {
+	out := make(map[string]V)
+	for name, v := range all {
+		if k, err := keyOf(name); err == nil {
+			if of := fileOf(files, k); of != nil && of.apex == f.apex {
+				out[name] = v
+			}
+		}
+	}
+	return out
 }
 
 // restore takes over a snapshot. How long ago it was taken is not known, so
@@ -104,7 +138,11 @@ func (st *state) restore(s snapshot, now time.Time) {
 		for _, svc := range st.compiled[shard.ID] {
 			svc.expire(now)
 		}
+		held := st.shards[shard.ID]
+		held.Refused = shard.Refused
+		st.shards[shard.ID] = held
 	}
+	st.retry(now) // the zone files may be others than before
 	for apex, f := range st.files {
 		st.serials[apex] = s.zone(f.Name)
 	}
@@ -126,23 +164,29 @@ func (st *state) take(s steering.Shard, now time.Time) bool {
 }
 
 func (st *state) put(s savedShard, now time.Time) {
+	bad := make(map[string]bool)
 	compiled := compileShard(st.files, st.compiled[s.ID], s.Answers, now, func(name string, err error) {
+		bad[name] = true
 		st.log.Error().Err(err).Int("shard", s.ID).Str("service", name).
 			Msg("an answer of the ledger can't be served; the name keeps what it had")
 	})
 	st.finish(compiled)
 	// What is kept is what is served: a restart must not lose an answer that
-	// was held in place of a bad one.
-	var answers []steering.Answer
+	// was held in place of a bad one. The bad one is this version's all the same,
+	// and is tried again when there is another zone file: see retry.
+	var answers, refused []steering.Answer
 	for _, a := range s.Answers {
-		if _, ok := compiled[providers.CanonicalName(a.Name)]; !ok {
+		name := providers.CanonicalName(a.Name)
+		if _, ok := compiled[name]; !ok {
 			answers = append(answers, a)
+		} else if bad[name] {
+			refused = append(refused, a)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(compiled)) {
 		answers = append(answers, compiled[name].answers...)
 	}
-	s.Answers = answers
+	s.Answers, s.Refused = answers, refused
 	st.effective.touch(st.compiled[s.ID])
 	st.effective.touch(compiled)
 	st.shards[s.ID], st.compiled[s.ID] = s, compiled
@@ -159,10 +203,18 @@ func (st *state) build(changed bool) *Table {
 	zones := make([]*zone, 0, len(st.zones))
 	for apex, z := range st.zones {
 		was := st.serials[apex]
-		is := was.next(z.file.soa().Serial, sum, st.hashes[apex], changed)
-		if is.Offset != was.Offset {
+		next := was.next
+		if st.hold {
+			next = was.held
+		}
+		is := next(z.file.soa().Serial, sum, st.hashes[apex], changed)
+		switch {
+		case st.hold && is.Hash == heldBack && was.Hash != heldBack:
+			st.log.Error().Str("zone", z.file.Name).Uint32("serial", is.Serial).
+				Msg("the zone changed and its serial stays: this server would have to raise it by itself, and could not keep that")
+		case is.Offset != was.Offset:
 			st.log.Warn().Str("zone", z.file.Name).Uint32("serial", is.Serial).
-				Msg("the zone changed and its derived serial did not grow: this server raises it by itself; raise the serial in the zone file with each edit")
+				Msg("the zone changed and its derived serial did not grow: this server raises it by itself; raise the serial in the zone file with each edit of it, and of https or locations in the config")
 		}
 		st.serials[apex] = is
 		z = z.withSerial(is.Serial, edits[apex])

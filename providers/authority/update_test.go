@@ -2,6 +2,8 @@ package authority
 
 import (
 	"bytes"
+	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -224,5 +226,74 @@ func TestEditedZoneFile(t *testing.T) {
 		if got := start(step.text); got != step.serial || strings.Contains(log.String(), "raise the serial") != step.warns {
 			t.Errorf("step %d: serial %d, want %d; log %s", i, got, step.serial, log.String())
 		}
+	}
+}
+
+// TestSerialFollowsTheConfig: the serial grows when the config makes other HTTPS
+// records or locations of the same answers, and not when it makes the same.
+func TestSerialFollowsTheConfig(t *testing.T) {
+	dir, zones := t.TempDir(), t.TempDir()
+	file := filepath.Join(zones, "zone")
+	c := Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{"example.test", file}}}
+	if err := os.WriteFile(file, []byte(smallHead), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const app, other = "app.example.test.", "app.example.net."
+	europe := func(networks ...string) map[string][]Location {
+		l := Location{Name: "europe", Countries: []string{"FR"}}
+		for _, n := range networks {
+			l.Networks = append(l.Networks, netip.MustParsePrefix(n))
+		}
+		return map[string][]Location{app: {l}}
+	}
+	h2 := map[string]HTTPS{app: {ALPN: []string{"h2"}}, "b.example.test.": {ALPN: []string{"h3"}}}
+	var s *Server
+	var last uint32
+	for i, step := range []struct {
+		locations map[string][]Location
+		https     map[string]HTTPS
+		grows     bool
+	}{
+		{nil, nil, true},
+		{nil, nil, false},
+		{nil, h2, true},
+		{nil, h2, false},
+		{map[string][]Location{}, map[string]HTTPS{"b.example.test.": {ALPN: []string{"h3"}}, app: {ALPN: []string{"h2"}}}, false},
+		{nil, map[string]HTTPS{app: {ALPN: []string{"h3", "h2"}}, "b.example.test.": {ALPN: []string{"h3"}}}, true},
+		{nil, map[string]HTTPS{app: {ALPN: []string{"h3", "h2"}, Port: 8443}}, true},
+		{nil, nil, true},
+		{europe(), nil, true},
+		{europe(), nil, false},
+		{europe("192.0.2.0/24"), nil, true},
+		{europe("192.0.2.0/25"), nil, true},
+		{europe("192.0.2.0/25"), map[string]HTTPS{other: {Port: 1}}, false}, // in no zone of this server
+		{europe("192.0.2.0/25"), nil, false},
+	} {
+		s = newServer(t, c, Options{DataDir: dir, Locations: step.locations, HTTPS: step.https})
+		if i == 0 {
+			s.Update([]steering.Shard{shard(t, 1, 1, 1, app+" A 30 192.0.2.1", "b.example.test. A 30 192.0.2.2")})
+		}
+		is := serialOf(t, s)
+		if after(is, last) != step.grows || !step.grows && is != last {
+			t.Errorf("step %d: serial %d after %d; it grows: %v", i, is, last, step.grows)
+		}
+		runServer(t, s)()
+		// A reload of the same files makes nothing of the config.
+		if changed, err := s.Reload(); err != nil || len(changed) > 0 || serialOf(t, s) != is {
+			t.Errorf("step %d: a reload of nothing new: %v, %v, serial %d after %d", i, changed, err, serialOf(t, s), is)
+		}
+		last = is
+	}
+	// Nor has an edit of the file another part of the config in it.
+	if err := os.WriteFile(file, []byte(smallHead+"www A 192.0.2.7\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	edited := s.state.hashes
+	again := newServer(t, c, Options{DataDir: t.TempDir(), Locations: europe("192.0.2.0/25")})
+	if !maps.Equal(edited, again.state.hashes) {
+		t.Error("the zone is another after a restart than after a reload")
 	}
 }

@@ -37,9 +37,11 @@ type Cluster struct {
 	mute    atomic.Bool // a planted fault: no sign of life is sent
 	world   *world
 	presses presses
-	tend    *tend         // nil where there is but one member to reach
-	timeout time.Duration // of one request
-	boot    func() (id string, at time.Duration, ok bool)
+	// candidacy is the last one of this process, won or not; nil: none yet.
+	candidacy atomic.Pointer[lead]
+	tend      *tend         // nil where there is but one member to reach
+	timeout   time.Duration // of one request
+	boot      func() (id string, at time.Duration, ok bool)
 	// sleepless is a clock that goes on while the machine sleeps; 0: none.
 	sleepless func() time.Duration
 	trouble   *trouble // with endpoints
@@ -210,8 +212,13 @@ func (c *Cluster) bury(ctx context.Context) error {
 		return err
 	}
 	if c.home = home; len(c.conf.Members) > 1 {
-		// A copied folder has the same name; no two members of etcd have.
-		c.home += "/" + c.member.etcd.Server.MemberID().String()
+		// A copied folder has the same name; no two members of etcd have, unless
+		// the member was copied with it: then it is another place.
+		if place := c.member.place(); place == "" {
+			c.home = ""
+		} else {
+			c.home += "/" + c.member.etcd.Server.MemberID().String() + "/" + place
+		}
 		return nil
 	}
 	ctx, cancel := c.bound(ctx)
@@ -238,9 +245,10 @@ func (c *Cluster) bury(ctx context.Context) error {
 	return nil
 }
 
-// predecessor reports whether a claim is of an earlier process in this data
-// folder. The folder's lock is ours, so that one is dead; or, where the disk was
-// copied with its member of etcd, guards and fences refuse it.
+// predecessor reports whether a claim is of an earlier process that held the very
+// lock that this process holds: it is dead. One before the machine's last boot, or
+// in a folder that this one is a copy of, may live for all that is known here: its
+// leases have to end first.
 func (c *Cluster) predecessor(who claim) bool {
 	return c.home != "" && who.Home == c.home && who.Process != c.process
 }

@@ -90,3 +90,66 @@ func TestOwnPlacesAreTakenBack(t *testing.T) {
 		t.Errorf("term %d follows %d", again.Term(), lead.Term())
 	}
 }
+
+// TestACopyOfAMemberIsNoSuccessor: a folder that was copied with its member of
+// etcd, and is started while the first process's leases live, does not take that
+// for its own dead predecessor: it may run elsewhere.
+func TestACopyOfAMemberIsNoSuccessor(t *testing.T) {
+	t.Parallel()
+	to, err := os.MkdirTemp("", "v") // whose path is short enough for sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(to) }) // after the members' end
+	x := newTrio(t)
+	x.conf.VoteLease, x.conf.LeaderLease = 2*time.Minute, 2*time.Minute
+	x.start(trioNames...)
+	if _, err := x.running["b"].Join(within(t), "eu"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.running["b"].Campaign(within(t), "b"); err != nil {
+		t.Fatal(err)
+	}
+	x.stop("b") // gives up neither
+	copyFolder(t, x.dirs["b"], to)
+	x.dirs["b"] = to
+	x.start("b")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	seated := make(chan error, 1)
+	go func() {
+		_, err := x.running["b"].Join(ctx, "eu")
+		seated <- err
+	}()
+	if _, err := x.running["b"].Campaign(ctx, "b"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the copy leads: %v", err)
+	}
+	if err := <-seated; !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the copy sits on the seat: %v", err)
+	}
+}
+
+// copyFolder copies a folder's files, without sockets.
+func copyFolder(t *testing.T, from, to string) {
+	t.Helper()
+	err := filepath.WalkDir(from, func(path string, e os.DirEntry, err error) error {
+		if err != nil || path == from {
+			return err
+		}
+		name := filepath.Join(to, strings.TrimPrefix(path, from))
+		if e.IsDir() {
+			return os.Mkdir(name, 0o700)
+		}
+		if !e.Type().IsRegular() {
+			return nil
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(name, content, 0o600)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

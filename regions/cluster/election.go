@@ -92,6 +92,7 @@ func (c *Cluster) campaign(ctx context.Context, name string) (*lead, error) {
 		return nil, fmt.Errorf("get a lease: %w", err)
 	}
 	l := &lead{c: c, session: s, name: name, holder: newHolder(), key: fmt.Sprintf("%s%016x", c.keys.leader(), int64(s.lease))}
+	c.candidacy.Store(l)
 	if err = l.stand(ctx); err == nil {
 		err = l.win(ctx)
 	}
@@ -135,6 +136,20 @@ func (l *lead) watchKey() {
 func (c *Cluster) Leader(ctx context.Context) (string, regions.Term, error) {
 	who, term, err := c.leader(ctx)
 	return who.Name, term, err
+}
+
+// Leading is Leader, and whether the leader is this very process. Names do not
+// tell: several processes of one region campaign under the same.
+func (c *Cluster) Leading(ctx context.Context) (name string, term regions.Term, itself bool, err error) {
+	who, term, err := c.leader(ctx)
+	if l := c.candidacy.Load(); l != nil && err == nil && who.Holder == l.holder {
+		select {
+		case <-l.Done(): // its key has not gone yet
+		default:
+			itself = true
+		}
+	}
+	return who.Name, term, itself, err
 }
 
 // Daemon returns the name of the daemon that leads; empty: none does, a pass

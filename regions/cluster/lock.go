@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -45,6 +48,22 @@ func lockFolder(ctx context.Context, dir string) (*os.File, error) {
 // lockPatience is for a predecessor that is ending, and for its children: one
 // that was forked and has not run its program yet holds the lock as well.
 const lockPatience = time.Second
+
+// place names the lock that the member holds, among all of all machines, until
+// this machine is booted anew; "": it can't be told.
+func (m *member) place() string {
+	boot, _, ok := sinceBoot()
+	info, err := m.lock.Stat()
+	if err != nil || !ok {
+		return ""
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d", boot, stat.Dev, stat.Ino))
+	return hex.EncodeToString(sum[:8])
+}
 
 func flock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
 

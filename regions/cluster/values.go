@@ -103,7 +103,8 @@ func inflate(raw []byte) ([]byte, error) {
 }
 
 // claim is who holds a seat or stands for election. Home is the data folder
-// whose lock the process held, empty without one.
+// whose lock the process held, empty without one; among several members, that
+// lock in this boot of its machine.
 type claim struct {
 	Name   string `json:"name"`
 	Holder string `json:"holder"`

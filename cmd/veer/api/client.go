@@ -41,10 +41,9 @@ type Client struct {
 // NewClient makes a client of the daemon on the socket. It connects with each
 // request, not before.
 func NewClient(socket string) *Client {
-	var d net.Dialer
 	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return d.DialContext(ctx, "unix", socket)
+			return dial(ctx, socket)
 		},
 		DisableKeepAlives: true,
 	}}}

@@ -113,8 +113,9 @@ type daemon struct {
 	o       Options
 	c       *config.Config
 	roles   map[string]bool
-	keeps   bool // an etcd member, where the cluster has one for this region
-	left    bool // that member was removed, and this process is a client; set before the cluster is joined
+	keeps   bool  // an etcd member, where the cluster has one for this region
+	sealed  error // why the data folder takes no writes; nil: it does. Set before anything starts
+	left    bool  // that member was removed, and this process is a client; set before the cluster is joined
 	began   time.Time
 	parts   *parts
 	servers []*server
@@ -155,7 +156,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	lock, err := lockFolder(d.c.Host.DataDir)
+	lock, err := d.holdFolder()
 	if err != nil {
 		return err
 	}
@@ -267,7 +268,7 @@ func (d *daemon) startAuthority(ctx context.Context) error {
 		own.Identity = strings.ReplaceAll(own.Identity, "{region}", string(d.c.Host.Region))
 		var err error
 		s.Server, err = authority.New(own, authority.Options{
-			DataDir: d.folder(p.Name), Start: s.own(first), Locations: d.c.Locations(), HTTPS: d.c.HTTPS(), Log: d.o.Log.With().Str("part", "authority").Str("provider", p.Name).Logger(),
+			DataDir: d.folder(p.Name), Sealed: d.sealed != nil, Start: s.own(first), Locations: d.c.Locations(), HTTPS: d.c.HTTPS(), Log: d.o.Log.With().Str("part", "authority").Str("provider", p.Name).Logger(),
 		})
 		if err != nil {
 			return fmt.Errorf("authority %s: %w", p.Name, err)

@@ -40,7 +40,11 @@ func lockFolder(dir string) (*os.File, error) {
 // holds the folder's lock, so that a socket found there is stale; one that
 // answers all the same is refused.
 func listenAPI(dir string) (net.Listener, error) {
-	path := filepath.Join(dir, api.SocketName)
+	return listenAt(filepath.Join(dir, api.SocketName))
+}
+
+func listenAt(path string) (net.Listener, error) {
+	dir := filepath.Dir(path)
 	if c, err := net.Dial("unix", path); err == nil {
 		_ = c.Close() // it only had to answer
 		return nil, fmt.Errorf("another veer runs on this data_dir: something answers on %s", path)

@@ -32,6 +32,9 @@ const (
 // the cluster is another process's or an authority serves meanwhile.
 func (d *daemon) startCluster(ctx context.Context) error {
 	d.parts.start("certificates", d.watchCertificates)
+	if alone, err := d.startSealed(ctx); alone {
+		return err
+	}
 	if d.left = len(d.c.Cluster.Endpoints) == 0 && d.removed(); d.left {
 		d.parts.start("removed member", d.goOnRemoved)
 	}
@@ -107,10 +110,13 @@ func (d *daemon) clusterOptions() cluster.Options {
 }
 
 // isClient reports whether this process only speaks to the cluster's members:
-// its region has none, its role does not keep one, or it was removed.
+// its region has none, its role does not keep one, it was removed, or it has no
+// folder to write to and others to go on with.
 func (d *daemon) isClient() bool {
-	_, listed := d.c.Cluster.Members[string(d.c.Host.Region)]
-	return len(d.c.Cluster.Members) > 0 && len(d.c.Cluster.Endpoints) == 0 && (!d.keeps || !listed || d.left)
+	name := string(d.c.Host.Region)
+	_, listed := d.c.Cluster.Members[name]
+	apart := d.sealed != nil && d.c.Cluster.Others(name)
+	return len(d.c.Cluster.Members) > 0 && len(d.c.Cluster.Endpoints) == 0 && (!d.keeps || !listed || d.left || apart)
 }
 
 // follow hands each version of a shard to the scene and to the authorities. A

@@ -31,10 +31,15 @@ const (
 	envChildRegion = "VEERTEST_CHILD_REGION"
 	envChildData   = "VEERTEST_CHILD_DATA"
 	envChildRole   = "VEERTEST_CHILD_ROLE"
+	envChildUser   = "VEERTEST_CHILD_USER" // a number; empty: as the parent
 )
 
 // child is that process.
 func child(dir string) int {
+	if err := becomeOther(os.Getenv(envChildUser)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
 	env := map[string]string{"VEER_REGION": os.Getenv(envChildRegion), "VEER_DATA_DIR": filepath.Join(dir, os.Getenv(envChildData))}
 	c, err := config.Load(filepath.Join(dir, "veer.yaml"), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
 	if err != nil {
@@ -49,17 +54,37 @@ func child(dir string) int {
 	}})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
+	}
+	switch {
+	case errors.Is(err, daemon.ErrRestart):
+		return childRestarts
+	case err != nil:
 		return 1
 	}
 	return 0
 }
 
+// childRestarts is how a child ends that is to be started anew.
+const childRestarts = 3
+
 // spawn starts a daemon in a process of its own, and returns when it runs,
 // with the address on which it serves, if any. The test's end kills it.
 func (l *lab) spawn(region, data, role string) (*exec.Cmd, string) {
 	l.t.Helper()
+	return l.spawnUntil(daemon.StageController, region, data, role)
+}
+
+// child is a daemon in a process of its own that is to be started.
+func (l *lab) child(region, data, role string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), envChildDir+"="+l.dir, envChildRegion+"="+region, envChildData+"="+data, envChildRole+"="+role)
+	return cmd
+}
+
+// spawnUntil is spawn that returns after a stage of the start.
+func (l *lab) spawnUntil(stage, region, data, role string) (*exec.Cmd, string) {
+	l.t.Helper()
+	cmd := l.child(region, data, role)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -84,7 +109,7 @@ func (l *lab) spawn(region, data, role string) (*exec.Cmd, string) {
 		switch {
 		case word == "SERVING":
 			server = rest
-		case word == "STAGE" && rest == daemon.StageController:
+		case word == "STAGE" && rest == stage:
 			return cmd, server
 		}
 	}

@@ -49,9 +49,9 @@ func (d *daemon) reading(ctx context.Context) metrics.Reading {
 	if cl := d.cluster.Load(); cl != nil {
 		ctx, cancel := context.WithTimeout(ctx, leaderTimeout)
 		defer cancel()
-		name, term, err := cl.Leader(ctx)
+		name, term, itself, err := cl.Leading(ctx)
 		r.Etcd, r.LeaderKnown, r.Term = err == nil, err == nil && name != "", uint64(term)
-		r.Leads = r.LeaderKnown && d.roles[RoleController] && name == string(d.c.Host.Region)
+		r.Leads = itself
 	}
 	if a := d.statusApart(); a != nil {
 		r.CutOff = a.CutOff

@@ -29,18 +29,23 @@ const (
 
 // startAPI serves the API on the unix socket.
 func (d *daemon) startAPI(context.Context) error {
-	l, err := listenAPI(d.c.Host.DataDir)
+	l, err := d.listen()
 	if err != nil {
 		return err
 	}
-	s := &http.Server{
-		Handler: d.handler(), ConnContext: withPeer,
-		ReadTimeout: apiTimeout, WriteTimeout: 2 * apiTimeout, IdleTimeout: apiTimeout, MaxHeaderBytes: 16 << 10,
+	if l != nil {
+		d.parts.start("api", func(ctx context.Context) error { return serveUntil(ctx, d.apiServer(), l) })
 	}
-	d.parts.start("api", func(ctx context.Context) error { return serveUntil(ctx, s, l) })
 	d.parts.start("answers of its own", d.keepApart)
 	d.parts.start("reloads", d.reloads)
 	return nil
+}
+
+func (d *daemon) apiServer() *http.Server {
+	return &http.Server{
+		Handler: d.handler(), ConnContext: withPeer,
+		ReadTimeout: apiTimeout, WriteTimeout: 2 * apiTimeout, IdleTimeout: apiTimeout, MaxHeaderBytes: 16 << 10,
+	}
 }
 
 // handler routes the requests of package api.

@@ -70,7 +70,7 @@ func (d *daemon) leader(ctx context.Context, p *picture) (api.Leader, string) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, leaderTimeout)
 	defer cancel()
-	name, term, err := cl.Leader(ctx)
+	name, term, itself, err := cl.Leading(ctx)
 	switch {
 	case err != nil && cl.Trouble() != nil:
 		return api.Leader{}, fmt.Sprintf("etcd refuses this daemon, or is refused by it: %v; answers stay as they are", cl.Trouble())
@@ -81,7 +81,6 @@ func (d *daemon) leader(ctx context.Context, p *picture) (api.Leader, string) {
 	case name == "":
 		return api.Leader{Term: term}, "no controller leads; answers stay as they are"
 	}
-	itself := d.roles[RoleController] && name == string(d.c.Host.Region)
 	return api.Leader{Name: name, Term: term, Itself: itself}, ""
 }
 
@@ -209,6 +208,9 @@ func (d *daemon) warnings(p *picture, st api.Status, leaderless string) []string
 		if s.AllDown {
 			out = append(out, fmt.Sprintf("%s: every pool is down", short(s.Name)))
 		}
+	}
+	if text := d.sealedWarning(); text != "" {
+		out = append(out, text)
 	}
 	if leaderless != "" {
 		out = append(out, leaderless)

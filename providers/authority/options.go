@@ -1,0 +1,68 @@
+package authority
+
+import (
+	"encoding/binary"
+
+	"github.com/miekg/dns"
+)
+
+// This file reads the options of a query's OPT record as they came.
+
+// readable returns the query as the library is to read it. The library knows
+// more options than this server does, and refuses a message with one of them
+// that is malformed; to this server they are unknown, and unknown ones are
+// ignored, whatever is in them (RFC 6891, section 6.1.2). So they get a code that
+// nobody knows. The client subnet is among them: who is believed reads it from
+// the packet; to all others there is no support of it (RFC 7871, section 7.2.1).
+func (r *responder) readable(packet []byte) []byte {
+	if len(optData(packet)) == 0 {
+		return packet
+	}
+	r.room = append(r.room[:0], packet...)
+	rest := optData(r.room)
+	for code, data := range optionsOf(rest) {
+		if code != dns.EDNS0NSID {
+			binary.BigEndian.PutUint16(rest, dns.EDNS0LOCALSTART)
+		}
+		rest = rest[4+len(data):]
+	}
+	return r.room
+}
+
+// optionsOf yields the options in the data of an OPT record.
+func optionsOf(rdata []byte) func(yield func(code uint16, data []byte) bool) {
+	return func(yield func(uint16, []byte) bool) {
+		for len(rdata) >= 4 {
+			code, size := binary.BigEndian.Uint16(rdata), int(binary.BigEndian.Uint16(rdata[2:]))
+			if len(rdata) < 4+size || !yield(code, rdata[4:4+size]) {
+				return
+			}
+			rdata = rdata[4+size:]
+		}
+	}
+}
+
+// optData returns the data of the OPT record of a query, nil where it is not
+// found.
+func optData(packet []byte) []byte {
+	_, off, err := dns.UnpackDomainName(packet, headerSize)
+	if err != nil {
+		return nil
+	}
+	off += 4 // the question's type and class
+	for range binary.BigEndian.Uint16(packet[10:]) {
+		_, next, err := dns.UnpackDomainName(packet, off)
+		if err != nil || next+10 > len(packet) {
+			return nil
+		}
+		typ, size := binary.BigEndian.Uint16(packet[next:]), int(binary.BigEndian.Uint16(packet[next+8:]))
+		off = next + 10 + size
+		if off > len(packet) {
+			return nil
+		}
+		if typ == dns.TypeOPT {
+			return packet[next+10 : off]
+		}
+	}
+	return nil
+}
