@@ -2,7 +2,6 @@ package authority
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"sync/atomic"
@@ -131,25 +130,22 @@ func (c *cookies) answer(q *cookie, from netip.Addr, at time.Time) (out [ourCook
 	return out, valid
 }
 
-// cookie reads the cookie of an unpacked query. It returns false for one that
-// is malformed.
-func (r *responder) readCookie(opt *dns.OPT) bool {
+// readCookie reads the cookie in the data of a query's OPT record, if there is
+// one that counts. It returns false for one that is malformed.
+func (r *responder) readCookie(opt *dns.OPT, data []byte) bool {
 	r.cookie.size, r.valid = -1, false
-	if r.cookies == nil {
+	if r.cookies == nil || opt == nil || opt.Version() != 0 {
 		return true
 	}
-	if opt != nil && opt.Version() == 0 {
-		for _, o := range opt.Option {
-			c, ok := o.(*dns.EDNS0_COOKIE)
-			if !ok {
-				continue
-			}
-			data, err := hex.DecodeString(c.Cookie)
-			if err != nil {
-				return false // cannot be: the library made it
-			}
-			r.cookie.read(data)
+	for len(data) >= 4 {
+		end := 4 + int(binary.BigEndian.Uint16(data[2:]))
+		if end > len(data) {
+			break // cannot be: the library has read it
 		}
+		if binary.BigEndian.Uint16(data) == dns.EDNS0COOKIE {
+			r.cookie.read(data[4:end])
+		}
+		data = data[end:]
 	}
 	if r.cookie.malformed() {
 		return false
@@ -182,7 +178,7 @@ func (r *responder) cookieOnly(packet, buf []byte) []byte {
 		return headerOnly(packet, buf, dns.RcodeFormatError)
 	}
 	opt, ok := option(r.query.Extra)
-	if !ok || opt == nil || !r.readCookie(opt) {
+	if !ok || opt == nil || !r.readCookie(opt, soleOption(packet)) {
 		return headerOnly(packet, buf, dns.RcodeFormatError)
 	}
 	m := &r.answer
@@ -202,4 +198,18 @@ func (r *responder) cookieOnly(packet, buf []byte) []byte {
 		return headerOnly(packet, buf, dns.RcodeServerFailure)
 	}
 	return out
+}
+
+// soleOption returns the data of the OPT record of a query without a question,
+// which has to be its first record; nil where it is not.
+func soleOption(packet []byte) []byte {
+	r := packet[headerSize:]
+	if len(r) < optSize || r[0] != 0 || binary.BigEndian.Uint16(r[1:]) != dns.TypeOPT {
+		return nil
+	}
+	end := optSize + int(binary.BigEndian.Uint16(r[9:]))
+	if end > len(r) {
+		return nil
+	}
+	return r[optSize:end]
 }

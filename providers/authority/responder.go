@@ -76,7 +76,11 @@ func (r *responder) respond(packet []byte, buf []byte, udp bool) []byte {
 	if r.sub, ok = r.ecs.readSubnet(packet, opt, r.source); !ok {
 		return headerOnly(packet, buf, dns.RcodeFormatError) // RFC 7871, section 7.2.1
 	}
-	if !r.readCookie(opt) {
+	var options []byte
+	if opt != nil && len(opt.Option) > 0 {
+		options = optData(packet)
+	}
+	if !r.readCookie(opt, options) {
 		return headerOnly(packet, buf, dns.RcodeFormatError) // RFC 7873, section 5.2.2
 	}
 	if udp {
