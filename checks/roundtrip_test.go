@@ -151,3 +151,27 @@ func TestMutantsOfRoundTrip(t *testing.T) {
 		regionstest.Caught(t, 2000, name, func(rt *rapid.T) error { return roundTripsHold(rt, mutant) })
 	}
 }
+
+// TestSound holds what is refused of one that was stored: it comes from outside.
+func TestSound(t *testing.T) {
+	good := checks.RoundTrip{Mean: 20 * time.Millisecond, Samples: 8, Missed: 1, Told: 20 * time.Millisecond, Since: 3}
+	if !good.Sound() || !(checks.RoundTrip{}).Sound() {
+		t.Error("a sound one is refused")
+	}
+	for _, spoil := range []func(*checks.RoundTrip){
+		func(r *checks.RoundTrip) { r.Mean = -1 },
+		func(r *checks.RoundTrip) { r.Mean = 1<<63 - 1 },
+		func(r *checks.RoundTrip) { r.Told = -1 },
+		func(r *checks.RoundTrip) { r.Told = time.Hour },
+		func(r *checks.RoundTrip) { r.Samples = -1 },
+		func(r *checks.RoundTrip) { r.Samples = 1 << 40 },
+		func(r *checks.RoundTrip) { r.Samples = 0 },
+		func(r *checks.RoundTrip) { r.Missed = -1 },
+		func(r *checks.RoundTrip) { r.Since = -1 },
+	} {
+		bad := good
+		if spoil(&bad); bad.Sound() {
+			t.Errorf("%+v is taken for sound", bad)
+		}
+	}
+}

@@ -167,7 +167,7 @@ func filled(svc *steering.Service, distances []steering.Distance, trip func(regi
 }
 
 func TestMutantsOfNearness(t *testing.T) {
-	for name, make := range map[string]func() decide{
+	for name, twin := range map[string]func() decide{
 		"at once": func() decide {
 			return changed(func(svc *steering.Service, d []steering.Distance) []steering.Distance { svc.Nearness.For = 0; return d })
 		},
@@ -228,7 +228,7 @@ func TestMutantsOfNearness(t *testing.T) {
 		},
 	} {
 		regionstest.Caught(t, searches, name, func(rt *rapid.T) error {
-			_, err := movesToTheNearer(drawNear(rt), make())
+			_, err := movesToTheNearer(drawNear(rt), twin())
 			return err
 		})
 	}
