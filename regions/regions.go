@@ -6,7 +6,11 @@
 // votes give the same verdict, byte for byte.
 package regions
 
-import "github.com/veerdns/veer/checks"
+import (
+	"time"
+
+	"github.com/veerdns/veer/checks"
+)
 
 // Name names a region or a vantage as the config does.
 type Name string
@@ -29,7 +33,25 @@ type Vote struct {
 	Round uint64 `json:"round"`
 	// Why is the reason of the result that made the vote.
 	Why string `json:"why,omitempty"`
+	// RoundTrip is what the vantage measures to the endpoint and back, on
+	// average; 0: it does not know, or nobody wants to.
+	RoundTrip time.Duration `json:"round_trip,omitempty"`
 }
+
+// Distance returns the round trip that a vote says, 0 for unknown. One that
+// does not say that the endpoint works says nothing of the way there.
+func (v Vote) Distance() time.Duration {
+	if v.Health != checks.Up && v.Health != checks.Degraded {
+		return 0
+	}
+	if v.RoundTrip < 0 || v.RoundTrip > maxRoundTrip {
+		return 0
+	}
+	return v.RoundTrip
+}
+
+// maxRoundTrip is the longest that is believed.
+const maxRoundTrip = time.Minute
 
 // Ballot is all that one vantage says, as far as its lease lives.
 type Ballot struct {

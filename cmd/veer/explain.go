@@ -27,7 +27,8 @@ worst-case recovery time term by term.
 
 With --client it says where that client is and what it is answered, by the
 database of this host's DNS server. The address is that of a client whose
-resolver tells it, or of the resolver.
+resolver tells it, or of the resolver. For a service with policy latency WHY has
+the round trips that the client's vantage measures.
 
 -o json prints {service, rules, next, budget, term, seq, shard, time, cause,
 client}, client with --client only: {address, location, network, answer}.`,
@@ -149,6 +150,9 @@ func poolVotes(w io.Writer, pool api.Pool, p paint) {
 			why := v.Why
 			if why == "" {
 				why = "no reason given"
+			}
+			if d := v.Distance(); d > 0 {
+				why = fmt.Sprintf("round trip %s; %s", d, why)
 			}
 			t.add(string(v.Vantage), v.Health.String(), short(v.Age), why)
 		}

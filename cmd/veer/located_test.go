@@ -28,7 +28,7 @@ func TestClientsOfAGeoService(t *testing.T) {
 		t.Helper()
 		args := []string{"query", "app.example.test", "--server", l.server, "--client", client}
 		l.until("IN A "+want, args...)
-		l.expect(exitDone, "holds for "+scope+"\n", args...)
+		l.expect(exitDone, "holds for "+scope+"\n;; why: veer explain app.example.test --client ", args...)
 	}
 	ask("203.0.113.7", "198.51.100.10", "203.0.113.0/24")
 	ask("192.0.2.7/20", "192.0.2.10", "192.0.0.0/23")

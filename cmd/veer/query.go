@@ -255,6 +255,9 @@ func writeReply(w io.Writer, r reply) {
 		fmt.Fprintf(w, ";; for %s: the server does not believe this host's client subnet option\n", r.Client)
 	case r.Client != "":
 		fmt.Fprintf(w, ";; for %s: holds for %s\n", r.Client, *r.Scope)
+		name, _, _ := strings.Cut(r.Question, " ")
+		address, _, _ := strings.Cut(r.Client, "/")
+		fmt.Fprintf(w, ";; why: veer explain %s --client %s\n", strings.TrimSuffix(name, "."), address)
 	}
 	for _, section := range []struct {
 		name    string

@@ -103,6 +103,16 @@ func TestLocalOrders(t *testing.T) {
 	}
 }
 
+func TestExplainSaysRoundTrips(t *testing.T) {
+	e := explained()
+	e.Service.Pools[1].Endpoints[0].Votes[0].RoundTrip = 20 * time.Millisecond
+	s := newSession(&fake{explain: e}, "", nil)
+	s.veer(t, "explain", "app.example.test")
+	if text := s.stdout.String(); !strings.Contains(text, "round trip 20ms; no reason given") {
+		t.Errorf("it says\n%s", text)
+	}
+}
+
 func TestExplainSaysWhatIsAnsweredHere(t *testing.T) {
 	e := explained()
 	e.Service.Here = []providers.RRSet{set("app.example.test.", "A", 5, "192.0.2.10")}

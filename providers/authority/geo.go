@@ -23,6 +23,9 @@ type Location struct {
 	Networks []netip.Prefix
 	// Countries are codes of ISO 3166, Continents AF, AN, AS, EU, NA, OC, SA.
 	Countries, Continents []string
+	// Rest: it has all clients that are in no other location as well, in the
+	// place of the default.
+	Rest bool
 }
 
 // atlas tells the location of every address, for one service's locations. It
@@ -47,7 +50,9 @@ func newAtlas(g *geography, locations []Location) *atlas {
 	var networks []network
 	for _, l := range locations {
 		at := len(a.names)
-		a.names = append(a.names, l.Name)
+		if a.names = append(a.names, l.Name); l.Rest {
+			a.names[0] = l.Name
+		}
 		for _, c := range l.Countries {
 			byCountry[strings.ToUpper(c)] = at
 		}
@@ -88,7 +93,7 @@ func newAtlas(g *geography, locations []Location) *atlas {
 // (see addressOf), and a client subnet option with one has lengths of IPv6.
 func (a *atlas) find(addr netip.Addr) (location string, depth int) {
 	if !addr.IsValid() {
-		return steering.DefaultLocation, 0
+		return a.names[0], 0
 	}
 	t := a.v6
 	if addr.Is4() {
@@ -136,7 +141,7 @@ func (p *places) use(g *geography) {
 }
 
 func sameLocation(a, b Location) bool {
-	return a.Name == b.Name && slices.Equal(a.Networks, b.Networks) && slices.Equal(a.Countries, b.Countries) && slices.Equal(a.Continents, b.Continents)
+	return a.Name == b.Name && a.Rest == b.Rest && slices.Equal(a.Networks, b.Networks) && slices.Equal(a.Countries, b.Countries) && slices.Equal(a.Continents, b.Continents)
 }
 
 // atlasOf returns where the atlas of a service is.

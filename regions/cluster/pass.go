@@ -155,6 +155,9 @@ func (m memory) check() error {
 				return fmt.Errorf("endpoint %q: counter %d, expected from 0 to %d", k.Endpoint, n, maxCount)
 			}
 		}
+		if !k.RoundTrip.Sound() {
+			return fmt.Errorf("endpoint %q has the round trip %+v: expected times up to a minute and counts to go with them", k.Endpoint, k.RoundTrip)
+		}
 		if k.Track.State != checks.Unknown && k.Track.Was != checks.Unknown {
 			return fmt.Errorf("endpoint %q is %s and was %s last: expected the latter of an unknown one only", k.Endpoint, k.Track.State, k.Track.Was)
 		}

@@ -134,8 +134,8 @@ func (s *seat) Suspect(ctx context.Context, endpoints []regions.EndpointID) erro
 	return nil
 }
 
-// Cast implements prober.Seat. A chunk is written when a vote's health in it
-// changed, or when a vote settles a suspicion; reasons and rounds travel with
+// Cast implements prober.Seat. A chunk is written when a vote's health or
+// round trip in it changed, or when a vote settles a suspicion; reasons and rounds travel with
 // it. A suspicion is settled by a vote of a higher round, or of another
 // health, than the one that was cast last before it.
 func (s *seat) Cast(ctx context.Context, b regions.Ballot) error {
@@ -179,7 +179,7 @@ func toCast(in []regions.Vote) []cast {
 		if len(why) > maxWhy {
 			why = strings.ToValidUTF8(why[:maxWhy], "")
 		}
-		out[i] = cast{Endpoint: v.Endpoint, Health: v.Health, Round: v.Round, Why: why}
+		out[i] = cast{Endpoint: v.Endpoint, Health: v.Health, Round: v.Round, Why: why, RoundTrip: v.RoundTrip}
 	}
 	slices.SortStableFunc(out, func(a, b cast) int {
 		return cmp.Or(cmp.Compare(a.Endpoint, b.Endpoint), cmp.Compare(b.Round, a.Round))
@@ -246,7 +246,7 @@ func (s *seat) changes(b regions.Ballot, votes []cast, settled map[regions.Endpo
 // same reports whether what is written says the same as the votes.
 func same(written, votes []cast, settled map[regions.EndpointID]bool) bool {
 	return slices.EqualFunc(written, votes, func(a, b cast) bool {
-		return a.Endpoint == b.Endpoint && a.Health == b.Health && !settled[b.Endpoint]
+		return a.Endpoint == b.Endpoint && a.Health == b.Health && a.RoundTrip == b.RoundTrip && !settled[b.Endpoint]
 	})
 }
 

@@ -174,6 +174,8 @@ type cast struct {
 	Health   checks.Health      `json:"health"`
 	Round    uint64             `json:"round"`
 	Why      string             `json:"why,omitempty"`
+
+	RoundTrip time.Duration `json:"round_trip,omitempty"`
 }
 
 func (c chunk) check() error {

@@ -246,7 +246,7 @@ func (w *world) putBallot(rest string, kv *mvccpb.KeyValue) error {
 	}
 	votes := make([]regions.Vote, len(c.Votes))
 	for i, v := range c.Votes {
-		votes[i] = regions.Vote{Vantage: regions.Name(name), Endpoint: v.Endpoint, Health: v.Health, Round: v.Round, Why: v.Why}
+		votes[i] = regions.Vote{Vantage: regions.Name(name), Endpoint: v.Endpoint, Health: v.Health, Round: v.Round, Why: v.Why, RoundTrip: v.RoundTrip}
 	}
 	b.chunks[part] = votes
 	return nil

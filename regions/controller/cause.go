@@ -53,7 +53,7 @@ func ended(prev, next steering.State) []string {
 }
 
 func endedIn(was, is steering.ServiceState) []string {
-	var out []string
+	out := nearer(was, is)
 	for _, p := range was.Pools {
 		i := slices.IndexFunc(is.Pools, func(o steering.PoolState) bool { return o.Region == p.Region })
 		if i < 0 {

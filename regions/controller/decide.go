@@ -214,6 +214,7 @@ func still(s steering.State) steering.State {
 		for j := range v.Locations {
 			l := &v.Locations[j]
 			l.Shifts, l.Serving, l.Pending.Answered = nil, orNil(l.Serving), orNil(l.Pending.Answered)
+			l.Order, l.Gains = orNil(l.Order), nil
 		}
 		v.Pools = slices.Clone(v.Pools)
 		for j := range v.Pools {
@@ -252,6 +253,9 @@ func running(s steering.State) bool {
 		if v.Spent || len(v.Shifts) > 0 && v.Shifts[0] < paceWithin {
 			return true
 		}
+		if slices.ContainsFunc(v.Locations, gaining) {
+			return true
+		}
 		for _, p := range v.Pools {
 			if p.Hold > 0 && serves(p.Seen) || len(p.Flaps) > 0 || p.Suppressed {
 				return true
@@ -262,6 +266,11 @@ func running(s steering.State) bool {
 		}
 	}
 	return false
+}
+
+// gaining reports whether a pool of a location is about to pass another one.
+func gaining(l steering.LocationState) bool {
+	return slices.ContainsFunc(l.Gains, func(g steering.Gain) bool { return g.Left > 0 })
 }
 
 // leftMoved reports whether the time at which an answer may change is not the

@@ -143,6 +143,7 @@ func (f *floor) observeVotes(at int, now time.Duration) {
 	if slices.EqualFunc(s.votes, s.next, func(a, b regions.Vote) bool {
 		return a.Vantage == b.Vantage && a.Health == b.Health
 	}) {
+		f.observeDistances(s)
 		s.voted = false
 		return
 	}

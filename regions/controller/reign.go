@@ -295,6 +295,7 @@ func (r *reign) input(sh *shard, now time.Duration) steering.Input {
 		Now:         now,
 		Policy:      steering.Policy{Services: sh.services},
 		Verdicts:    verdicts,
+		Distances:   r.floor.distances(sh.id),
 		Suspects:    suspects,
 		Overrides:   r.overrides(sh),
 		Calendar:    r.calendarOf(sh, now),

@@ -118,6 +118,11 @@ type Job struct {
 	Starter Starter
 	// Watcher is used when Monitor.Watch is set; nil is none.
 	Watcher checks.Watcher
+	// Measure takes the round trip out of a result, 0 where it has none, for
+	// the votes to tell; nil: nobody wants to know. WarmUp is how many of them
+	// make a figure.
+	Measure func(checks.Result) time.Duration
+	WarmUp  int
 }
 
 // Options are what a Prober needs.

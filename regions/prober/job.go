@@ -28,6 +28,8 @@ type job struct {
 	number     int // among all jobs and references
 	thresholds checks.Thresholds
 	track      checks.Track
+	trip       checks.RoundTrip
+	told       time.Duration // of trip, in the last vote
 	round      uint64
 	random     *rand.Rand
 	// watchRandom is the watching goroutine's own.
@@ -71,6 +73,24 @@ func randomOf(o Options, j Job, use string) *rand.Rand {
 func (j *job) jittered() time.Duration {
 	spread := j.Monitor.Interval / jitterPart
 	return j.Monitor.Interval - spread + time.Duration(j.random.Int64N(int64(2*spread)+1))
+}
+
+// measure adds the round trip of a result, and reports whether what the vote
+// says of it is another than what it said last. Of an endpoint that does not
+// work nothing is known.
+func (j *job) measure(r checks.Result) bool {
+	if j.Measure == nil {
+		return false
+	}
+	var sample time.Duration
+	if r.Health == checks.Up || r.Health == checks.Degraded {
+		sample = j.Measure(r)
+	}
+	j.trip = j.trip.Observe(sample, j.WarmUp)
+	if j.track.State == checks.Down || j.track.State == checks.Unknown {
+		j.trip = checks.RoundTrip{}
+	}
+	return j.trip.Told != j.told
 }
 
 // settled reports whether an extra probe would tell nothing: the endpoint is

@@ -205,13 +205,14 @@ func (l *loop) observe(j *job, r checks.Result, from cause) {
 	before := j.track
 	j.round++
 	j.track = before.Observe(j.thresholds, r)
+	told := j.measure(r)
 	working := before.State == checks.Up || before.State == checks.Degraded
 	if r.Health == checks.Down && working && before.Failures == 0 && from != suspicion && j.index != reference {
 		l.p.desk.suspect(j.Endpoint)
 		j.unsettled = settlings
 	}
 	if j.track.State == before.State {
-		if j.unsettled > 0 && !j.track.Suspicious() {
+		if (j.unsettled > 0 || told) && !j.track.Suspicious() {
 			l.vote(j, r)
 		}
 		return
@@ -230,8 +231,9 @@ func (l *loop) observe(j *job, r checks.Result, from cause) {
 func (l *loop) vote(j *job, r checks.Result) {
 	j.unsettled = max(j.unsettled-1, 0)
 	l.p.desk.vote(j.index, regions.Vote{
-		Vantage: l.p.vantage, Endpoint: j.Endpoint, Health: j.track.State, Round: j.round, Why: r.Reason,
+		Vantage: l.p.vantage, Endpoint: j.Endpoint, Health: j.track.State, Round: j.round, Why: r.Reason, RoundTrip: j.trip.Told,
 	})
+	j.told = j.trip.Told
 }
 
 // forget makes j unknown at once: as many unknown results as that takes.

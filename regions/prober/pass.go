@@ -35,7 +35,7 @@ func (p *Prober) Pass(ctx context.Context, m Memory) (regions.Ballot, Memory, er
 	}
 	b, next := p.ballotOf(), Memory{Fresh: true}
 	for _, j := range p.all() {
-		next.Kept = append(next.Kept, Kept{Endpoint: j.Endpoint, Track: j.track, Round: j.round})
+		next.Kept = append(next.Kept, Kept{Endpoint: j.Endpoint, Track: j.track, Round: j.round, RoundTrip: j.trip})
 	}
 	return b, next, nil
 }
@@ -49,7 +49,10 @@ func (p *Prober) recall(m Memory) {
 	}
 	for _, j := range p.all() {
 		kept := byID[j.Endpoint]
-		j.track, j.round = kept.Track, kept.Round
+		j.track, j.round, j.trip = kept.Track, kept.Round, kept.RoundTrip
+		if !m.Fresh {
+			j.trip = checks.RoundTrip{}
+		}
 		for i := 0; !m.Fresh && i < j.thresholds.Fall; i++ {
 			j.track = j.track.Observe(j.thresholds, checks.Result{Health: checks.Unknown})
 		}
@@ -76,6 +79,7 @@ func (p *Prober) passOne(ctx context.Context, j *job, room chan struct{}, pauses
 		p.keep(j, r)
 		j.round++
 		j.track = j.track.Observe(j.thresholds, r)
+		j.measure(r)
 		if probes >= j.thresholds.Fall || !j.track.Suspicious() {
 			return
 		}
@@ -106,7 +110,7 @@ func (p *Prober) ballotOf() regions.Ballot {
 	b := regions.Ballot{Vantage: p.vantage, Votes: make([]regions.Vote, len(p.jobs))}
 	last := p.Last()
 	for i, j := range p.jobs {
-		b.Votes[i] = regions.Vote{Vantage: p.vantage, Endpoint: j.Endpoint, Health: j.track.State, Round: j.round, Why: last[j.Endpoint].Reason}
+		b.Votes[i] = regions.Vote{Vantage: p.vantage, Endpoint: j.Endpoint, Health: j.track.State, Round: j.round, Why: last[j.Endpoint].Reason, RoundTrip: j.trip.Told}
 	}
 	d := doubt{of: len(p.references)}
 	for _, j := range p.references {

@@ -84,4 +84,6 @@ type Kept struct {
 	Endpoint regions.EndpointID `json:"endpoint"`
 	Track    checks.Track       `json:"track"`
 	Round    uint64             `json:"round"`
+	// RoundTrip is zero where nobody wants to know.
+	RoundTrip checks.RoundTrip `json:"round_trip,omitzero"`
 }

@@ -262,6 +262,7 @@ func (s *steer) timing() {
 	}
 	held := s.frozen != nil || s.forced != nil || s.held
 	s.timeLimits()
+	s.near()
 	for _, p := range s.pools {
 		serving := slices.Contains(s.serving, p)
 		s.timePool(p, serving && !s.next.AllDown, held)

@@ -62,6 +62,7 @@ type facts struct {
 	acts     []Override
 	prev     map[string]ServiceState
 	elapsed  time.Duration
+	far      far
 	limits
 }
 
@@ -74,6 +75,7 @@ func newFacts(in Input) facts {
 		acts:     slices.Clone(in.Overrides),
 		prev:     make(map[string]ServiceState, len(in.Prev.Services)),
 		elapsed:  max(in.Now-in.Prev.Clock, 0),
+		far:      newFar(in.Distances),
 		limits:   newLimits(in),
 	}
 	for _, v := range in.Verdicts {

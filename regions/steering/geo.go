@@ -24,7 +24,7 @@ type decided struct {
 }
 
 func (f facts) decide(svc Service) decided {
-	if svc.Kind == Geo {
+	if svc.Kind.Located() {
 		return f.decideLocations(svc)
 	}
 	s := newSteer(f, svc)
@@ -32,22 +32,28 @@ func (f facts) decide(svc Service) decided {
 	return decided{s.next, s.answers(), s.why, s.wake, s.returned}
 }
 
-// decideLocations decides each location of a Geo service, and puts together
+// decideLocations decides each location of a Geo or Latency service, and puts together
 // what they have in common.
 func (f facts) decideLocations(svc Service) decided {
 	before := f.prev[svc.Name]
 	out := decided{next: ServiceState{Name: svc.Name, MinTTL: svc.MinTTL, AllDown: true}}
 	var each [][]Reason
 	for _, l := range svc.locations() {
+		var near *nearing
+		if f.prev = map[string]ServiceState{svc.Name: before}; svc.Kind == Latency {
+			near = f.nearest(svc, l)
+			l.Order = near.order
+		}
 		f.prev = map[string]ServiceState{svc.Name: before.At(l.Name)}
 		s := newSteer(f, svc.At(l))
-		s.place = l.Name
+		s.place, s.nearing = l.Name, near
 		s.returned = out.returned // the service takes one share of what is scarce
 		s.run()
 		out.returned = s.returned
 		out.wake = sooner(out.wake, s.wake)
 		out.answers = append(out.answers, s.answers()...)
 		out.next.join(l.Name, s.next)
+		out.next.nears(near)
 		for i := range s.why {
 			s.why[i].Location = l.Name
 		}
@@ -181,7 +187,11 @@ func rebuildLocations(svc Service, answers []Answer) (states []LocationState, al
 	}
 	all := ServiceState{AllDown: true}
 	for name, list := range of {
-		all.join(name, rebuildService(svc.At(Location{}), list))
+		s := rebuildService(svc.At(Location{}), list)
+		all.join(name, s)
+		if svc.Kind == Latency { // the pool that serves was the nearest, as far as is known
+			all.nears(&nearing{order: s.Serving})
+		}
 	}
 	slices.SortFunc(all.Locations, func(a, b LocationState) int { return strings.Compare(a.Name, b.Name) })
 	if len(all.Locations) == 0 {

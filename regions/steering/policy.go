@@ -28,6 +28,8 @@ const (
 	// Geo answers the clients of each location as Failover does, with the
 	// pools in the location's own order.
 	Geo Kind = "geo"
+	// Latency is Geo with an order for each vantage: the nearest pools first.
+	Latency Kind = "latency"
 )
 
 // DefaultLocation is the location of all clients that are in no other.
@@ -58,11 +60,13 @@ type Service struct {
 	Kind Kind   `json:"kind"`
 	// Pools are in order of preference.
 	Pools []Pool `json:"pools"`
-	// Locations are those of a Geo service, by name; DefaultLocation is always
-	// one, whether listed or not.
+	// Locations are those of a Geo or Latency service, by name; DefaultLocation
+	// is always one, whether listed or not.
 	Locations []Location `json:"locations,omitempty"`
-	AllDown   AllDown    `json:"all_down"`
-	Fallback  []string   `json:"fallback,omitempty"`
+	// Nearness is the rule of a Latency service.
+	Nearness Nearness `json:"nearness,omitzero"`
+	AllDown  AllDown  `json:"all_down"`
+	Fallback []string `json:"fallback,omitempty"`
 	// Demand is the traffic to place, in the unit of Pool.Capacity; 0 is
 	// unknown, and then capacities have no effect.
 	Demand uint64 `json:"demand,omitempty"`
@@ -83,9 +87,13 @@ type Service struct {
 	MaxTTL uint32 `json:"max_ttl"`
 }
 
+// Located reports whether the answers depend on the client's location.
+func (k Kind) Located() bool { return k == Geo || k == Latency }
+
 // Location is what a Geo service has for the clients of one place. Which
 // clients those are is not the decision's matter.
 type Location struct {
+	// Name is that of the vantage which measures for it, of a Latency service.
 	Name string `json:"name"`
 	// Order holds regions in order of preference; the service's other pools
 	// follow in their own order, so that no location is ever without an answer

@@ -52,6 +52,7 @@ func orderNeverMatters(t *rapid.T, sc scene, dec decide, tal tally) ([]step, err
 	for i, s := range steps {
 		in := s.in
 		in.Verdicts = shuffled(r, in.Verdicts)
+		in.Distances = shuffled(r, in.Distances)
 		in.Suspects = shuffled(r, in.Suspects)
 		in.Overrides = shuffled(r, in.Overrides)
 		in.Calendar.Closed = shuffled(r, in.Calendar.Closed)

@@ -69,7 +69,7 @@ func rebuildService(svc Service, answers []Answer) ServiceState {
 	// failover's, and without the pools' weights not a weighted service's.
 	s.AllDown = len(s.Serving) == 0 || svc.Kind == Failover && len(s.Serving) > 1 ||
 		svc.Kind == Weighted && len(sets) > 0 && sets[0].SetID == ""
-	if svc.Kind == Geo {
+	if svc.Kind.Located() {
 		s.Locations, s.AllDown = rebuildLocations(svc, answers)
 	}
 	slices.Sort(s.Serving)

@@ -11,9 +11,11 @@ import (
 // Input is all that a decision depends on.
 type Input struct {
 	// Now counts from the start of the term on the monotonic clock.
-	Now       time.Duration        `json:"now"`
-	Policy    Policy               `json:"policy"`
-	Verdicts  []regions.Verdict    `json:"verdicts"`
+	Now      time.Duration     `json:"now"`
+	Policy   Policy            `json:"policy"`
+	Verdicts []regions.Verdict `json:"verdicts"`
+	// Distances are what the vantages measure, for the Latency services.
+	Distances []Distance           `json:"distances,omitempty"`
 	Suspects  []regions.EndpointID `json:"suspects,omitempty"`
 	Overrides []Override           `json:"overrides,omitempty"`
 	Calendar  Calendar             `json:"calendar,omitzero"`
@@ -52,7 +54,7 @@ type Answer struct {
 type Reason struct {
 	Service string       `json:"service"`
 	Region  regions.Name `json:"region,omitempty"`
-	// Location is that of a Geo service that the reason is about; empty: all.
+	// Location is that of a Geo or Latency service that the reason is about; empty: all.
 	Location string `json:"location,omitempty"`
 	// Rule is a stable word: see the Rule constants.
 	Rule Rule `json:"rule"`
@@ -86,6 +88,7 @@ const (
 	RuleLocal        Rule = "local"         // one server answers apart from the ledger
 	RulePanic        Rule = "panic"         // too much fell at once to be believed yet
 	RuleVelocity     Rule = "velocity"      // traffic returned too often, or too many services' did
+	RuleNearer       Rule = "nearer"        // what the vantage of a location measures
 	RuleUnconfirmed  Rule = "unconfirmed"   // the config would alter too many answers
 )
 
@@ -123,7 +126,7 @@ type ServiceState struct {
 	Spent bool `json:"spent,omitempty"`
 	// Pending is there while the answer is held as Unconfirmed says.
 	Pending Pending `json:"pending,omitzero"`
-	// Locations are those of a Geo service, sorted by name. Then Serving,
+	// Locations are those of a Geo or Latency service, sorted by name. Then Serving,
 	// Answer, LastGood and Pending are those of all locations together, Shifts
 	// those of the one that moved last, Waits and Spent are true where they are
 	// for one of them, and AllDown where it is for all.
@@ -140,6 +143,10 @@ type LocationState struct {
 	Waits   bool            `json:"waits,omitempty"`
 	Spent   bool            `json:"spent,omitempty"`
 	Pending Pending         `json:"pending,omitzero"`
+	// Order is that of the pools, of a Latency service; none: as in the policy.
+	// Gains are the pools that may pass others, sorted.
+	Order []regions.Name `json:"order,omitempty"`
+	Gains []Gain         `json:"gains,omitempty"`
 }
 
 // PoolState is what is remembered of one pool.

@@ -14,13 +14,15 @@ import (
 // steer decides one service.
 type steer struct {
 	facts
-	svc    Service
-	place  string // the location, of a Geo service
-	prev   ServiceState
-	first  bool    // nothing was answered before
-	pools  []*pool // in order of preference
-	frozen *Override
-	forced *Override
+	svc   Service
+	place string // the location, of a Geo or Latency service
+	// nearing is where the order of the pools comes from, of a Latency service.
+	nearing *nearing
+	prev    ServiceState
+	first   bool    // nothing was answered before
+	pools   []*pool // in order of preference
+	frozen  *Override
+	forced  *Override
 	limited
 
 	next    ServiceState

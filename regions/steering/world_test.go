@@ -42,6 +42,7 @@ type beat struct {
 	suspects  []regions.EndpointID
 	overrides []steering.Override
 	closed    bool
+	distances []steering.Distance
 }
 
 // fault is what a failing vantage does: say nothing, or say this.
@@ -81,7 +82,7 @@ func drawScene(t *rapid.T) scene {
 }
 
 func drawService(t *rapid.T, i int) steering.Service {
-	kinds := []steering.Kind{steering.Failover, steering.Failover, steering.Weighted, steering.Multivalue, steering.Geo}
+	kinds := []steering.Kind{steering.Failover, steering.Failover, steering.Weighted, steering.Multivalue, steering.Geo, steering.Latency}
 	svc := steering.Service{
 		Name:   fmt.Sprintf("s%d.example.test.", i),
 		Kind:   rapid.SampledFrom(kinds).Draw(t, "kind"),
@@ -120,11 +121,36 @@ func drawService(t *rapid.T, i int) steering.Service {
 		}
 		svc.Pools = append(svc.Pools, pool)
 	}
-	if svc.Kind == steering.Geo {
+	switch svc.Kind {
+	case steering.Geo:
 		svc.Demand = 0 // validation refuses it
 		svc.Locations = drawLocations(t, svc)
+	case steering.Latency:
+		svc.Demand = 0
+		svc.Locations = []steering.Location{{Name: "v0"}}
+		svc.Nearness = steering.Nearness{Percent: 20, Least: 5 * time.Millisecond,
+			For: rapid.SampledFrom([]time.Duration{0, 10 * time.Second, 10 * time.Minute}).Draw(t, "for")}
 	}
 	return svc
+}
+
+// drawDistances draws what v0 measures to the endpoints of the Latency services.
+func drawDistances(t *rapid.T, sc scene) []steering.Distance {
+	var all []steering.Distance
+	for _, svc := range sc.policy.Services {
+		if svc.Kind != steering.Latency {
+			continue
+		}
+		for _, p := range svc.Pools {
+			trip := rapid.SampledFrom([]int{0, 10, 11, 100, 110, 200}).Draw(t, "trip")
+			for _, e := range p.Endpoints {
+				if trip > 0 {
+					all = append(all, steering.Distance{Vantage: "v0", Endpoint: e.ID, RoundTrip: time.Duration(trip) * time.Millisecond})
+				}
+			}
+		}
+	}
+	return all
 }
 
 // drawLocations draws what may be beside the default: locations with an order
@@ -146,7 +172,7 @@ func drawLocations(t *rapid.T, svc steering.Service) []steering.Location {
 // views are the parts of a service's state that are decided each by itself:
 // those of a geo service's locations, or all of it.
 func views(svc steering.Service, s steering.ServiceState) []steering.ServiceState {
-	if svc.Kind != steering.Geo {
+	if !svc.Kind.Located() {
 		return []steering.ServiceState{s}
 	}
 	var out []steering.ServiceState
@@ -196,6 +222,7 @@ func drawBeat(t *rapid.T, i int, sc scene, truth map[regions.EndpointID]checks.H
 		}
 	}
 	b.closed = rapid.IntRange(0, 5).Draw(t, "window") == 0
+	b.distances = drawDistances(t, sc)
 	return b
 }
 
@@ -250,7 +277,7 @@ func (sc scene) play(dec decide, tal tally, honest bool) []step {
 	var now time.Duration
 	for i, b := range sc.beats {
 		now += b.after
-		in := steering.Input{Now: now, Policy: sc.policy, Suspects: b.suspects, Overrides: b.overrides, Prev: prev}
+		in := steering.Input{Now: now, Policy: sc.policy, Suspects: b.suspects, Overrides: b.overrides, Distances: b.distances, Prev: prev}
 		votes := sc.votes(b, honest, uint64(i))
 		for _, id := range sc.endpoints {
 			in.Verdicts = append(in.Verdicts, tal(sc.quorum, id, votes[id]))

@@ -37,6 +37,7 @@ func (l *loader) services() {
 		l.placeable(s, path)
 		l.pools(s, path)
 		l.overlaid(s, path)
+		l.latency(s, path)
 		l.locations(s, path)
 		l.https(s, path)
 		l.quorum(s, path)
@@ -44,6 +45,7 @@ func (l *loader) services() {
 		l.budget(*s, path)
 	}
 	l.sharedEndpoints()
+	l.measuredAlike()
 }
 
 func (l *loader) serviceName(s *Service, path string) {
@@ -95,7 +97,7 @@ func (l *loader) servedBy(s *Service, path string) {
 
 // words checks the keys that take one of a few words, and the monitor.
 func (l *loader) words(s *Service, path string) {
-	l.oneOf(path+".policy", string(s.Policy), string(steering.Failover), string(steering.Weighted), string(steering.Multivalue), string(steering.Geo))
+	l.oneOf(path+".policy", string(s.Policy), string(steering.Failover), string(steering.Weighted), string(steering.Multivalue), string(steering.Geo), string(steering.Latency))
 	l.oneOf(path+".type", s.Type, "", "A", "AAAA", "CNAME")
 	l.oneOf(path+".all_down", string(s.AllDown), string(steering.LastGood), string(steering.All), string(steering.Fallback))
 	l.oneOf(path+".failback.mode", s.Failback.Mode, FailbackAuto, FailbackManual)

@@ -35,20 +35,20 @@ func continents() []string { return []string{"AF", "AN", "AS", "EU", "NA", "OC",
 
 // locations checks what a service says of its clients' places.
 func (l *loader) locations(s *Service, path string) {
-	if s.Policy != steering.Geo {
+	if !s.Policy.Located() {
 		if len(s.Locations) > 0 && l.clean(path+".policy") {
 			l.bad(path+".locations", "locations have no meaning with policy "+string(s.Policy), "policy: geo, or no locations", "")
 		}
 		return
 	}
-	if !l.require(path, "locations", "the places of clients, like - {name: europe, continents: [EU], pools: [eu-west]}") || !l.clean(path+".locations") {
+	if s.Policy == steering.Geo && !l.require(path, "locations", "the places of clients, like - {name: europe, continents: [EU], pools: [eu-west]}") || !l.clean(path+".locations") {
 		return
 	}
-	if n := len(s.Locations); n < 1 || n > maxLocations {
+	if n := len(s.Locations); n < 1 && s.Policy == steering.Geo || n > maxLocations {
 		l.bad(path+".locations", fmt.Sprintf("found %d locations", n), fmt.Sprintf("1 to %d", maxLocations), "")
 	}
 	if s.Demand > 0 {
-		l.bad(path+".demand", "a demand has no meaning with policy geo: which share of it each location has is not known", "policy failover or weighted, or no demand", "")
+		l.bad(path+".demand", "a demand has no meaning with policy "+string(s.Policy)+": which share of it each location has is not known", "policy failover or weighted, or no demand", "")
 	}
 	taken := map[string]string{} // what a location says, to the location
 	for i := range s.Locations {
@@ -109,6 +109,10 @@ func (l *loader) location(s *Service, o *Location, path string, taken map[string
 		o.Networks[i] = n.String()
 		once(at, "network", n.String())
 	}
+	if s.Policy == steering.Latency {
+		l.measuredLocation(o, path)
+		return
+	}
 	l.locationPools(s, o, path)
 }
 
@@ -159,9 +163,9 @@ func (l *loader) geoFile(c *authority.Config, path string) {
 	}
 }
 
-// placeable refuses a geo service that one of its providers has no records for.
+// placeable refuses a service whose answers depend on the client and that one of its providers has no records for.
 func (l *loader) placeable(s *Service, path string) {
-	if s.Policy != steering.Geo {
+	if !s.Policy.Located() {
 		return
 	}
 	geo := func(c providers.Caps) bool { return c.Geo }
@@ -173,7 +177,7 @@ func (l *loader) placeable(s *Service, path string) {
 	if able := l.able(s, geo); able != "" {
 		expected += "; of yours " + able
 	}
-	l.bad(path+".policy", "policy geo needs answers that depend on the client, which the records that Veer writes to "+strings.Join(without, " and ")+" do not have", expected, "")
+	l.bad(path+".policy", clientsNeeded(s.Policy)+", which the records that Veer writes to "+strings.Join(without, " and ")+" do not have", expected, "")
 }
 
 // Locations are those of the services whose answers depend on the client, as an
@@ -181,7 +185,7 @@ func (l *loader) placeable(s *Service, path string) {
 func (c *Config) Locations() map[string][]authority.Location {
 	out := map[string][]authority.Location{}
 	for _, s := range c.Services {
-		if s.Policy != steering.Geo {
+		if !s.Policy.Located() {
 			continue
 		}
 		for _, o := range s.Locations {
@@ -193,12 +197,18 @@ func (c *Config) Locations() map[string][]authority.Location {
 			}
 			out[s.Name] = append(out[s.Name], one)
 		}
+		if s.Policy == steering.Latency {
+			out[s.Name] = c.withRest(out[s.Name])
+		}
 	}
 	return out
 }
 
 // steered are the locations in the form that decisions take.
-func (s Service) steered() []steering.Location {
+func (c *Config) steered(s Service) []steering.Location {
+	if s.Policy == steering.Latency {
+		return c.vantageLocations()
+	}
 	var out []steering.Location
 	for _, o := range s.Locations {
 		out = append(out, steering.Location{Name: o.Name, Order: slices.Clone(o.Pools)})

@@ -33,7 +33,8 @@ func (c *Config) Policy() steering.Policy {
 			MaxTTL:   seconds(s.TTL.Max),
 			Shifts:   c.Velocity.Shifts,
 
-			Locations: s.steered(),
+			Locations: c.steered(s),
+			Nearness:  s.nearness(),
 		}
 		for _, p := range s.Pools {
 			one.Pools = append(one.Pools, p.steering(s))

@@ -54,7 +54,7 @@ func TestPolicyAndQuorums(t *testing.T) {
 	if diff := cmp.Diff([]steering.Location{{Name: "office", Order: []regions.Name{"us-east", "eu-west"}}}, geo.Locations); diff != "" {
 		t.Errorf("locations (-want +got):\n%s", diff)
 	}
-	if at := c.Locations()["map.example.test."]; len(c.Locations()) != 1 || len(at) != 1 || len(at[0].Networks) != 3 || at[0].Networks[1].String() != "192.0.2.7/32" {
+	if at := c.Locations()["map.example.test."]; len(c.Locations()) != 2 || len(at) != 1 || len(at[0].Networks) != 3 || at[0].Networks[1].String() != "192.0.2.7/32" {
 		t.Errorf("the authority's locations %+v", c.Locations())
 	}
 	voters := []regions.Name{"eu-west", "us-east", "witness"}
@@ -66,8 +66,8 @@ func TestPolicyAndQuorums(t *testing.T) {
 			t.Errorf("quorum of %s (-want +got):\n%s", id, diff)
 		}
 	}
-	if n := len(c.Endpoints()); n != 9 || len(c.Quorums()) != n {
-		t.Errorf("%d endpoints and %d quorums, expected 9 of both", n, len(c.Quorums()))
+	if n := len(c.Endpoints()); n != 11 || len(c.Quorums()) != n {
+		t.Errorf("%d endpoints and %d quorums, expected 11 of both", n, len(c.Quorums()))
 	}
 	refs := c.ReferenceProbes()
 	if len(refs) != 2 || refs[0].Target.Port != 53 || refs[1].Monitor.HTTP.Path != "/ok?x=1" {

@@ -18,13 +18,17 @@ type Probe struct {
 	Endpoint regions.EndpointID
 	Target   checks.Target
 	Monitor  Monitor
+	// Measure is what round trips are taken from, empty where nobody wants to
+	// know, WarmUp how many of them make a figure.
+	Measure string
+	WarmUp  int
 }
 
 // Endpoints returns every endpoint of every service once, in the order of the
 // file.
 func (c *Config) Endpoints() []Probe {
 	var out []Probe
-	seen := map[regions.EndpointID]bool{}
+	seen, measured := map[regions.EndpointID]bool{}, c.measured()
 	for _, s := range c.Services {
 		for _, p := range s.Pools {
 			for _, a := range p.Endpoints {
@@ -34,7 +38,7 @@ func (c *Config) Endpoints() []Probe {
 				}
 				seen[id] = true
 				m := c.Monitors[s.Monitor]
-				out = append(out, Probe{id, checks.Target{Name: string(id), Host: a, Port: m.Port}, m})
+				out = append(out, Probe{id, checks.Target{Name: string(id), Host: a, Port: m.Port}, m, measured[id].Measure, measured[id].WarmUp})
 			}
 		}
 	}

@@ -24,8 +24,10 @@ type Service struct {
 	Demand uint64 `yaml:"demand"`
 	// Pools are in order of preference.
 	Pools []Pool `yaml:"pools"`
-	// Locations are those of policy geo.
+	// Locations are those of policies geo and latency.
 	Locations []Location `yaml:"locations"`
+	// Latency is there with policy latency only.
+	Latency *Latency `yaml:"latency"`
 	// HTTPS is what its HTTPS record says; nil: it has none.
 	HTTPS  *HTTPS `yaml:"https"`
 	Quorum Quorum `yaml:"quorum"`
@@ -157,13 +159,18 @@ func (d Damping) steering() steering.Damping {
 	return steering.Damping{Suppress: d.Suppress, Reuse: d.Reuse, HalfLife: d.HalfLife, Max: d.Max}
 }
 
-// toNode leaves out a pool's weight where it has no meaning.
+// toNode leaves out a pool's weight where it has no meaning, and latency where
+// it says what is so anyway.
 func (s Service) toNode(e encoder) *node {
 	if s.Policy != steering.Weighted {
 		s.Pools = slices.Clone(s.Pools)
 		for i := range s.Pools {
 			s.Pools[i].Weight = 1
 		}
+	}
+	usual := Latency{}
+	if usual.setDefaults(); s.Latency != nil && *s.Latency == usual && !e.defaults {
+		s.Latency = nil
 	}
 	n := e.structs(reflect.ValueOf(s))
 	if s.Policy == steering.Weighted {

@@ -79,7 +79,7 @@ func (s Service) roomWithout(lost regions.Name) uint64 {
 	for _, p := range s.Pools {
 		switch {
 		case p.Region == lost:
-		case s.Policy == steering.Failover || s.Policy == steering.Geo:
+		case s.Policy == steering.Failover || s.Policy.Located():
 			room = max(room, p.Capacity)
 		case room+p.Capacity < room:
 			return ^uint64(0)

@@ -55,6 +55,10 @@ func TestWrittenRefuses(t *testing.T) {
 			service("app.example.net", "    policy: geo\n    locations: [{name: office, networks: [203.0.113.0/24], pools: [us]}]\n"+twoPools),
 			[]string{"services[0].policy: policy geo needs answers that depend on the client, which the records that Veer writes to cf do not have | policy failover, or a provider of kind authority"},
 		},
+		"latency": {
+			service("app.example.test", "    policy: latency\n"+twoPools),
+			[]string{"services[0].policy: policy latency needs answers that depend on the client, by round trips that Veer measures itself, which the records that Veer writes to aws and cf and bind do not have | policy failover, or a provider of kind authority; of yours onprem can"},
+		},
 		"an HTTPS record": {
 			service("app.example.net", "    https: {alpn: [h2]}\n"+twoPools),
 			[]string{"services[0].https: HTTPS records are served by a provider of kind authority, and cf is not one | only providers of kind authority, or no https"},

@@ -130,6 +130,7 @@ func (p *picture) next(svc steering.Service, now steering.Decision) []api.Next {
 			}
 		}
 	}
+	out = append(out, nearing(state)...)
 	if left := now.Next.Panic.Left; left > 0 && slices.ContainsFunc(now.Why, func(r steering.Reason) bool { return r.Rule == steering.RulePanic }) {
 		out = append(out, api.Next{What: "the panic is over at the latest; what fell counts as down then", In: left})
 	}

@@ -208,7 +208,7 @@ func jobsOf(engine *httpcheck.Engine, probes []config.Probe) ([]prober.Job, erro
 		if err != nil {
 			return nil, fmt.Errorf("the monitor of %s: %w", p.Endpoint, err)
 		}
-		job := prober.Job{Endpoint: p.Endpoint, Target: p.Target, Monitor: p.Monitor.MonitorConfig, Prober: checker}
+		job := prober.Job{Endpoint: p.Endpoint, Target: p.Target, Monitor: p.Monitor.MonitorConfig, Prober: checker, Measure: measureOf(p), WarmUp: p.WarmUp}
 		if w, ok := checker.(checks.Watcher); ok && p.Monitor.Watch {
 			job.Watcher = w
 		}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -114,6 +115,8 @@ func (l *lab) write(name, text string) {
 type backend struct {
 	address string
 	server  *http.Server
+	// slow is how long it takes to answer a path; nil: no time.
+	slow atomic.Pointer[func(path string) time.Duration]
 }
 
 // openBackends listens on one port that is free on all three addresses.
@@ -153,7 +156,15 @@ func (l *lab) openBackends() {
 }
 
 func (b *backend) serve(ln net.Listener) {
-	b.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })}
+	b.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if slow := b.slow.Load(); slow != nil {
+			select {
+			case <-time.After((*slow)(r.URL.Path)):
+			case <-r.Context().Done():
+			}
+		}
+		w.WriteHeader(http.StatusOK)
+	})}
 	server := b.server
 	go func() { _ = server.Serve(ln) }() // ends with Close
 }

@@ -16,7 +16,7 @@ func (d *daemon) explainTo(e *api.Explain, client netip.Addr) *api.Problem {
 	client = client.Unmap().WithZone("")
 	out := api.Located{Address: client.String(), Answer: e.Service.Answer}
 	e.Client = &out
-	if e.Service.Kind != steering.Geo {
+	if !e.Service.Kind.Located() {
 		return nil
 	}
 	location, bits, ok := d.locate(e.Service.Name, client)

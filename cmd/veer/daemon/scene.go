@@ -222,6 +222,7 @@ func (p *picture) input(svc steering.Service, orders []controller.Order) steerin
 			in.Suspects = append(in.Suspects, id)
 		}
 	}
+	in.Distances = p.distances(svc)
 	in.Overrides = inForce(orders, p.now)
 	in.Calendar = p.calendar
 	limited(&in, sh.State.Panic)

@@ -61,6 +61,9 @@ func votesReachTheOthers(t *testing.T, r Rig) {
 	v := await(t, b, "both ballots at b", full)
 	v.Ballots[0].Votes[0].Health = checks.Down // the copy is the caller's
 	await(t, b, "an unchanged view", full)
+	want[0].Votes[0].RoundTrip = 20 * time.Millisecond // alone
+	check(t, sa.Cast(bounded(t), want[0]))
+	await(t, b, "what eu measures", full)
 }
 
 func onlyChangedChunksAreWritten(t *testing.T, r Rig) {
