@@ -279,6 +279,7 @@ func FuzzSnapshot(f *testing.F) {
 	f.Add([]byte(`{"shards":[{"id":64}]}`), false)
 	f.Add([]byte(`{"shards":[{"id":1},{"id":1}]}`), false)
 	f.Add([]byte(`{"zones":[{"name":"B."}]}`), false)
+	f.Add([]byte(`{"shards":[{"id":3,"term":1,"seq":2,"answers":[{"Name":"app.example.test.","Type":"A","TTL":30,"Data":["192.0.2.1"]}],"refused":[{"Name":"APP.example.test","Type":"CNAME","TTL":30,"Data":["b.test."]},{"Name":"www.example.test.","Type":"A","Data":[]}]}]}`), false)
 	f.Add([]byte(`{"more":1}`), false)
 	f.Add([]byte(`{} {}`), false)
 	f.Fuzz(func(t *testing.T, content []byte, whole bool) {
