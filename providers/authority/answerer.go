@@ -16,6 +16,8 @@ type transport uint8
 const (
 	overUDP transport = iota
 	overTCP
+	overTLS // DNS over TLS (RFC 7858)
+	transports
 )
 
 // peer is who asks, and how.
@@ -86,6 +88,7 @@ func (a *answerer) respond(buf []byte, n int) (size int, more []byte) {
 	}()
 	udp := a.from.over == overUDP
 	if a.fast != nil {
+		a.fast.secret = a.from.over == overTLS
 		if size := a.fast.respond(buf, n, udp); size > 0 {
 			a.was = a.fast.was
 			a.fastAnswers++
@@ -96,7 +99,7 @@ func (a *answerer) respond(buf []byte, n int) (size int, more []byte) {
 	if a.room == nil {
 		a.room = make([]byte, maxPacked)
 	}
-	a.general.source = a.from.addr
+	a.general.source, a.general.over = a.from.addr, a.from.over
 	out := a.general.respond(buf[:n], a.room, udp)
 	a.was = a.general.reply.was
 	if out == nil {

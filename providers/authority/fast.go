@@ -20,6 +20,8 @@ type quick struct {
 	// services' answers may be old, if they may: both is the general path's.
 	named bool
 	stale *atomic.Pointer[string]
+	// secret: over TLS, where who pads gets a padded answer, from the general path.
+	secret bool
 	// draw makes random numbers; nil: a good source.
 	draw func() uint64
 	// now is the time of this batch of queries; zero: nobody asked yet.
@@ -36,7 +38,7 @@ func (f *quick) begin() { f.now = time.Time{} }
 // leaves to the general path.
 func (f *quick) respond(buf []byte, n int, udp bool) int {
 	q := &f.q
-	if !q.read(buf[:n]) || q.nsid && f.named {
+	if !q.read(buf[:n]) || q.nsid && f.named || q.pads && f.secret {
 		return 0
 	}
 	limit := min(dns.MaxMsgSize-1, len(buf))

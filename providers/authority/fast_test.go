@@ -28,11 +28,15 @@ func twoWays(table *Table, packet []byte, udp bool, draw uint64) (answered bool,
 		reason := "cut off"
 		stale.Store(&reason)
 	}
-	r := &responder{table: &p, udpSize: defaultUDPSize, identity: identity, stale: stale, draw: draws}
+	over := overUDP
+	if !udp {
+		over = overTCP + transport(draw>>62&1) // TCP, or TLS
+	}
+	r := &responder{table: &p, udpSize: defaultUDPSize, identity: identity, stale: stale, draw: draws, over: over, idle: defaultTCPIdle}
 	general := r.respond(packet, make([]byte, room), udp)
 	buf := bytes.Repeat([]byte{0xee}, room) // what lies behind the query is anything
 	n := copy(buf, packet)
-	f := &quick{table: &p, udpSize: defaultUDPSize, named: identity != "", stale: stale, draw: draws}
+	f := &quick{table: &p, udpSize: defaultUDPSize, named: identity != "", stale: stale, draw: draws, secret: over == overTLS}
 	size := f.respond(buf, n, udp)
 	if size == 0 {
 		if !bytes.Equal(buf[:n], packet) {
@@ -125,12 +129,14 @@ func searchTwoWays(t testing.TB, table *Table, rrs []dns.RR, runs int) (fast int
 	for range runs {
 		m := g.query()
 		if opt := m.IsEdns0(); opt != nil {
-			switch g.rng.IntN(6) {
-			case 0, 1:
+			switch g.rng.IntN(12) {
+			case 0, 1, 2, 3:
 				opt.Option = append(opt.Option, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0123456789abcdef"})
-			case 2:
+			case 4, 5:
 				opt.Option = append(opt.Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID}, &dns.EDNS0_PADDING{Padding: make([]byte, g.rng.IntN(40))})
-			case 3:
+			case 6:
+				opt.Option = append(opt.Option, &dns.EDNS0_LOCAL{Code: dns.EDNS0TCPKEEPALIVE}, &dns.EDNS0_PADDING{Padding: make([]byte, g.rng.IntN(40))})
+			case 7, 8:
 				opt.Option = append(opt.Option, &dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: 24, Address: []byte{192, 0, 2, 0}})
 			}
 		}

@@ -24,6 +24,7 @@ type question struct {
 	udp  uint16
 	do   byte
 	nsid bool // it asks who the server is
+	pads bool // it is padded
 }
 
 const (
@@ -56,7 +57,7 @@ func (q *question) read(packet []byte) bool {
 	if binary.BigEndian.Uint16(packet[q.end-2:]) != dns.ClassINET || !plain(q.typ) {
 		return false
 	}
-	q.edns, q.nsid = extra == 1, false
+	q.edns, q.nsid, q.pads = extra == 1, false, false
 	if !q.edns {
 		return len(packet) == q.end
 	}
@@ -117,7 +118,9 @@ func (q *question) readOption(r []byte) bool {
 		switch binary.BigEndian.Uint16(r) {
 		case dns.EDNS0NSID:
 			q.nsid = true
-		case dns.EDNS0COOKIE, dns.EDNS0PADDING:
+		case dns.EDNS0PADDING:
+			q.pads = true
+		case dns.EDNS0COOKIE:
 		default:
 			return false
 		}

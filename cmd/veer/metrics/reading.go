@@ -21,6 +21,10 @@ type Reading struct {
 	Prober    *Prober
 	// Responses are those of each authority, by code.
 	Responses map[string]map[string]uint64
+	// Connections are open at each authority, by transport; TurnedAway counts
+	// its clients that were, by reason.
+	Connections map[string]map[string]int
+	TurnedAway  map[string]map[string]uint64
 	// Expiry is until the end of each certificate, by key of the config.
 	Expiry map[string]time.Duration
 }
@@ -83,6 +87,16 @@ func (r Reading) emit(emit func(m *Metric, value float64, labels ...string)) {
 	for provider, codes := range r.Responses {
 		for code, n := range codes {
 			emit(&queries, float64(n), provider, code)
+		}
+	}
+	for provider, transports := range r.Connections {
+		for transport, n := range transports {
+			emit(&connections, float64(n), provider, transport)
+		}
+	}
+	for provider, reasons := range r.TurnedAway {
+		for reason, n := range reasons {
+			emit(&turnedAway, float64(n), provider, reason)
 		}
 	}
 	for file, left := range r.Expiry {
