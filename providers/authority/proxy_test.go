@@ -185,7 +185,7 @@ func over(t *testing.T, network, source, at string, first []byte, name string) s
 	}
 	defer conn.Close()
 	m := question4(name, dns.TypeA)
-	packet := framed(t, m)
+	packet := inStream(t, m)
 	if network == "udp" {
 		packet = append(slices.Clone(first), packet[2:]...)
 	} else if network == "tcp" {
@@ -212,7 +212,7 @@ func over(t *testing.T, network, source, at string, first []byte, name string) s
 		if source == "127.0.0.1" || source == "::1" {
 			h = proxied(netip.AddrPort{}, false, nil)
 		}
-		if _, err := conn.Write(append(h, framed(t, last)[2:]...)); err != nil {
+		if _, err := conn.Write(append(h, inStream(t, last)[2:]...)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -224,7 +224,7 @@ func over(t *testing.T, network, source, at string, first []byte, name string) s
 			t.Fatalf("neither this nor the next is answered: %v", err)
 		}
 		buf = buf[:n]
-	} else if buf, err = readFramed(conn); err != nil {
+	} else if buf, err = readStream(conn); err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatal("neither answered nor closed")
 		}
@@ -327,7 +327,7 @@ func TestProxiedClientsHaveLimits(t *testing.T) {
 // TestStripAllocatesNothing: a header costs the fast path no allocation.
 func TestStripAllocatesNothing(t *testing.T) {
 	p := Proxy{Trust: []string{"127.0.0.1", "2001:db8::/32"}}.proxies()
-	packet := append(proxied(netip.MustParseAddrPort("[2001:db8:2:1::5]:999"), false, []byte{4, 0, 1, 0}), framed(t, question4("www.example.test.", dns.TypeA))[2:]...)
+	packet := append(proxied(netip.MustParseAddrPort("[2001:db8:2:1::5]:999"), false, []byte{4, 0, 1, 0}), inStream(t, question4("www.example.test.", dns.TypeA))[2:]...)
 	if n := testing.AllocsPerRun(100, func() {
 		from := peer{addr: netip.AddrFrom4([4]byte{127, 0, 0, 1})}
 		if at, ok := p.strip(packet, &from); !ok || at != proxyHead+36+4 || from.port != 999 {

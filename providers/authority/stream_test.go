@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -16,8 +17,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// framed is a message as TCP has it.
-func framed(t testing.TB, m *dns.Msg) []byte {
+// inStream is a message as TCP has it.
+func inStream(t testing.TB, m *dns.Msg) []byte {
 	t.Helper()
 	packet, err := m.Pack()
 	if err != nil {
@@ -26,8 +27,8 @@ func framed(t testing.TB, m *dns.Msg) []byte {
 	return append(binary.BigEndian.AppendUint16(nil, uint16(len(packet))), packet...)
 }
 
-// readFramed reads one message.
-func readFramed(r io.Reader) ([]byte, error) {
+// readStream reads one message.
+func readStream(r io.Reader) ([]byte, error) {
 	var size [2]byte
 	if _, err := io.ReadFull(r, size[:]); err != nil {
 		return nil, err
@@ -43,8 +44,8 @@ func question4(name string, typ uint16) *dns.Msg {
 	return m
 }
 
-// ask asks over a connection that stays open.
-func ask(conn net.Conn, m *dns.Msg) (*dns.Msg, error) {
+// askOver asks over a connection that stays open.
+func askOver(conn net.Conn, m *dns.Msg) (*dns.Msg, error) {
 	c := &dns.Conn{Conn: conn}
 	if err := errors.Join(conn.SetDeadline(time.Now().Add(20*time.Second)), c.WriteMsg(m)); err != nil {
 		return nil, err
@@ -68,7 +69,7 @@ func dialFrom(t testing.TB, source, address string) net.Conn {
 // neither that nor closed.
 func served(t testing.TB, conn net.Conn) bool {
 	t.Helper()
-	r, err := ask(conn, question4("www.example.test.", dns.TypeA))
+	r, err := askOver(conn, question4("www.example.test.", dns.TypeA))
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 		return false
 	}
@@ -100,7 +101,7 @@ func TestPipelineIsAnsweredWhole(t *testing.T) {
 		for i := range queries {
 			m := kinds[i%len(kinds)].Copy()
 			m.Id = uint16(i)
-			all = append(all, framed(t, m)...)
+			all = append(all, inStream(t, m)...)
 		}
 		wrote := make(chan error, 1)
 		go func() {
@@ -113,7 +114,7 @@ func TestPipelineIsAnsweredWhole(t *testing.T) {
 			wrote <- nil
 		}()
 		for i := range queries {
-			answer, err := readFramed(conn)
+			answer, err := readStream(conn)
 			if err != nil {
 				t.Fatalf("%s: answer %d: %v", way, i, err)
 			}
@@ -197,7 +198,7 @@ func TestSlowReaderIsClosed(t *testing.T) {
 	c.TCPIdle = 300 * time.Millisecond
 	s := startServer(t, c, Options{})
 	slow := dialFrom(t, "127.0.0.1", s.Addrs()[1].String())
-	query := framed(t, question4("big.example.test.", dns.TypeTXT))
+	query := inStream(t, question4("big.example.test.", dns.TypeTXT))
 	var flood []byte
 	for range 1000 {
 		flood = append(flood, query...)
@@ -258,7 +259,7 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 	at := s.Addrs()[1].(*net.TCPAddr)
 	before := memory()
 	var fds []int
-	queries := append(framed(t, question4("www.example.test.", dns.TypeA)), framed(t, question4("big.example.test.", dns.TypeTXT))...)
+	queries := append(inStream(t, question4("www.example.test.", dns.TypeA)), inStream(t, question4("big.example.test.", dns.TypeTXT))...)
 	buf := make([]byte, 1<<16)
 	for range n {
 		fd := connectRaw(t, at)
@@ -298,6 +299,47 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 		runtime.Gosched()
 	}
 	t.Logf("%d bytes one with half a query", begun)
+}
+
+// TestSlowReadersHoldLittle: who asks for much and reads nothing makes the server
+// hold what waits to be sent, and no more.
+func TestSlowReadersHoldLittle(t *testing.T) {
+	const n = 100
+	const most = answerRoom + 8<<10 // what waits, and the connection itself
+	c := exampleConfig()
+	c.TCPIdle = 5 * time.Minute
+	s := startServer(t, c, Options{})
+	before := memory()
+	flood := bytes.Repeat(inStream(t, question4("big.example.test.", dns.TypeTXT)), 2000)
+	var fds []int
+	for range n {
+		fd := connectRaw(t, s.Addrs()[1].(*net.TCPAddr))
+		if err := syscall.SetNonblock(fd, true); err != nil {
+			t.Fatal(err)
+		}
+		fds = append(fds, fd)
+	}
+	// The server is to be stuck: on each connection it takes no more queries.
+	held := 0
+	for deadline := time.Now().Add(time.Minute); held < 8<<10; held = int(memory()-before) / n {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes each: nothing waits to be sent", held)
+		}
+		for _, fd := range fds {
+			for {
+				if _, err := syscall.Write(fd, flood); err != nil {
+					if !errors.Is(err, syscall.EAGAIN) {
+						t.Fatal(err)
+					}
+					break
+				}
+			}
+		}
+	}
+	t.Logf("%d bytes each", held)
+	if held > most {
+		t.Errorf("%d bytes each, want at most %d", held, most)
+	}
 }
 
 // TestKeepalive: the option tells over TCP how long a connection may be silent,
@@ -365,7 +407,7 @@ func TestManyAtOnce(t *testing.T) {
 					continue
 				}
 				for range 3 {
-					r, err := ask(conn, question4("www.example.test.", dns.TypeA))
+					r, err := askOver(conn, question4("www.example.test.", dns.TypeA))
 					if err != nil {
 						var slow net.Error
 						if errors.As(err, &slow) && slow.Timeout() {

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -26,31 +27,38 @@ import (
 // and returns what a client trusts it by.
 func writePair(t testing.TB, folder string, serial int64, ends time.Time) *x509.CertPool {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(100), Subject: pkix.Name{CommonName: "ca"}, NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(100 * 24 * time.Hour),
+		BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "ns"}, DNSNames: []string{"ns.example.test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: ends, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature,
+	}
+	var keys [2]*ecdsa.PrivateKey
+	var texts [2][]byte
+	for i, c := range []*x509.Certificate{ca, leaf} {
+		var err error
+		if keys[i], err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			t.Fatal(err)
+		}
+		der, err := x509.CreateCertificate(rand.Reader, c, ca, &keys[i].PublicKey, keys[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[i] = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(keys[1])
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), DNSNames: []string{"ns.example.test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: ends, BasicConstraintsValid: true, IsCA: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	for file, content := range map[string][]byte{"cert.pem": text, "key.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})} {
+	for file, content := range map[string][]byte{"ca.pem": texts[0], "cert.pem": texts[1], "key.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})} {
 		if err := os.WriteFile(filepath.Join(folder, file), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(text)
+	pool.AppendCertsFromPEM(texts[0])
 	return pool
 }
 
@@ -100,7 +108,7 @@ func TestDNSOverTLS(t *testing.T) {
 				}
 				for _, name := range []string{"www.example.test.", "big.example.test.", "nowhere.example.test.", "x.sub.example.test."} {
 					m := question4(name, dns.TypeTXT).SetEdns0(1232, true)
-					over, err := ask(conn, m)
+					over, err := askOver(conn, m)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -305,10 +313,10 @@ func TestPadding(t *testing.T) {
 						if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 							t.Fatal(err)
 						}
-						if _, err := conn.Write(framed(t, m)); err != nil {
+						if _, err := conn.Write(inStream(t, m)); err != nil {
 							t.Fatal(err)
 						}
-						packet, err := readFramed(conn)
+						packet, err := readStream(conn)
 						if err != nil {
 							t.Fatal(err)
 						}
