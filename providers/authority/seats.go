@@ -27,6 +27,7 @@ const clientBits6 = 56
 type seats struct {
 	most, each int
 	patience   time.Duration
+	grain      time.Duration
 	began      time.Time
 
 	mu      sync.Mutex
@@ -55,7 +56,7 @@ type seat struct {
 }
 
 func newSeats(most, each int) *seats {
-	g := &seats{most: most, each: each, patience: patience, began: time.Now(), clients: make(map[netip.Prefix]*client)}
+	g := &seats{most: most, each: each, patience: patience, grain: grain, began: time.Now(), clients: make(map[netip.Prefix]*client)}
 	g.all.init()
 	return g
 }
@@ -140,7 +141,7 @@ func (g *seats) giveWay(q *queue, now time.Duration) bool {
 // hear says that the connection has sent something whole at this time.
 func (g *seats) hear(s *seat, at time.Time) {
 	now := at.Sub(g.began)
-	if now-s.heard < grain {
+	if now-s.heard < g.grain {
 		return
 	}
 	g.mu.Lock()
