@@ -161,8 +161,10 @@ func FuzzPacket(f *testing.F) {
 		if !slices.Equal(before, packet) {
 			t.Fatal("the query was changed")
 		}
-		if _, err := twoWays(table, packet, udp, 1); err != nil {
-			t.Fatal(err)
+		for _, draw := range []uint64{1, 1<<62 | 1} { // over TLS, too
+			if _, err := twoWays(table, packet, udp, draw); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if len(packet) < headerSize || packet[2]&0x80 != 0 {
 			if out != nil {

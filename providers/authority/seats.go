@@ -138,6 +138,14 @@ func (g *seats) giveWay(q *queue, now time.Duration) bool {
 	return true
 }
 
+// shed closes the connection that has been silent longest, if that is long
+// enough, and reports whether there was one.
+func (g *seats) shed(at time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.giveWay(&g.all, at.Sub(g.began))
+}
+
 // hear says that the connection has sent something whole at this time.
 func (g *seats) hear(s *seat, at time.Time) {
 	now := at.Sub(g.began)

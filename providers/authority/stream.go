@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -42,10 +43,15 @@ func (s *Server) serveStreams(ctx context.Context, l *net.TCPListener, over tran
 			if ctx.Err() != nil {
 				return nil
 			}
-			if faults++; faults > maxFaults || errors.Is(err, net.ErrClosed) {
+			// Out of descriptors, perhaps through no fault of ours, is no end.
+			out := errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+			if out && !s.seats.shed(time.Now()) && faults == 0 {
+				s.opts.Log.Error().Err(err).Msg("no connection can be accepted, and none is idle")
+			}
+			if faults++; !out && faults > maxFaults || errors.Is(err, net.ErrClosed) {
 				return fmt.Errorf("accept connections on %s: %w", l.Addr(), err)
 			}
-			if !pause(ctx, 10*time.Millisecond) { // out of descriptors, most likely
+			if !pause(ctx, 10*time.Millisecond) {
 				return nil
 			}
 			continue

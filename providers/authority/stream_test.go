@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -161,6 +162,59 @@ func TestIdleConnectionsGiveWay(t *testing.T) {
 	}
 	if got := s.TurnedAway(); got["idle"] != 1 || got["full"]+got["client"] != 0 {
 		t.Errorf("counted %v, want one that was idle", got)
+	}
+}
+
+// TestOutOfDescriptors: where the system has no more of them, an idle connection
+// gives way too.
+func TestOutOfDescriptors(t *testing.T) {
+	s := newServer(t, exampleConfig(), Options{})
+	s.seats.patience = 0
+	runServer(t, s)
+	at := s.Addrs()[1].(*net.TCPAddr)
+	idle := dialFrom(t, "127.0.0.1", at.String())
+	if !served(t, idle) {
+		t.Fatal("not served")
+	}
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := os.NewFile(uintptr(fd), "client")
+	defer conn.Close()
+	free, err := syscall.Dup(fd) // the lowest descriptor that is free
+	if err != nil {
+		t.Fatal(err)
+	}
+	syscall.Close(free)
+	var was syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
+			t.Error(err)
+		}
+	})
+	less := was
+	less.Cur = uint64(free)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &less); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Connect(fd, &syscall.SockaddrInet4{Port: at.Port, Addr: [4]byte(at.IP.To4())}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write(inStream(t, question4("www.example.test.", dns.TypeA))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readStream(conn); err != nil {
+		t.Error(err)
+	}
+	if served(t, idle) {
+		t.Error("the idle connection is open still")
+	}
+	if got := s.TurnedAway()["idle"]; got != 1 {
+		t.Errorf("%d were counted, want 1", got)
 	}
 }
 
