@@ -22,7 +22,7 @@ const clientBits6 = 56
 // seats are those of the connections of a server, over TCP and over TLS. There
 // are so many for all, and so many for each client. Where they are short the
 // connection that has been silent longest gives way (RFC 7766, section 6.2.3;
-// RFC 9210, section 4.1): of the client's own at its limit, else of all. Only
+// RFC 9210, section 4.2): of the client's own at its limit, else of all. Only
 // where none has been silent for long is the new one refused.
 type seats struct {
 	most, each int

@@ -165,17 +165,32 @@ func TestIdleConnectionsGiveWay(t *testing.T) {
 	}
 }
 
+// turnedAway waits until so many were turned away for this reason, and fails
+// where it is never so many, or more.
+func turnedAway(t testing.TB, s *Server, reason string, want uint64) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); s.TurnedAway()[reason] < want && time.Now().Before(deadline); {
+		runtime.Gosched()
+	}
+	if got := s.TurnedAway()[reason]; got != want {
+		t.Errorf("%d were turned away (%s), want %d", got, reason, want)
+	}
+}
+
 // TestOutOfDescriptors: where the system has no more of them, an idle connection
 // gives way too.
 func TestOutOfDescriptors(t *testing.T) {
 	s := newServer(t, exampleConfig(), Options{})
-	s.seats.patience = 0
+	s.seats.patience = time.Minute
 	runServer(t, s)
 	at := s.Addrs()[1].(*net.TCPAddr)
 	idle := dialFrom(t, "127.0.0.1", at.String())
 	if !served(t, idle) {
 		t.Fatal("not served")
 	}
+	s.seats.mu.Lock()
+	s.seats.all.first().heard -= time.Hour
+	s.seats.mu.Unlock()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -213,9 +228,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	if served(t, idle) {
 		t.Error("the idle connection is open still")
 	}
-	if got := s.TurnedAway()["idle"]; got != 1 {
-		t.Errorf("%d were counted, want 1", got)
-	}
+	turnedAway(t, s, "idle", 1)
 }
 
 // TestFullSeatsRefuse: while no connection is idle, new ones are refused.
@@ -430,7 +443,7 @@ func TestKeepalive(t *testing.T) {
 				m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_LOCAL{Code: dns.EDNS0TCPKEEPALIVE, Data: q.option}}
 			}
 			a := s.Addrs()[q.transport]
-			client := dns.Client{Net: a.Network()}
+			client := dns.Client{Net: a.Network(), Timeout: 20 * time.Second}
 			r, _, err := client.Exchange(m, a.String())
 			if err != nil {
 				t.Fatal(err)
