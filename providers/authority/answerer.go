@@ -16,6 +16,8 @@ type transport uint8
 const (
 	overUDP transport = iota
 	overTCP
+	overTLS // DNS over TLS (RFC 7858)
+	transports
 )
 
 // peer is who asks, and how.
@@ -111,7 +113,7 @@ func (a *answerer) respond(buf []byte, n int) (size int, more []byte) {
 func (a *answerer) answer(buf []byte, n int) (size int, more []byte, fast bool) {
 	udp := a.from.over == overUDP
 	if a.fast != nil {
-		a.fast.from = a.from.addr
+		a.fast.from, a.fast.secret = a.from.addr, a.from.over == overTLS
 		if size := a.fast.respond(buf, n, udp); size > 0 {
 			a.was, a.shown = a.fast.was, a.fast.valid
 			return size, nil, true
@@ -120,7 +122,7 @@ func (a *answerer) answer(buf []byte, n int) (size int, more []byte, fast bool) 
 	if a.room == nil {
 		a.room = make([]byte, maxPacked)
 	}
-	a.general.source = a.from.addr
+	a.general.source, a.general.over = a.from.addr, a.from.over
 	out := a.general.respond(buf[:n], a.room, udp)
 	a.was, a.shown = a.general.reply.was, a.general.valid
 	if len(out) > len(buf) {

@@ -21,21 +21,24 @@ const batches = true
 // shared returns the sockets that share first's address. The first is bound
 // alone and shared only then, so that an address that somebody else has, be it
 // another Veer, is refused as ever.
-func shared(first *net.UDPConn, network string, at netip.AddrPort, sockets int) ([]*net.UDPConn, error) {
+func shared(first *net.UDPConn, network string, at netip.AddrPort, b binder) ([]*net.UDPConn, error) {
 	all := []*net.UDPConn{first}
-	if sockets < 2 {
+	if b.sockets < 2 {
 		return all, nil
 	}
-	share := func(_, _ string, c syscall.RawConn) error {
+	share := func(network, address string, c syscall.RawConn) error {
 		var err error
 		ctlErr := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
-		return errors.Join(err, ctlErr)
+		if err = errors.Join(err, ctlErr); err == nil && b.free {
+			err = freebind(network, address, c)
+		}
+		return err
 	}
 	raw, err := first.SyscallConn()
 	if err == nil {
-		err = share("", "", raw)
+		err = share(network, "", raw)
 	}
-	for len(all) < sockets && err == nil {
+	for len(all) < b.sockets && err == nil {
 		var conn net.PacketConn
 		// The context bounds the resolving of names, of which there is none.
 		if conn, err = (&net.ListenConfig{Control: share}).ListenPacket(context.Background(), network, at.String()); err == nil {
@@ -43,7 +46,7 @@ func shared(first *net.UDPConn, network string, at netip.AddrPort, sockets int) 
 		}
 	}
 	if err != nil {
-		return all, fmt.Errorf("share a UDP address among %d sockets: %w", sockets, err)
+		return all, fmt.Errorf("share a UDP address among %d sockets: %w", b.sockets, err)
 	}
 	return all, nil
 }
@@ -123,6 +126,7 @@ func (b *batch) take(fd int) error {
 	for i := range b.taken { // the others are as they were
 		m, s := &b.messages[i], b.slots[i]
 		m.Namelen = addressRoom
+		s.iov.Base = &s.packet[0]
 		s.iov.SetLen(packetRoom)
 		if b.control {
 			m.Control = &s.control[0]
@@ -161,9 +165,10 @@ func (b *batch) source(i int) peer {
 	return from
 }
 
-// keep makes the first size bytes of a message's room its answer, which goes
-// back to where the query came from, and from where it came to.
-func (b *batch) keep(i, size int) {
+// keep makes size bytes of a message's room its answer, from where its query
+// started. It goes back to where that came from, and from where it came to.
+func (b *batch) keep(i, start, size int) {
+	b.slots[i].iov.Base = &b.slots[i].packet[start]
 	b.slots[i].iov.SetLen(size)
 	if b.control {
 		anyInterface(b.slots[i].control[:])
@@ -205,8 +210,9 @@ func (b *batch) send(fd int) {
 			b.sent += int(n) // #nosec G115 -- at most batchSize
 		case unix.EINTR:
 		case unix.EMSGSIZE:
-			if s := b.slots[b.sent]; s.iov.Len > headerSize && s.packet[2]&flagTruncated == 0 {
-				s.iov.SetLen(truncate(s.packet, int(s.iov.Len))) // #nosec G115 -- at most packetRoom
+			iov := &b.slots[b.sent].iov
+			if answer := unsafe.Slice(iov.Base, iov.Len); len(answer) > headerSize && answer[2]&flagTruncated == 0 {
+				iov.SetLen(truncate(answer, len(answer)))
 				continue
 			}
 			fallthrough
@@ -257,8 +263,13 @@ func (s *Server) serveBatches(ctx context.Context, conn *net.UDPConn, any bool, 
 		for i := range b.taken {
 			buf, n := b.query(i)
 			a.from = b.source(i)
-			if size, _ := a.respond(buf, n); size > 0 {
-				b.keep(i, size)
+			start, ok := s.proxies.strip(buf[:n], &a.from)
+			if !ok {
+				s.seats.away[awayProxy].Add(1)
+				continue
+			}
+			if size, _ := a.respond(buf[start:], n-start); size > 0 {
+				b.keep(i, start, size)
 			}
 		}
 		c.add(a)

@@ -13,7 +13,7 @@ import (
 const batches = false
 
 // shared returns the sockets that share an address: here, the first alone.
-func shared(first *net.UDPConn, _ string, _ netip.AddrPort, _ int) ([]*net.UDPConn, error) {
+func shared(first *net.UDPConn, _ string, _ netip.AddrPort, _ binder) ([]*net.UDPConn, error) {
 	return []*net.UDPConn{first}, nil
 }
 

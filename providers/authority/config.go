@@ -26,9 +26,16 @@ type Config struct {
 	// TCPIdle is how long a connection may be silent before it is closed
 	// (RFC 7766, section 6.2.3). 0 is 10 s.
 	TCPIdle time.Duration `yaml:"tcp_idle"`
-	// TCPConnections is how many connections are open at once; a further one
-	// is closed at once. 0 is 256.
-	TCPConnections int `yaml:"tcp_connections"`
+	// TCPConnections is how many connections are open at once, over TCP and TLS
+	// together, and TCPConnectionsPerClient how many of one IPv4 address or IPv6
+	// network of 56 bits. Beyond that the one that has been silent longest gives
+	// way, or else the new one is refused. 0 is 1000, and 100.
+	TCPConnections          int   `yaml:"tcp_connections"`
+	TCPConnectionsPerClient int   `yaml:"tcp_connections_per_client"`
+	TLS                     TLS   `yaml:"tls"`
+	Proxy                   Proxy `yaml:"proxy"`
+	// Freebind binds addresses that no interface has yet (Linux).
+	Freebind bool `yaml:"freebind"`
 	// Identity is told to who asks which server this is: NSID (RFC 5001), and
 	// id.server and hostname.bind of class CHAOS (RFC 4892). Version is told as
 	// version.bind and version.server. Empty: the question is refused.
@@ -76,7 +83,8 @@ const (
 	defaultUDPSize = 1232
 	maxTCPIdle     = 10 * time.Minute
 	defaultTCPIdle = 10 * time.Second
-	defaultTCP     = 256
+	defaultTCP     = 1000
+	defaultTCPEach = 100
 	maxTCP         = 65536
 	maxTold        = 255
 	maxSockets     = 256
@@ -92,6 +100,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.TCPConnections == 0 {
 		c.TCPConnections = defaultTCP
+	}
+	if c.TCPConnectionsPerClient == 0 {
+		c.TCPConnectionsPerClient = defaultTCPEach
 	}
 	if c.Fast == "" {
 		c.Fast = FastAuto
@@ -113,6 +124,11 @@ func (c Config) Rebase(dir string) Config {
 		zones[i] = z
 	}
 	c.Zones = zones
+	for _, file := range []*string{&c.TLS.CertFile, &c.TLS.KeyFile} {
+		if *file != "" && !filepath.IsAbs(*file) {
+			*file = filepath.Join(dir, *file)
+		}
+	}
 	if c.GeoFile != "" && !filepath.IsAbs(c.GeoFile) {
 		c.GeoFile = filepath.Join(dir, c.GeoFile)
 	}
@@ -149,6 +165,14 @@ func (c Config) Check(bad func(field, format string, args ...any)) {
 	}
 	if c.TCPConnections < 0 || c.TCPConnections > maxTCP {
 		bad("tcp_connections", "%d is out of range; expected 1 to %d (default %d)", c.TCPConnections, maxTCP, defaultTCP)
+	}
+	if c.TCPConnectionsPerClient < 0 || c.TCPConnectionsPerClient > maxTCP {
+		bad("tcp_connections_per_client", "%d is out of range; expected 1 to %d (default %d)", c.TCPConnectionsPerClient, maxTCP, defaultTCPEach)
+	}
+	c.TLS.check(c.Listen, bad)
+	c.Proxy.check(bad)
+	if c.Freebind && !canFreebind {
+		bad("freebind", "%s binds no address that no interface has; expected false, and addresses that this host has", runtime.GOOS)
 	}
 	switch c.Fast {
 	case "", FastAuto, FastPortable, FastNone:

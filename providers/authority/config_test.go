@@ -36,6 +36,17 @@ func TestConfigCheck(t *testing.T) {
 		{"an unknown way", func(c *Config) { c.Fast, c.Sockets = "on", 257 }, "fast: \"on\" is unknown\nsockets: 257 is out of range"},
 		{"less than no sockets", func(c *Config) { c.Sockets = -1 }, "sockets: -1"},
 		{"large sizes", func(c *Config) { c.UDPSize, c.TCPIdle, c.TCPConnections = 4097, time.Hour, 1<<20 }, "udp_size: 4097\ntcp_idle: 1h\ntcp_connections: 1048576"},
+		{"connections", func(c *Config) { c.TCPConnectionsPerClient = -1 }, "tcp_connections_per_client: -1"},
+		{"over TLS", func(c *Config) {
+			c.TLS = TLS{Listen: []string{"127.0.0.1:0", "127.0.0.1:0", "[::]:853"}, CertFile: "c", KeyFile: "k"}
+		}, ""},
+		{"over TLS without files", func(c *Config) { c.TLS.Listen = []string{"0.0.0.0:853"} }, "tls.cert_file: no file\ntls.key_file: no file"},
+		{"over TLS without an address", func(c *Config) { c.TLS.KeyFile = "k" }, "tls.listen: no address"},
+		{"over TLS on a port that is taken", func(c *Config) {
+			c.Listen = []string{"0.0.0.0:53"}
+			c.TLS = TLS{Listen: []string{"0.0.0.0:53", "853"}, CertFile: "c", KeyFile: "k"}
+		}, `tls.listen[0]: "0.0.0.0:53" is listed twice` + "\n" + `tls.listen[1]: "853" is not an address`},
+		{"proxies", func(c *Config) { c.Proxy.Trust = []string{"192.0.2.80", "proxy"} }, `proxy.trust[1]: "proxy" is not a network`},
 		{"trust", func(c *Config) { c.ECS = ECS{Trust: []string{"192.0.2.53", "::/0"}, MaxPrefixV4: 32, MaxPrefixV6: 128} }, ""},
 		{"no network", func(c *Config) { c.ECS.Trust = []string{"resolver"} }, `ecs.trust[0]: "resolver" is not a network`},
 		{"mapped", func(c *Config) { c.ECS.Trust = []string{"::ffff:192.0.2.1"} }, `ecs.trust[0]: "::ffff:192.0.2.1" is not a network`},

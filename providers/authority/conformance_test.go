@@ -105,7 +105,7 @@ func TestAnswersFromTheAskedAddress(t *testing.T) {
 const conformancePage = "../../docs/dns-conformance.md"
 
 // mustConform are the RFCs that the table must speak of.
-var mustConform = []int{1034, 1035, 2181, 2308, 3597, 4592, 6672, 6891, 7766, 7871, 7873, 8482, 8906, 9460}
+var mustConform = []int{1034, 1035, 2181, 2308, 3597, 4592, 6672, 6891, 7766, 7828, 7830, 7858, 7871, 7873, 8467, 8482, 8906, 9210, 9460}
 
 // checkConformance returns what is wrong with the page: an RFC without a row,
 // a row without a test, a test that is not there.

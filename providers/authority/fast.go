@@ -28,6 +28,8 @@ type quick struct {
 	ours    [ourCookie]byte
 	baked   bool
 	valid   bool
+	// secret: over TLS, where who pads gets a padded answer, from the general path.
+	secret bool
 	// draw makes random numbers; nil: a good source.
 	draw  func() uint64
 	clock clock
@@ -54,7 +56,7 @@ func (f *quick) begin() { f.clock = clock{} }
 // leaves to the general path.
 func (f *quick) respond(buf []byte, n int, udp bool) int {
 	q := &f.q
-	if !q.read(buf[:n]) || q.nsid && f.named {
+	if !q.read(buf[:n]) || q.nsid && f.named || q.pads && f.secret {
 		return 0
 	}
 	limit := min(dns.MaxMsgSize-1, len(buf))

@@ -42,11 +42,15 @@ func twoWays(table *Table, packet []byte, udp bool, draw uint64, plant ...func(*
 		jar = testCookies(draw&requiringCookies == requiringCookies)
 	}
 	from := testClient(draw)
-	r := &responder{table: &p, udpSize: defaultUDPSize, identity: identity, stale: stale, draw: draws, cookies: jar, source: from}
+	over := overUDP
+	if !udp {
+		over = overTCP + transport(draw>>62&1) // TCP, or TLS
+	}
+	r := &responder{table: &p, udpSize: defaultUDPSize, identity: identity, stale: stale, draw: draws, cookies: jar, source: from, over: over, idle: defaultTCPIdle}
 	general := r.respond(packet, make([]byte, room), udp)
 	buf := bytes.Repeat([]byte{0xee}, room) // what lies behind the query is anything
 	n := copy(buf, packet)
-	f := &quick{table: &p, udpSize: defaultUDPSize, named: identity != "", stale: stale, draw: draws, cookies: jar, from: from}
+	f := &quick{table: &p, udpSize: defaultUDPSize, named: identity != "", stale: stale, draw: draws, cookies: jar, from: from, secret: over == overTLS}
 	for _, spoil := range plant {
 		spoil(f)
 	}
@@ -145,21 +149,23 @@ func searchTwoWays(t testing.TB, table *Table, rrs []dns.RR, runs int, plant ...
 	for range runs {
 		m, draw := g.query(), g.rng.Uint64()
 		if opt := m.IsEdns0(); opt != nil {
-			switch g.rng.IntN(9) {
-			case 8: // known to the library or not, and mostly malformed
+			switch g.rng.IntN(14) {
+			case 13: // known to the library or not, and mostly malformed
 				data := make([]byte, g.rng.IntN(6))
 				for i := range data {
 					data[i] = byte(g.rng.IntN(4))
 				}
 				opt.Option = append(opt.Option, &dns.EDNS0_LOCAL{Code: uint16(g.rng.IntN(22)), Data: data})
-			case 0, 1, 4, 5:
+			case 0, 1, 2, 3, 9, 10:
 				opt.Option = append(opt.Option, g.cookie(testClient(draw)))
 				if g.rng.IntN(8) == 0 {
 					opt.Option = append(opt.Option, g.cookie(testClient(draw)))
 				}
-			case 2:
+			case 4, 5:
 				opt.Option = append(opt.Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID}, &dns.EDNS0_PADDING{Padding: make([]byte, g.rng.IntN(40))})
-			case 3:
+			case 6:
+				opt.Option = append(opt.Option, &dns.EDNS0_LOCAL{Code: dns.EDNS0TCPKEEPALIVE}, &dns.EDNS0_PADDING{Padding: make([]byte, g.rng.IntN(40))})
+			case 7, 8:
 				opt.Option = append(opt.Option, &dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: 24, Address: []byte{192, 0, 2, 0}})
 			}
 		}

@@ -168,7 +168,7 @@ func FuzzPacket(f *testing.F) {
 		if !slices.Equal(before, packet) {
 			t.Fatal("the query was changed")
 		}
-		for _, draw := range []uint64{withoutCookies, someCookies, requiringCookies} {
+		for _, draw := range []uint64{withoutCookies, someCookies, requiringCookies, 1<<62 | someCookies} { // the last over TLS, too
 			if _, err := twoWays(table, packet, udp, draw); err != nil {
 				t.Fatal(err)
 			}

@@ -1,10 +1,12 @@
 package authority
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -15,7 +17,7 @@ import (
 // listener is one address, over both transports.
 type listener struct {
 	// udp are sockets of one address, among which the system shares out the
-	// clients; there is at least one.
+	// clients. There is at least one, but for an address of DNS over TLS.
 	udp []*net.UDPConn
 	tcp *net.TCPListener
 	// any says that the address is that of no interface, so that each query
@@ -31,38 +33,90 @@ func (l listener) close() error {
 	return err
 }
 
-// listenAll opens every address, or none, each with so many UDP sockets. small
-// says that no answer is larger than what passes any path in one piece.
-func listenAll(addresses []string, sockets int, small bool) ([]listener, error) {
+func (l listener) addrs() []net.Addr {
+	if len(l.udp) == 0 {
+		return []net.Addr{tlsAddr{l.tcp.Addr()}}
+	}
+	return []net.Addr{l.udp[0].LocalAddr(), l.tcp.Addr()}
+}
+
+// listenAll opens every address, or none, those of DNS over TLS last.
+func (s *Server) listenAll() ([]listener, error) {
+	b := binder{sockets: s.sockets(), free: s.config.Freebind, small: s.config.UDPSize <= defaultUDPSize}
 	var open []listener
-	for _, a := range addresses {
-		l, err := listen(a, sockets)
+	for i, a := range append(slices.Clone(s.config.Listen), s.config.TLS.Listen...) {
+		bind := b.listenOn
+		if i >= len(s.config.Listen) {
+			bind = b.listenTLS
+		}
+		l, err := listen(a, bind)
 		if err != nil {
 			for _, l := range open {
 				err = errors.Join(err, l.close())
 			}
 			return nil, err
 		}
-		for _, u := range l.udp {
-			if small {
-				inOnePiece(u)
-			}
-		}
 		open = append(open, l)
 	}
 	return open, nil
 }
 
+// binder is how addresses are bound: each with so many UDP sockets, and free:
+// also one that no interface has yet. small says that no answer is larger than
+// what passes any path in one piece.
+type binder struct {
+	sockets     int
+	free, small bool
+}
+
+func (b binder) config() *net.ListenConfig {
+	lc := new(net.ListenConfig)
+	lc.SetMultipathTCP(false) // nobody asks over several paths at once
+	if b.free {
+		lc.Control = freebind
+	}
+	return lc
+}
+
+// tcp listens over TCP. A connection's memory in the system is bounded.
+func (b binder) tcp(network string, at netip.AddrPort) (*net.TCPListener, error) {
+	// The context bounds the resolving of names, of which there is none.
+	l, err := b.config().Listen(context.Background(), network, at.String())
+	if err != nil {
+		return nil, fmt.Errorf("listen over TCP: %w", err)
+	}
+	raw, err := l.(*net.TCPListener).SyscallConn()
+	if err == nil {
+		boundStreams(raw)
+	}
+	return l.(*net.TCPListener), nil
+}
+
+// listenTLS opens an address for DNS over TLS.
+func (b binder) listenTLS(want netip.AddrPort) (l listener, err error) {
+	l.tcp, err = b.tcp("tcp"+familyOf(want), want)
+	return l, err
+}
+
+// familyOf: an IPv6 address must not take the port of IPv4 as well: "0.0.0.0:53"
+// and "[::]:53" stand side by side.
+func familyOf(at netip.AddrPort) string {
+	if at.Addr().Is6() {
+		return "6"
+	}
+	return "4"
+}
+
 // portTries is how often a free port is taken for UDP before TCP has it too.
 const portTries = 20
 
-func listen(address string, sockets int) (listener, error) {
+func listen(address string, bind func(netip.AddrPort) (listener, error)) (listener, error) {
 	want, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return listener{}, fmt.Errorf("listen on %q: %w", address, err)
 	}
 	for try := 1; ; try++ {
-		l, err := listenOn(want, sockets)
+		l, err := bind(want)
 		if err == nil {
 			return l, nil
 		}
@@ -72,30 +126,27 @@ func listen(address string, sockets int) (listener, error) {
 	}
 }
 
-func listenOn(want netip.AddrPort, sockets int) (l listener, err error) {
-	// An IPv6 address must not take the port of IPv4 as well: "0.0.0.0:53"
-	// and "[::]:53" stand side by side.
-	family := "4"
-	if want.Addr().Is6() {
-		family = "6"
-	}
+func (b binder) listenOn(want netip.AddrPort) (l listener, err error) {
+	family := familyOf(want)
 	l.any = want.Addr().IsUnspecified()
-	first, err := net.ListenUDP("udp"+family, net.UDPAddrFromAddrPort(want))
+	conn, err := b.config().ListenPacket(context.Background(), "udp"+family, want.String())
 	if err != nil {
 		return listener{}, fmt.Errorf("listen over UDP: %w", err)
 	}
+	first := conn.(*net.UDPConn)
 	at := netip.AddrPortFrom(want.Addr(), first.LocalAddr().(*net.UDPAddr).AddrPort().Port())
-	l.udp, err = shared(first, "udp"+family, at, sockets)
+	l.udp, err = shared(first, "udp"+family, at, b)
 	for _, u := range l.udp {
 		if l.any && err == nil {
 			err = wantDestination(u)
 		}
 		widen(u)
+		if b.small {
+			inOnePiece(u)
+		}
 	}
 	if err == nil {
-		if l.tcp, err = net.ListenTCP("tcp"+family, net.TCPAddrFromAddrPort(at)); err != nil {
-			err = fmt.Errorf("listen over TCP: %w", err)
-		}
+		l.tcp, err = b.tcp("tcp"+family, at)
 	}
 	if err != nil {
 		for _, u := range l.udp {
@@ -143,7 +194,7 @@ func blame(want netip.AddrPort, err error) error {
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("%s needs a privilege: run as root, give the binary CAP_NET_BIND_SERVICE, or choose a port above 1023: %w", want, err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("%s is not an address of this host: choose one of its own, or 0.0.0.0 for all: %w", want, err)
+		return fmt.Errorf("%s is not an address of this host: choose one of its own, or 0.0.0.0 for all, or set freebind where it is to have it later: %w", want, err)
 	}
 	return fmt.Errorf("%s: %w", want, err)
 }

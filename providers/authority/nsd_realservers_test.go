@@ -114,7 +114,7 @@ func startPeer(t *testing.T, zones map[string]string, d debian) string {
 // freePort returns a port that is free for UDP and TCP on loopback.
 func freePort(t *testing.T) int {
 	t.Helper()
-	free, err := listen("127.0.0.1:0", 1)
+	free, err := listen("127.0.0.1:0", binder{sockets: 1}.listenOn)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,8 @@ func (r *responder) readable(packet []byte) []byte {
 	r.room = append(r.room[:0], packet...)
 	rest := optData(r.room)
 	for code, data := range optionsOf(rest) {
-		if code != dns.EDNS0NSID {
+		// Over UDP there is no idle time to ask for (RFC 7828, section 3.3.1).
+		if ours := code == dns.EDNS0NSID || code == dns.EDNS0PADDING || code == dns.EDNS0TCPKEEPALIVE && r.over != overUDP; !ours {
 			binary.BigEndian.PutUint16(rest, dns.EDNS0LOCALSTART)
 		}
 		rest = rest[4+len(data):]

@@ -24,6 +24,7 @@ type question struct {
 	udp  uint16
 	do   byte
 	nsid bool // it asks who the server is
+	pads bool // it is padded
 	// cookie is the DNS cookie, whatever its length.
 	cookie cookie
 }
@@ -58,7 +59,7 @@ func (q *question) read(packet []byte) bool {
 	if binary.BigEndian.Uint16(packet[q.end-2:]) != dns.ClassINET || !plain(q.typ) {
 		return false
 	}
-	q.edns, q.nsid, q.cookie.size = extra == 1, false, -1
+	q.edns, q.nsid, q.pads, q.cookie.size = extra == 1, false, false, -1
 	if !q.edns {
 		return len(packet) == q.end
 	}
@@ -126,6 +127,7 @@ func (q *question) readOption(r []byte) bool {
 		case dns.EDNS0COOKIE:
 			q.cookie.read(r[4:end])
 		case dns.EDNS0PADDING:
+			q.pads = true
 		default:
 			return false
 		}

@@ -24,6 +24,12 @@ type responder struct {
 	identity, version string
 	stale             *atomic.Pointer[string]
 
+	// over is how the query came, idle how long a connection may be silent, and
+	// pads that the answer is to be padded.
+	over transport
+	idle time.Duration
+	pads bool
+
 	ecs ecs
 	// source is where the query comes from, sub its client subnet option, and
 	// most how many bits of the client's address an answer may depend on.
@@ -51,6 +57,7 @@ type responder struct {
 // whole header, and a response.
 func (r *responder) respond(packet []byte, buf []byte, udp bool) []byte {
 	r.reply.Reset()
+	r.pads = false
 	if len(packet) < headerSize || packet[2]&0x80 != 0 {
 		return nil
 	}
@@ -90,7 +97,7 @@ func (r *responder) respond(packet []byte, buf []byte, udp bool) []byte {
 		}
 	}
 	r.fill(opt, r.cookies.withheld(udp, r.valid))
-	return r.respell(r.pack(buf, limit, packet))
+	return r.respell(r.pad(r.pack(buf, limit, packet), limit))
 }
 
 // respell gives the question of an answer the query's spelling. The answer was
@@ -202,6 +209,7 @@ func (r *responder) ownOption(theirs *dns.OPT, rcode int) *dns.OPT {
 	if r.sub != nil {
 		own.Option = append(own.Option, r.sub.option(r.sub.scope(&r.reply, r.most)))
 	}
+	r.transported(theirs, own)
 	return own
 }
 

@@ -18,6 +18,7 @@ package authority
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -76,7 +77,15 @@ type Server struct {
 	stale atomic.Pointer[string] // see Stale
 	// counters are of the loops over UDP; written before ready is closed.
 	counters []*counter
-	rooms    sync.Pool // of *[]byte, for answers over TCP
+	seats    *seats
+	proxies  proxies
+	// beginWithin is how long a connection may take to its first query.
+	beginWithin time.Duration
+	// tls is nil without DNS over TLS, certificate what it shows.
+	tls         *tls.Config
+	certificate *certificate
+	queryRooms  sync.Pool // of *[]byte
+	desks       sync.Pool // of *desk
 
 	reloading sync.Mutex
 
@@ -136,7 +145,14 @@ func New(c Config, o Options) (*Server, error) {
 	}
 	s := &Server{config: c.withDefaults(), opts: o, state: st, geo: geo, rules: c.ECS.rules(), ready: make(chan struct{}), rcodes: newRcodes()}
 	s.limits, s.cookies = c.RateLimit.limiter(), jar
-	s.rooms.New = func() any { return new([]byte) }
+	s.proxies, s.beginWithin = c.Proxy.proxies(), defaultBegin
+	s.seats = newSeats(s.config.TCPConnections, s.config.TCPConnectionsPerClient)
+	s.queryRooms.New = func() any { room := make([]byte, queryRoom); return &room }
+	if len(c.TLS.Listen) > 0 {
+		s.certificate = newCertificate(c.TLS, o.Log)
+		s.certificate.first(now)
+		s.tls = s.certificate.secure()
+	}
 	s.saver = saver{dir: o.DataDir, log: o.Log, wake: make(chan struct{}, 1)}
 	kept := maps.Clone(st.serials)
 	s.table.Store(st.build(false))
@@ -149,7 +165,7 @@ func New(c Config, o Options) (*Server, error) {
 	return s, nil
 }
 
-// Run listens on every address over UDP and TCP and serves until ctx ends; it
+// Run listens on every address over UDP and TCP, or TLS, and serves until ctx ends; it
 // returns nil then, and an error when an address can't be had or is lost. It
 // is to be called once.
 func (s *Server) Run(ctx context.Context) error {
@@ -160,19 +176,23 @@ func (s *Server) Run(ctx context.Context) error {
 		s.table.Store(s.unraised(s.kept))
 		s.mu.Unlock()
 	}
-	listeners, err := listenAll(s.config.Listen, s.sockets(), s.config.UDPSize <= defaultUDPSize)
+	s.fitSeats(descriptors())
+	listeners, err := s.listenAll()
 	if err != nil {
 		return fmt.Errorf("authority: %w", err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	addrs := make([]net.Addr, 0, 2*len(listeners))
 	for _, l := range listeners {
-		addrs = append(addrs, l.udp[0].LocalAddr(), l.tcp.Addr())
+		addrs = append(addrs, l.addrs()...)
 		s.serve(ctx, group, l)
 	}
 	group.Go(func() error { s.saver.run(ctx); return nil })
 	group.Go(func() error { s.geo.watch(ctx); return nil })
 	group.Go(func() error { s.limits.tell(ctx, s.opts.Log); return nil })
+	if s.certificate != nil {
+		group.Go(func() error { s.certificate.watch(ctx); return nil })
+	}
 	s.addrs.Store(&addrs)
 	close(s.ready)
 	if err := group.Wait(); err != nil {
@@ -196,7 +216,7 @@ func (s *Server) sockets() int {
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
 // Addrs returns the addresses that are listened on, UDP then TCP for each one
-// in the config; nil before Ready.
+// in the config, then those of DNS over TLS; nil before Ready.
 func (s *Server) Addrs() []net.Addr {
 	if a := s.addrs.Load(); a != nil {
 		return *a

@@ -197,6 +197,7 @@ func (c *Config) CertificateWarnings(now time.Time) []string {
 			out = append(out, fmt.Sprintf("the member %s listens with https, and host.tls does not name %s: it cannot start; `veer certs init` and `veer certs issue %s` make the files", c.Host.Region, strings.Join(missing, " and "), c.Host.Region))
 		}
 	}
+	out = append(out, c.dotWarnings(now)...)
 	for _, f := range c.HostCertificates(now, ExpiresSoon) {
 		for _, p := range f.Problems {
 			out = append(out, fmt.Sprintf("%s %s: %s", f.key, f.File, strings.TrimPrefix(p, f.File+": ")))

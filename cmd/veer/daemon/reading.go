@@ -45,7 +45,10 @@ func (d *daemon) counted(w controller.Written, err error) {
 // reading is how all stands now, for the metrics.
 func (d *daemon) reading(ctx context.Context) metrics.Reading {
 	p := d.picture()
-	r := metrics.Reading{Endpoints: map[string]int{}, Responses: map[string]map[string]uint64{}, Limited: map[string][]metrics.Limited{}, Expiry: d.expiry(p.now)}
+	r := metrics.Reading{
+		Endpoints: map[string]int{}, Responses: map[string]map[string]uint64{}, Limited: map[string][]metrics.Limited{},
+		Connections: map[string]map[string]int{}, TurnedAway: map[string]map[string]uint64{}, Expiry: d.expiry(p.now),
+	}
 	if cl := d.cluster.Load(); cl != nil {
 		ctx, cancel := context.WithTimeout(ctx, leaderTimeout)
 		defer cancel()
@@ -102,6 +105,8 @@ func (d *daemon) reading(ctx context.Context) metrics.Reading {
 		for _, l := range s.Limited() {
 			r.Limited[s.name] = append(r.Limited[s.name], metrics.Limited(l))
 		}
+		tcp, tls := s.Connections()
+		r.Connections[s.name], r.TurnedAway[s.name] = map[string]int{"tcp": tcp, "tls": tls}, s.TurnedAway()
 	}
 	return r
 }
@@ -124,7 +129,15 @@ func (p *picture) votesOf(name regions.Name) map[string]int {
 func (d *daemon) expiry(now time.Time) map[string]time.Duration {
 	out := map[string]time.Duration{}
 	h := d.c.Host
-	for key, file := range map[string]string{"host.tls.ca_file": h.TLS.CAFile, "host.tls.cert_file": h.TLS.CertFile, "host.http.cert_file": h.HTTP.CertFile} {
+	files := map[string]string{"host.tls.ca_file": h.TLS.CAFile, "host.tls.cert_file": h.TLS.CertFile, "host.http.cert_file": h.HTTP.CertFile}
+	if d.roles[RoleAuthority] {
+		for _, p := range d.c.Providers {
+			if p.Authority != nil {
+				files["providers."+p.Name+".tls.cert_file"] = p.Authority.TLS.CertFile
+			}
+		}
+	}
+	for key, file := range files {
 		if end, ok := firstEnd(file); ok {
 			out[key] = end.Sub(now)
 		}

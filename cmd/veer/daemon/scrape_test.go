@@ -134,7 +134,7 @@ func TestScrapeOfADaemon(t *testing.T) {
 	}
 	text := w.until(`veer_config_mismatch{region="us-east"} 1`, `veer_config_mismatch{region="ap-south"} 0`, `veer_vantage_fresh{vantage="us-east"} 1`,
 		`veer_endpoints{health="down"} 1`, `veer_endpoints{health="up"} 2`, `veer_votes{health="down",vantage="us-east"} 1`,
-		`veer_dns_responses_total{provider="here",rcode="REFUSED"} 1`, "veer_services_all_down 0")
+		`veer_dns_responses_total{provider="here",rcode="REFUSED"} 1`, `veer_dns_connections{provider="here",transport="tcp"} 0`, `veer_dns_turned_away_total{provider="here",reason="idle"} 0`, "veer_services_all_down 0")
 	for _, line := range []string{
 		`veer_build_info\{go_version="go[^"]+",version="1.2.3"\} 1`, `veer_term [1-9][0-9]*`, `veer_decisions_total [1-9][0-9]*`, `veer_probes_total [1-9][0-9.e+]*`,
 		`veer_dns_rate_limited_total\{action="dropped",class="nxdomain",provider="here"\} 0`,

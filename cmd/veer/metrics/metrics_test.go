@@ -41,11 +41,12 @@ func full() Reading {
 		Leads: true, LeaderKnown: true, Etcd: true, Term: 7, CutOff: 3 * time.Second,
 		Vantages:  []Vantage{{Name: "eu-west", Fresh: true, Votes: map[string]int{"up": 2, "down": 1}}, {Name: "us-east", Suspect: true, Mismatch: true}},
 		Endpoints: map[string]int{"up": 2, "down": 1}, AllDown: 1,
-		Zones:     []Zone{{Provider: "aws", Zone: "example.com", State: "behind", Lag: 90 * time.Second}},
-		Prober:    &Prober{Probes: 12, P50: time.Millisecond, P99: 20 * time.Millisecond, Latest: time.Second},
-		Responses: map[string]map[string]uint64{"here": {"NOERROR": 5, "REFUSED": 1}},
-		Limited:   map[string][]Limited{"here": {{"answer", "dropped", 4}, {"nxdomain", "slipped", 2}}},
-		Expiry:    map[string]time.Duration{"host.tls.cert_file": -time.Hour},
+		Zones:       []Zone{{Provider: "aws", Zone: "example.com", State: "behind", Lag: 90 * time.Second}},
+		Prober:      &Prober{Probes: 12, P50: time.Millisecond, P99: 20 * time.Millisecond, Latest: time.Second},
+		Responses:   map[string]map[string]uint64{"here": {"NOERROR": 5, "REFUSED": 1}},
+		Limited:     map[string][]Limited{"here": {{"answer", "dropped", 4}, {"nxdomain", "slipped", 2}}},
+		Connections: map[string]map[string]int{"here": {"tcp": 3, "tls": 1}}, TurnedAway: map[string]map[string]uint64{"here": {"full": 4, "idle": 0}},
+		Expiry: map[string]time.Duration{"host.tls.cert_file": -time.Hour},
 	}
 }
 
@@ -76,6 +77,7 @@ func TestScrape(t *testing.T) {
 		`veer_provider_writes_total{outcome="fenced",provider="aws"} 1`, `veer_provider_writes_total{outcome="ok",provider="aws"} 0`,
 		`veer_probe_late_seconds{quantile="0.99"} 0.02`, `veer_dns_responses_total{provider="here",rcode="REFUSED"} 1`,
 		`veer_dns_rate_limited_total{action="slipped",class="nxdomain",provider="here"} 2`,
+		`veer_dns_connections{provider="here",transport="tcp"} 3`, `veer_dns_turned_away_total{provider="here",reason="full"} 4`,
 		`veer_certificate_expiry_seconds{file="host.tls.cert_file"} -3600`,
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {

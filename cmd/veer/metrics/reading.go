@@ -23,6 +23,10 @@ type Reading struct {
 	Responses map[string]map[string]uint64
 	// Limited are those of each authority that were over its rate limit.
 	Limited map[string][]Limited
+	// Connections are open at each authority, by transport; TurnedAway counts
+	// its clients that were, by reason.
+	Connections map[string]map[string]int
+	TurnedAway  map[string]map[string]uint64
 	// Expiry is until the end of each certificate, by key of the config.
 	Expiry map[string]time.Duration
 }
@@ -96,6 +100,16 @@ func (r Reading) emit(emit func(m *Metric, value float64, labels ...string)) {
 	for provider, limited := range r.Limited {
 		for _, l := range limited {
 			emit(&limitedTotal, float64(l.Answers), provider, l.Class, l.Action)
+		}
+	}
+	for provider, transports := range r.Connections {
+		for transport, n := range transports {
+			emit(&connections, float64(n), provider, transport)
+		}
+	}
+	for provider, reasons := range r.TurnedAway {
+		for reason, n := range reasons {
+			emit(&turnedAway, float64(n), provider, reason)
 		}
 	}
 	for file, left := range r.Expiry {

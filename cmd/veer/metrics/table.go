@@ -42,14 +42,16 @@ var (
 	late         = Metric{"veer_probe_late_seconds", Gauge, []string{"quantile"}, "How late scheduled probes began since the start of the process: quantiles 0.5, 0.99 and 1; absent without a prober.", "3"}
 	queries      = Metric{"veer_dns_responses_total", Counter, []string{"provider", "rcode"}, "DNS responses of an authority by code; absent without one.", "16 an authority"}
 	limitedTotal = Metric{"veer_dns_rate_limited_total", Counter, []string{"provider", "class", "action"}, "DNS responses of an authority over its rate limit, by class (answer, nodata, referral, nxdomain, error) and action: dropped, slipped (sent without records and with TC; errors as they are), logged (sent whole, with log_only). Slipped and logged ones are among veer_dns_responses_total too. Absent without a rate limit.", "15 an authority"}
-	expiry       = Metric{"veer_certificate_expiry_seconds", Gauge, []string{"file"}, "Time until a certificate of this host ends, below 0 when it has: host.tls.ca_file, host.tls.cert_file, host.http.cert_file.", "3"}
+	connections  = Metric{"veer_dns_connections", Gauge, []string{"provider", "transport"}, "Connections of clients that are open at an authority, by transport: tcp, tls.", "2 an authority"}
+	turnedAway   = Metric{"veer_dns_turned_away_total", Counter, []string{"provider", "reason"}, "Clients that an authority turned away: full (no seat free in tcp_connections, and no connection idle), client (too many of one client), idle (closed to make room for another), handshake (no TLS session was made), proxy (a connection or datagram without the PROXY header that must be there, or with one that may not).", "5 an authority"}
+	expiry       = Metric{"veer_certificate_expiry_seconds", Gauge, []string{"file"}, "Time until a certificate of this host ends, below 0 when it has: host.tls.ca_file, host.tls.cert_file, host.http.cert_file, providers.NAME.tls.cert_file.", "3, and 1 an authority"}
 )
 
 // read are the metrics that are read at a scrape.
 func read() []*Metric {
 	return []*Metric{
 		&buildInfo, &leads, &leaderKnown, &term, &etcd, &cutOff, &fresh, &suspect, &mismatch, &votes, &endpoints,
-		&allDown, &zoneState, &lag, &probes, &late, &queries, &limitedTotal, &expiry,
+		&allDown, &zoneState, &lag, &probes, &late, &queries, &limitedTotal, &connections, &turnedAway, &expiry,
 	}
 }
 
