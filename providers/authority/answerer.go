@@ -52,10 +52,11 @@ type answerer struct {
 	// What it answered since it was last counted.
 	fastAnswers, generalAnswers uint64
 	codes                       [16]uint64 // by rcode
+	counted                     pending
 }
 
 func (s *Server) answerer() *answerer {
-	a := &answerer{general: s.responder(), anew: s.responder, log: s.opts.Log}
+	a := &answerer{general: s.responder(), anew: s.responder, log: s.opts.Log, counted: pending{to: s.tallies.take()}}
 	if s.config.Fast != FastNone {
 		a.fast = &quick{table: &s.table, udpSize: s.config.UDPSize, named: s.config.Identity != "", stale: &s.stale}
 	}
@@ -90,6 +91,7 @@ func (a *answerer) respond(buf []byte, n int) (size int, more []byte) {
 			a.was = a.fast.was
 			a.fastAnswers++
 			a.codes[buf[3]&15]++
+			a.was.count(&a.counted, a.from.over, buf[3])
 			return size, nil
 		}
 	}
@@ -104,6 +106,7 @@ func (a *answerer) respond(buf []byte, n int) (size int, more []byte) {
 	}
 	a.generalAnswers++
 	a.codes[out[3]&15]++
+	a.was.count(&a.counted, a.from.over, out[3])
 	if len(out) > len(buf) {
 		return len(out), out
 	}
@@ -139,6 +142,7 @@ type counter struct {
 
 // add takes over what the answerer counted.
 func (c *counter) add(a *answerer) {
+	a.counted.flush() // before the others: a response that these have is counted everywhere
 	if a.fastAnswers > 0 {
 		c.fast.Add(a.fastAnswers)
 	}

@@ -46,7 +46,11 @@ type Options struct {
 	Locations map[string][]Location
 	// HTTPS holds what the services' HTTPS records say, of those that have one.
 	HTTPS map[string]HTTPS
-	Log   zerolog.Logger
+	// Region names what a service (its canonical name) answers, given its
+	// addresses or host name, for what is counted and logged: a region, or
+	// several. "", and nil, are no name.
+	Region func(service string, data []string) string
+	Log    zerolog.Logger
 	// Swapped is called after a table with this version of a shard has become
 	// the one that is served; nil is allowed. It must not call Update.
 	Swapped func(term regions.Term, seq uint64, shard int)
@@ -58,13 +62,15 @@ type Server struct {
 	opts   Options
 	table  atomic.Pointer[Table]
 	rcodes *rcodes
-	saver  saver
-	geo    database
-	rules  ecs
-	raised bool // New raised a serial beyond the derived one
-	ready  chan struct{}
-	addrs  atomic.Pointer[[]net.Addr]
-	stale  atomic.Pointer[string] // see Stale
+	// tallies count by zone and service.
+	tallies *tallies
+	saver   saver
+	geo     database
+	rules   ecs
+	raised  bool // New raised a serial beyond the derived one
+	ready   chan struct{}
+	addrs   atomic.Pointer[[]net.Addr]
+	stale   atomic.Pointer[string] // see Stale
 	// counters are of the loops over UDP; written before ready is closed.
 	counters []*counter
 	rooms    sync.Pool // of *[]byte, for answers over TCP
@@ -100,6 +106,7 @@ func New(c Config, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authority: %w", err)
 	}
+	st.book.region = o.Region
 	st.locate(geo.places, o.HTTPS)
 	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("authority: make the data folder: %w", err)
@@ -114,7 +121,7 @@ func New(c Config, o Options) (*Server, error) {
 	if found {
 		st.restore(saved, now)
 	}
-	s := &Server{config: c.withDefaults(), opts: o, state: st, geo: geo, rules: c.ECS.rules(), ready: make(chan struct{}), rcodes: newRcodes()}
+	s := &Server{config: c.withDefaults(), opts: o, state: st, geo: geo, rules: c.ECS.rules(), ready: make(chan struct{}), rcodes: newRcodes(), tallies: newTallies()}
 	s.rooms.New = func() any { return new([]byte) }
 	s.saver = saver{dir: o.DataDir, log: o.Log, wake: make(chan struct{}, 1)}
 	s.table.Store(st.build(false))

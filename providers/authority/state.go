@@ -33,6 +33,7 @@ type state struct {
 	laid     map[string]service
 	places   *places          // nil: every client is in the default location
 	https    map[string]HTTPS // by service
+	book     *book
 	// effective follows all of these.
 	effective effective
 	log       zerolog.Logger
@@ -44,7 +45,7 @@ func newState(files []*ZoneFile, start []steering.Answer, log zerolog.Logger, no
 	st := &state{
 		files: make(map[key]*ZoneFile), bases: make(map[key]*zone), zones: make(map[key]*zone), hashes: make(map[key]string),
 		serials: make(map[key]serial), shards: make(map[int]savedShard),
-		compiled: make(map[int]map[string]service), effective: newEffective(), log: log,
+		compiled: make(map[int]map[string]service), effective: newEffective(), book: newBook(), log: log,
 	}
 	for _, f := range files {
 		base, err := compileZone(f)
@@ -166,6 +167,7 @@ func (st *state) build(changed bool) *Table {
 		}
 		st.serials[apex] = is
 		z = z.withSerial(is.Serial, edits[apex])
+		z.line = st.book.zone(apex)
 		st.zones[apex] = z
 		zones = append(zones, z)
 	}

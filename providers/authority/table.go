@@ -29,6 +29,7 @@ type zone struct {
 	apex key
 	// none is that section, packed.
 	none negative
+	line line // the first of those where its answers are counted
 }
 
 // node is one name: an owner of records, or an empty non-terminal.
@@ -36,7 +37,8 @@ type node struct {
 	sets []*set // by type, ascending
 	// cut is the topmost delegation at or above the name; the empty key where
 	// there is none.
-	cut key
+	cut  key
+	line line // where it is counted that a service has no answer of the type
 }
 
 // set is what one name answers for one type: one pick, or several that are
@@ -62,8 +64,11 @@ type pick struct {
 	// or the target of the CNAME or DNAME. self says that the owner is one.
 	hosts []host
 	self  bool
-	// steered says that a service answers this, not the zone's file.
+	// steered says that a service answers this, not the zone's file; region is
+	// what Options.Region calls the answer, and line where it is counted.
 	steered bool
+	region  string
+	line    line
 	// packed is the answer's form on the wire, for the fast path.
 	packed
 }
@@ -264,7 +269,7 @@ func (z *zone) withSerial(serial uint32, changes edits) *zone {
 	} else if apex == nil {
 		apex = z.base[z.apex]
 	}
-	apex = &node{sets: slices.Clone(apex.sets)}
+	apex = &node{sets: slices.Clone(apex.sets), line: apex.line}
 	for i, s := range apex.sets {
 		if s.typ == dns.TypeSOA {
 			apex.sets[i] = soaSet(soa)
