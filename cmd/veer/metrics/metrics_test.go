@@ -44,6 +44,8 @@ func full() Reading {
 		Zones:     []Zone{{Provider: "aws", Zone: "example.com", State: "behind", Lag: 90 * time.Second}},
 		Prober:    &Prober{Probes: 12, P50: time.Millisecond, P99: 20 * time.Millisecond, Latest: time.Second},
 		Responses: map[string]map[string]uint64{"here": {"NOERROR": 5, "REFUSED": 1}},
+		Queries:   []Queries{{"here", "example.test", "udp", "NXDOMAIN", 3}},
+		Answers:   []Answers{{"here", "app.example.test", "eu-west", 4}},
 		Expiry:    map[string]time.Duration{"host.tls.cert_file": -time.Hour},
 	}
 }
@@ -74,6 +76,8 @@ func TestScrape(t *testing.T) {
 		`veer_provider_lag_seconds{provider="aws",zone="example.com"} 90`,
 		`veer_provider_writes_total{outcome="fenced",provider="aws"} 1`, `veer_provider_writes_total{outcome="ok",provider="aws"} 0`,
 		`veer_probe_late_seconds{quantile="0.99"} 0.02`, `veer_dns_responses_total{provider="here",rcode="REFUSED"} 1`,
+		`veer_dns_queries_total{provider="here",rcode="NXDOMAIN",transport="udp",zone="example.test"} 3`,
+		`veer_dns_answers_total{answer="eu-west",provider="here",service="app.example.test"} 4`,
 		`veer_certificate_expiry_seconds{file="host.tls.cert_file"} -3600`,
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {

@@ -21,6 +21,8 @@ type Reading struct {
 	Prober    *Prober
 	// Responses are those of each authority, by code.
 	Responses map[string]map[string]uint64
+	Queries   []Queries
+	Answers   []Answers
 	// Expiry is until the end of each certificate, by key of the config.
 	Expiry map[string]time.Duration
 }
@@ -37,6 +39,18 @@ type Vantage struct {
 type Zone struct {
 	Provider, Zone, State string
 	Lag                   time.Duration
+}
+
+// Queries are those that a zone of an authority answered.
+type Queries struct {
+	Provider, Zone, Transport, Rcode string
+	Count                            uint64
+}
+
+// Answers are those of a service, of one kind.
+type Answers struct {
+	Provider, Service, Answer string
+	Count                     uint64
 }
 
 // Prober is how punctual the probes are.
@@ -84,6 +98,12 @@ func (r Reading) emit(emit func(m *Metric, value float64, labels ...string)) {
 		for code, n := range codes {
 			emit(&queries, float64(n), provider, code)
 		}
+	}
+	for _, q := range r.Queries {
+		emit(&zoneQueries, float64(q.Count), q.Provider, q.Zone, q.Transport, q.Rcode)
+	}
+	for _, a := range r.Answers {
+		emit(&answers, float64(a.Count), a.Provider, a.Service, a.Answer)
 	}
 	for file, left := range r.Expiry {
 		emit(&expiry, left.Seconds(), file)

@@ -41,6 +41,8 @@ var (
 	probes      = Metric{"veer_probes_total", Counter, nil, "Probes that the schedule started; absent without a prober.", "1"}
 	late        = Metric{"veer_probe_late_seconds", Gauge, []string{"quantile"}, "How late scheduled probes began since the start of the process: quantiles 0.5, 0.99 and 1; absent without a prober.", "3"}
 	queries     = Metric{"veer_dns_responses_total", Counter, []string{"provider", "rcode"}, "DNS responses of an authority by code; absent without one.", "16 an authority"}
+	zoneQueries = Metric{"veer_dns_queries_total", Counter, []string{"provider", "zone", "transport", "rcode"}, "Queries that a zone of an authority answered, by transport (udp, tcp, tls) and code.", "16 a zone and transport at most"}
+	answers     = Metric{"veer_dns_answers_total", Counter, []string{"provider", "service", "answer"}, "Queries that a service answered, by the region that was answered, or several with + between them in the order of the pools; FALLBACK, OTHER for data of no pool, NODATA for a type that the service has not. A service that is gone has none.", "one a service and set of regions that it answered, 66 at most"}
 	expiry      = Metric{"veer_certificate_expiry_seconds", Gauge, []string{"file"}, "Time until a certificate of this host ends, below 0 when it has: host.tls.ca_file, host.tls.cert_file, host.http.cert_file.", "3"}
 )
 
@@ -48,7 +50,7 @@ var (
 func read() []*Metric {
 	return []*Metric{
 		&buildInfo, &leads, &leaderKnown, &term, &etcd, &cutOff, &fresh, &suspect, &mismatch, &votes, &endpoints,
-		&allDown, &zoneState, &lag, &probes, &late, &queries, &expiry,
+		&allDown, &zoneState, &lag, &probes, &late, &queries, &zoneQueries, &answers, &expiry,
 	}
 }
 
