@@ -58,7 +58,7 @@ type answerer struct {
 func (s *Server) answerer() *answerer {
 	a := &answerer{general: s.responder(), anew: s.responder, log: s.opts.Log, counted: pending{to: s.tallies.take()}}
 	if s.config.Fast != FastNone {
-		a.fast = &quick{table: &s.table, udpSize: s.config.UDPSize, named: s.config.Identity != "", stale: &s.stale}
+		a.fast = &quick{table: &s.table, udpSize: s.config.UDPSize, named: s.config.Identity != "", stale: &s.stale, from: &a.from}
 	}
 	return a
 }

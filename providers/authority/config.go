@@ -38,6 +38,9 @@ type Config struct {
 	// located; it is read again when it changes. Empty: there is none.
 	GeoFile string `yaml:"geo_file"`
 	ECS     ECS    `yaml:"ecs"`
+	// Allow holds the networks whose queries are answered; all others are
+	// refused. Empty: everybody's are.
+	Allow []string `yaml:"allow"`
 	// Fast is how UDP is served: FastAuto, FastPortable or FastNone. "" is
 	// FastAuto.
 	Fast string `yaml:"fast"`
@@ -53,6 +56,8 @@ type Zone struct {
 	// File is the zone's RFC 1035 master file. A relative path is relative
 	// to the working folder; see Rebase.
 	File string `yaml:"file"`
+	// Allow takes the place of Config.Allow for this zone; empty: that holds.
+	Allow []string `yaml:"allow"`
 }
 
 // The values of Config.Fast. All give the same answers.
@@ -133,6 +138,7 @@ func (c Config) Check(bad func(field, format string, args ...any)) {
 	}
 	c.checkZones(bad)
 	c.ECS.check(bad)
+	c.checkAllow(bad)
 	if c.UDPSize != 0 && (c.UDPSize < minUDPSize || c.UDPSize > maxUDPSize) {
 		bad("udp_size", "%d is out of range; expected %d to %d bytes (default %d)", c.UDPSize, minUDPSize, maxUDPSize, defaultUDPSize)
 	}

@@ -20,6 +20,8 @@ type quick struct {
 	// services' answers may be old, if they may: both is the general path's.
 	named bool
 	stale *atomic.Pointer[string]
+	// from is who asks.
+	from *peer
 	// draw makes random numbers; nil: a good source.
 	draw func() uint64
 	// now is the time of this batch of queries; zero: nobody asked yet.
@@ -49,7 +51,14 @@ func (f *quick) respond(buf []byte, n int, udp bool) int {
 	t := f.table.Load()
 	z, below := t.zoneIn(q)
 	f.was = outcome{zone: z}
-	if z == nil {
+	allow := t.allow
+	if z != nil {
+		allow = z.allow
+	}
+	switch {
+	case allow != nil && !allow.have(f.from.addr):
+		return f.prohibit(buf, limit)
+	case z == nil:
 		return f.finish(buf, limit, dns.RcodeRefused, nil)
 	}
 	at := z.locate(q, below)

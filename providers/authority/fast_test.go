@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,6 +16,11 @@ import (
 // twoWays answers a packet on the fast and on the general path, and returns
 // how the answers differ, and whether the fast path gave one. Draws are alike.
 func twoWays(table *Table, packet []byte, udp bool, draw uint64) (answered bool, err error) {
+	return twoTables(table, table, packet, udp, draw)
+}
+
+// twoTables is twoWays with a table for each path.
+func twoTables(table, other *Table, packet []byte, udp bool, draw uint64) (answered bool, err error) {
 	room := max(len(packet), maxPacked) + 1024
 	var p atomic.Pointer[Table]
 	p.Store(table)
@@ -28,11 +34,15 @@ func twoWays(table *Table, packet []byte, udp bool, draw uint64) (answered bool,
 		reason := "cut off"
 		stale.Store(&reason)
 	}
-	r := &responder{table: &p, udpSize: defaultUDPSize, identity: identity, stale: stale, draw: draws}
+	// Some draws are of a client that may ask everything, some of others.
+	from := peer{addr: netip.MustParseAddr([]string{"192.0.2.9", "2001:db8::9", "198.51.100.9", "2001:db9::9"}[draw>>62])}
+	r := &responder{table: &p, udpSize: defaultUDPSize, identity: identity, stale: stale, draw: draws, source: from.addr}
 	general := r.respond(packet, make([]byte, room), udp)
 	buf := bytes.Repeat([]byte{0xee}, room) // what lies behind the query is anything
 	n := copy(buf, packet)
-	f := &quick{table: &p, udpSize: defaultUDPSize, named: identity != "", stale: stale, draw: draws}
+	var q atomic.Pointer[Table]
+	q.Store(other)
+	f := &quick{table: &q, udpSize: defaultUDPSize, named: identity != "", stale: stale, draw: draws, from: &from}
 	size := f.respond(buf, n, udp)
 	if size == 0 {
 		if !bytes.Equal(buf[:n], packet) {
@@ -105,6 +115,10 @@ func manyZones(t testing.TB) (*Table, []dns.RR) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// What is in org is for everybody, the rest for some.
+	st.access = Config{Allow: []string{"192.0.2.0/24", "2001:db8::/32", "198.51.100.9"}, Zones: []Zone{
+		{Name: "child.knots.test", Allow: []string{"192.0.2.0/24"}}, {Name: "org", Allow: []string{"0.0.0.0/0", "::/0"}},
+	}}.access()
 	var rrs []dns.RR
 	for _, f := range files {
 		for _, r := range f.records {

@@ -28,7 +28,7 @@ func newReloadBench(t *testing.T, o Options) *reloadBench {
 	b.write(t, "example.net", smallHead+"www A 192.0.2.1\n")
 	c := Config{Listen: []string{"127.0.0.1:0"}}
 	for _, name := range []string{"example.test", "example.net"} {
-		c.Zones = append(c.Zones, Zone{name, b.file(name)})
+		c.Zones = append(c.Zones, Zone{Name: name, File: b.file(name)})
 	}
 	b.Server = startServer(t, c, o)
 	return b

@@ -106,7 +106,7 @@ func New(c Config, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authority: %w", err)
 	}
-	st.book.region = o.Region
+	st.book.region, st.access = o.Region, c.access()
 	st.locate(geo.places, o.HTTPS)
 	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("authority: make the data folder: %w", err)

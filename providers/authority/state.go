@@ -34,6 +34,7 @@ type state struct {
 	places   *places          // nil: every client is in the default location
 	https    map[string]HTTPS // by service
 	book     *book
+	access   access
 	// effective follows all of these.
 	effective effective
 	log       zerolog.Logger
@@ -167,11 +168,13 @@ func (st *state) build(changed bool) *Table {
 		}
 		st.serials[apex] = is
 		z = z.withSerial(is.Serial, edits[apex])
-		z.line = st.book.zone(apex)
+		z.line, z.allow = st.book.zone(apex), st.access.of(apex)
 		st.zones[apex] = z
 		zones = append(zones, z)
 	}
-	return newTable(zones)
+	t := newTable(zones)
+	t.allow = st.access.all
+	return t
 }
 
 // service returns the service that answers for the name, if any.

@@ -17,6 +17,8 @@ type Table struct {
 	zones map[key]*zone
 	// depths says of how many labels, the root counted, there are apexes.
 	depths [maxLabels + 1]bool
+	// allow is who may ask what is in no zone.
+	allow *networks
 }
 
 // zone is one zone in a table. base is shared by all tables of a server; over
@@ -30,6 +32,8 @@ type zone struct {
 	// none is that section, packed.
 	none negative
 	line line // the first of those where its answers are counted
+	// allow is who may ask.
+	allow *networks
 }
 
 // node is one name: an owner of records, or an empty non-terminal.

@@ -197,7 +197,7 @@ func TestWeights(t *testing.T) {
 func TestEditedZoneFile(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "zone")
-	c := Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{"example.test", file}}}
+	c := Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{Name: "example.test", File: file}}}
 	var log bytes.Buffer
 	start := func(text string) uint32 {
 		t.Helper()
