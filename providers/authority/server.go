@@ -69,6 +69,7 @@ type Server struct {
 	rules   ecs
 	raised  bool // New raised a serial beyond the derived one
 	ready   chan struct{}
+	open    []listener // by Listen; Run takes them over
 	addrs   atomic.Pointer[[]net.Addr]
 	stale   atomic.Pointer[string] // see Stale
 	// counters are of the loops over UDP; written before ready is closed.
@@ -132,6 +133,18 @@ func New(c Config, o Options) (*Server, error) {
 	return s, nil
 }
 
+// Listen opens every address ahead of Run, which then needs no privilege to: a
+// process that may have low ports only now calls it. It is to be called before
+// Run, and at most once; Run without it opens them itself.
+func (s *Server) Listen() error {
+	open, err := listenAll(s.config.Listen, s.sockets())
+	if err != nil {
+		return fmt.Errorf("authority: %w", err)
+	}
+	s.open = open
+	return nil
+}
+
 // Run listens on every address over UDP and TCP and serves until ctx ends; it
 // returns nil then, and an error when an address can't be had or is lost. It
 // is to be called once.
@@ -141,10 +154,12 @@ func (s *Server) Run(ctx context.Context) error {
 		// once somebody has seen it. Otherwise nothing waits for the disk.
 		s.saver.flush()
 	}
-	listeners, err := listenAll(s.config.Listen, s.sockets())
-	if err != nil {
-		return fmt.Errorf("authority: %w", err)
+	if s.open == nil {
+		if err := s.Listen(); err != nil {
+			return err
+		}
 	}
+	listeners := s.open
 	group, ctx := errgroup.WithContext(ctx)
 	addrs := make([]net.Addr, 0, 2*len(listeners))
 	for _, l := range listeners {

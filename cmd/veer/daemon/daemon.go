@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"slices"
@@ -114,6 +115,9 @@ type daemon struct {
 	left    bool // that member was removed, and this process is a client; set before the cluster is joined
 	began   time.Time
 	parts   *parts
+	made    []*server    // the authorities, before they serve
+	web     net.Listener // that of host.http, if it was opened ahead
+	dropped bool         // this process was root, and is not any more
 	servers []*server
 	scene   *scene
 	metrics *metrics.Metrics
@@ -160,6 +164,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	err = d.recallApart()
 	if err == nil {
+		err = d.settle()
+	}
+	if err == nil {
 		err = d.start(ctx)
 	}
 	if err == nil {
@@ -172,7 +179,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		err = nil
 		d.o.Log.Info().Msg("stopping")
 	}
-	return errors.Join(err, d.parts.stop(stopWithin))
+	return errors.Join(d.asUser(err), d.parts.stop(stopWithin))
 }
 
 func newDaemon(o Options) (*daemon, error) {
@@ -247,14 +254,13 @@ func (d *daemon) roleNames() []string {
 	return names
 }
 
-// startAuthority serves what the snapshot holds, or on the very first start
-// what is decided when nothing is known.
-func (d *daemon) startAuthority(ctx context.Context) error {
+// makeAuthorities makes the servers of what the snapshot holds, or on the very
+// first start of what is decided when nothing is known.
+func (d *daemon) makeAuthorities() error {
 	if !d.roles[RoleAuthority] {
 		return nil
 	}
 	first := steering.Decide(steering.Input{Policy: d.c.Policy()}).Answers
-	var addresses []string
 	for _, p := range d.c.Providers {
 		if p.Authority == nil {
 			continue
@@ -270,7 +276,16 @@ func (d *daemon) startAuthority(ctx context.Context) error {
 			return fmt.Errorf("authority %s: %w", p.Name, err)
 		}
 		s.Lay(d.overlay()) // before the first query
-		d.parts.start("authority "+p.Name, s.Run)
+		d.made = append(d.made, s)
+	}
+	return nil
+}
+
+// startAuthority serves.
+func (d *daemon) startAuthority(ctx context.Context) error {
+	var addresses []string
+	for _, s := range d.made {
+		d.parts.start("authority "+s.name, s.Run)
 		select {
 		case <-s.Ready():
 		case err := <-d.parts.failed:
@@ -281,7 +296,7 @@ func (d *daemon) startAuthority(ctx context.Context) error {
 		d.servers = append(d.servers, s)
 		for _, a := range s.Addrs() {
 			addresses = append(addresses, a.String())
-			d.o.Log.Info().Str("provider", p.Name).Str("address", a.Network()+" "+a.String()).Msg("serving DNS")
+			d.o.Log.Info().Str("provider", s.name).Str("address", a.Network()+" "+a.String()).Msg("serving DNS")
 		}
 	}
 	if d.o.Hooks.Serving != nil && len(addresses) > 0 {
