@@ -254,6 +254,18 @@ func healthy() api.Status {
 	}
 }
 
+func asked() api.Status {
+	st := healthy()
+	st.Traffic = []api.Traffic{
+		{Provider: "here", Zone: "example.test", Answer: "NOERROR", PerSecond: 1234.5678, Queries: 98765432},
+		{Provider: "here", Zone: "example.test", Answer: "NXDOMAIN", PerSecond: 0.04, Queries: 1},
+		{Provider: "here", Service: "app.example.test.", Answer: "eu-west", PerSecond: 1200, Queries: 98760000},
+		{Provider: "here", Service: "app.example.test.", Answer: "eu-west+us-east", Queries: 12},
+		{Provider: "here", Service: "app.example.test.", Answer: "us-east"},
+	}
+	return st
+}
+
 func degraded() api.Status {
 	st := healthy()
 	long := strings.Repeat("very-long-label.", 6) + "example.test."

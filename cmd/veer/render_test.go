@@ -29,6 +29,7 @@ func TestPages(t *testing.T) {
 	}{
 		{"status-ok.txt", d, []string{"status"}, exitDone},
 		{"status-degraded.txt", &fake{status: degraded()}, []string{"status"}, exitDegraded},
+		{"status-traffic.txt", &fake{status: asked()}, []string{"status"}, exitDone},
 		{"status-empty.txt", &fake{}, []string{"status"}, exitDone},
 		{"explain.txt", d, []string{"explain", "app.example.test"}, exitDone},
 		{"replay-same.txt", d, []string{"journal", "--replay"}, exitDone},

@@ -23,7 +23,7 @@ type logging struct{ format, level string }
 
 func (a *app) runCommand() *cobra.Command {
 	var roles []string
-	var region, join string
+	var region, join, user string
 	var logs logging
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -36,6 +36,11 @@ by its socket. The log goes to standard error; with -o json it is JSON.
 SIGHUP has the authority read its zone files again, and the secrets of its
 cookies. A zone that is not valid is refused, with file and line in the log, and
 what it had is served on.
+
+With --user, or host.user, a daemon that is started as root opens its ports,
+hands its data folder over, and goes on as that user without privileges. Better
+is to start it as that user, with AmbientCapabilities=CAP_NET_BIND_SERVICE in
+its systemd unit.
 
 Roles: ` + strings.Join(daemon.Roles(), ", ") + `. In a region that
 cluster.members lists, all, controller and witness keep an etcd member; any
@@ -64,7 +69,7 @@ other process is a client of all members.`,
 			if err != nil {
 				return err
 			}
-			c, path, err := a.load(config.Flag{Name: "--region", Env: config.EnvRegion, Value: region})
+			c, path, err := a.load(config.Flag{Name: "--region", Env: config.EnvRegion, Value: region}, config.Flag{Name: "--user", Env: config.EnvUser, Value: user})
 			if err != nil {
 				return err
 			}
@@ -88,6 +93,7 @@ other process is a client of all members.`,
 	f.StringSliceVar(&roles, "role", nil, "what this process does, separated by commas (default: all)")
 	f.StringVar(&region, "region", "", "the region that this host is in (default: the config's host.region)")
 	f.StringVar(&join, "join", "", "etcd to join in place of the config's cluster, as in unix:///var/lib/veer/etcd.sock")
+	f.StringVar(&user, "user", "", "the user to go on as when the ports are open, if started as root (default: the config's host.user)")
 	logFlags(cmd, &logs, "info")
 	return cmd
 }

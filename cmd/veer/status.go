@@ -27,11 +27,14 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Say whether all is well, and who serves what",
 		Long: `Status asks the local daemon for everything at a glance: who leads, which
-vantages vote, what each service answers, which orders are in force.
+vantages vote, what each service answers, which orders are in force, and how
+many queries this daemon's DNS servers answer, by zone and rcode and by service
+and region: a second, over the last 5 to 10 s, and since the start.
 
 It exits with 0 when all is well and with 4 when there is any warning. -o json
 prints {version, owner, region, roles, uptime, config, leader, vantages,
-services, orders, apart, zones, warnings}; with --watch, one such object a line.`,
+services, orders, apart, zones, warnings, prober, traffic}; with --watch, one
+such object a line.`,
 		Example: "  veer status\n  veer status --watch\n  veer status -o json | jq -r '.services[].name'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -127,6 +130,10 @@ func writeStatus(w io.Writer, st api.Status, now time.Time, p paint) {
 	if len(st.Zones) > 0 {
 		fmt.Fprintln(w)
 		zones(w, st.Zones, p)
+	}
+	if shown := busy(st.Traffic); len(shown) > 0 {
+		fmt.Fprintln(w)
+		traffic(w, shown, p)
 	}
 	if len(st.Orders) > 0 {
 		fmt.Fprintln(w)

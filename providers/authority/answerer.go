@@ -60,12 +60,13 @@ type answerer struct {
 	// What it answered since it was last counted.
 	fastAnswers, generalAnswers uint64
 	codes                       [16]uint64 // by rcode
+	counted                     pending
 }
 
 func (s *Server) answerer() *answerer {
-	a := &answerer{general: s.responder(), anew: s.responder, log: s.opts.Log, limits: s.limits, clock: new(clock)}
+	a := &answerer{general: s.responder(), anew: s.responder, log: s.opts.Log, limits: s.limits, clock: new(clock), counted: pending{to: s.tallies.take()}}
 	if s.config.Fast != FastNone {
-		a.fast = &quick{table: &s.table, udpSize: s.config.UDPSize, named: s.config.Identity != "", stale: &s.stale, cookies: s.cookies}
+		a.fast = &quick{table: &s.table, udpSize: s.config.UDPSize, named: s.config.Identity != "", stale: &s.stale, cookies: s.cookies, from: &a.from}
 		a.clock = &a.fast.clock
 	}
 	return a
@@ -101,11 +102,12 @@ func (a *answerer) respond(buf []byte, n int) (size int, more []byte) {
 	} else {
 		a.generalAnswers++
 	}
+	flags := buf[3]
 	if more != nil {
-		a.codes[more[3]&15]++
-	} else {
-		a.codes[buf[3]&15]++
+		flags = more[3]
 	}
+	a.codes[flags&15]++
+	a.was.count(&a.counted, a.from.over, flags)
 	return size, more
 }
 
@@ -113,7 +115,6 @@ func (a *answerer) respond(buf []byte, n int) (size int, more []byte) {
 func (a *answerer) answer(buf []byte, n int) (size int, more []byte, fast bool) {
 	udp := a.from.over == overUDP
 	if a.fast != nil {
-		a.fast.from, a.fast.secret = a.from.addr, a.from.over == overTLS
 		if size := a.fast.respond(buf, n, udp); size > 0 {
 			a.was, a.shown = a.fast.was, a.fast.valid
 			return size, nil, true
@@ -160,6 +161,7 @@ type counter struct {
 
 // add takes over what the answerer counted.
 func (c *counter) add(a *answerer) {
+	a.counted.flush() // before the others: a response that these have is counted everywhere
 	if a.fastAnswers > 0 {
 		c.fast.Add(a.fastAnswers)
 	}

@@ -48,6 +48,9 @@ type Config struct {
 	// RateLimit says how much one client network gets of one answer.
 	RateLimit RateLimit `yaml:"rate_limit"`
 	Cookies   Cookies   `yaml:"cookies"`
+	// Allow holds the networks whose queries are answered; all others are
+	// refused. Empty: everybody's are.
+	Allow []string `yaml:"allow"`
 	// Fast is how UDP is served: FastAuto, FastPortable or FastNone. "" is
 	// FastAuto.
 	Fast string `yaml:"fast"`
@@ -63,6 +66,8 @@ type Zone struct {
 	// File is the zone's RFC 1035 master file. A relative path is relative
 	// to the working folder; see Rebase.
 	File string `yaml:"file"`
+	// Allow takes the place of Config.Allow for this zone; empty: that holds.
+	Allow []string `yaml:"allow"`
 }
 
 // The values of Config.Fast. All give the same answers.
@@ -157,6 +162,7 @@ func (c Config) Check(bad func(field, format string, args ...any)) {
 	c.ECS.check(bad)
 	c.RateLimit.check(bad)
 	c.Cookies.check(bad)
+	c.checkAllow(bad)
 	if c.UDPSize != 0 && (c.UDPSize < minUDPSize || c.UDPSize > maxUDPSize) {
 		bad("udp_size", "%d is out of range; expected %d to %d bytes (default %d)", c.UDPSize, minUDPSize, maxUDPSize, defaultUDPSize)
 	}

@@ -25,10 +25,10 @@ func TestConfigCheck(t *testing.T) {
 		{"a port with zeros", func(c *Config) { c.Listen = []string{"127.0.0.1:053"} }, `listen[0]: "127.0.0.1:053": write the port as 53`},
 		{"twice", func(c *Config) { c.Listen = []string{"127.0.0.1:53", "127.0.0.1:53"} }, `listen[1]: "127.0.0.1:53" is listed twice`},
 		{"no zones", func(c *Config) { c.Zones = nil }, "zones: no zone"},
-		{"zone twice", func(c *Config) { c.Zones = append(c.Zones, Zone{"Example.TEST.", "x"}) }, `zones[1].name: zone "Example.TEST." is listed twice`},
-		{"no name", func(c *Config) { c.Zones = []Zone{{"", "x"}} }, `zones[0].name: "" is not a domain name`},
-		{"bad name", func(c *Config) { c.Zones = []Zone{{"a..b", "x"}} }, `zones[0].name: "a..b" is not a domain name`},
-		{"no file", func(c *Config) { c.Zones = []Zone{{"a.b", ""}} }, `zones[0].file: zone "a.b" has no file`},
+		{"zone twice", func(c *Config) { c.Zones = append(c.Zones, Zone{Name: "Example.TEST.", File: "x"}) }, `zones[1].name: zone "Example.TEST." is listed twice`},
+		{"no name", func(c *Config) { c.Zones = []Zone{{Name: "", File: "x"}} }, `zones[0].name: "" is not a domain name`},
+		{"bad name", func(c *Config) { c.Zones = []Zone{{Name: "a..b", File: "x"}} }, `zones[0].name: "a..b" is not a domain name`},
+		{"no file", func(c *Config) { c.Zones = []Zone{{Name: "a.b", File: ""}} }, `zones[0].file: zone "a.b" has no file`},
 		{"sizes", func(c *Config) { c.UDPSize, c.TCPIdle, c.TCPConnections = 511, -1, -1 }, "udp_size: 511\ntcp_idle: -1ns\ntcp_connections: -1"},
 		{"told", func(c *Config) { c.Identity, c.Version = "ns1 (eu-west)", strings.Repeat("v", 255) }, ""},
 		{"told too much", func(c *Config) { c.Identity, c.Version = "a\nb", strings.Repeat("v", 256) }, "identity: \"a\\nb\"; expected printable\nversion: 256 bytes; expected at most 255"},
@@ -52,6 +52,15 @@ func TestConfigCheck(t *testing.T) {
 		{"mapped", func(c *Config) { c.ECS.Trust = []string{"::ffff:192.0.2.1"} }, `ecs.trust[0]: "::ffff:192.0.2.1" is not a network`},
 		{"bits behind", func(c *Config) { c.ECS.Trust = []string{"192.0.2.1/24"} }, `ecs.trust[0]: "192.0.2.1/24" has bits behind its length; expected 192.0.2.0/24`},
 		{"no trust", func(c *Config) { c.ECS.MaxPrefixV6 = 48 }, "ecs.trust: no resolver is trusted"},
+		{"allow", func(c *Config) {
+			c.Allow, c.Zones = []string{"192.0.2.0/24", "::1"}, []Zone{{Name: "a.b", File: "x", Allow: []string{"0.0.0.0/0"}}}
+		}, ""},
+		{"allow nobody", func(c *Config) {
+			c.Allow, c.Zones = []string{}, []Zone{{Name: "a.b", File: "x", Allow: []string{}}}
+		}, "allow: no network\nzones[0].allow: no network"},
+		{"allow no network", func(c *Config) {
+			c.Allow, c.Zones = []string{"::1", "192.0.2.1/24"}, []Zone{{Name: "a.b", File: "x", Allow: []string{"office"}}}
+		}, "allow[1]: \"192.0.2.1/24\" has bits behind its length\nzones[0].allow[0]: \"office\" is not a network"},
 		{"prefixes", func(c *Config) { c.ECS = ECS{Trust: []string{"::/0"}, MaxPrefixV4: 33, MaxPrefixV6: -1} }, "ecs.max_prefix_v4: 33\necs.max_prefix_v6: -1"},
 	} {
 		config := good
@@ -74,7 +83,7 @@ func TestConfigCheck(t *testing.T) {
 }
 
 func TestNewTellsEveryProblem(t *testing.T) {
-	c := Config{Listen: []string{"nowhere"}, Zones: []Zone{{"example.test", "testdata/absent.zone"}}}
+	c := Config{Listen: []string{"nowhere"}, Zones: []Zone{{Name: "example.test", File: "testdata/absent.zone"}}}
 	_, err := New(c, Options{})
 	for _, want := range []string{"listen[0]", "absent.zone", "data folder"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -84,9 +93,9 @@ func TestNewTellsEveryProblem(t *testing.T) {
 }
 
 func TestRebase(t *testing.T) {
-	c := Config{Zones: []Zone{{"a", "a.zone"}, {"b", "/srv/b.zone"}, {"c", ""}}}
+	c := Config{Zones: []Zone{{Name: "a", File: "a.zone"}, {Name: "b", File: "/srv/b.zone"}, {Name: "c", File: ""}}}
 	got := c.Rebase("/etc/veer").Zones
-	if want := []Zone{{"a", "/etc/veer/a.zone"}, {"b", "/srv/b.zone"}, {"c", ""}}; !cmp.Equal(got, want) {
+	if want := []Zone{{Name: "a", File: "/etc/veer/a.zone"}, {Name: "b", File: "/srv/b.zone"}, {Name: "c", File: ""}}; !cmp.Equal(got, want) {
 		t.Errorf("rebased to %v, want %v", got, want)
 	}
 	if c.Zones[0].File != "a.zone" {

@@ -24,10 +24,16 @@ func testCookies(require bool) *cookies {
 	return c
 }
 
-// testClient is one of some clients.
+// testClient is one of some clients: some may ask everything in manyZones, some
+// nothing.
 func testClient(draw uint64) netip.Addr {
-	if draw>>40&1 == 0 {
-		return netip.AddrFrom4([4]byte{192, 0, 2, byte(draw >> 41 & 3)})
+	switch n := draw >> 40 & 7; n {
+	case 0, 1, 2, 3:
+		return netip.AddrFrom4([4]byte{192, 0, 2, byte(n)})
+	case 4, 5:
+		return netip.AddrFrom4([4]byte{198, 51, 100, byte(5 + n)})
+	case 6:
+		return netip.MustParseAddr("2001:db9::9")
 	}
 	return netip.MustParseAddr("2001:db8::1")
 }
@@ -527,7 +533,7 @@ func TestCookieEscapesTheRateLimit(t *testing.T) {
 func TestCookiesAllocateNothing(t *testing.T) {
 	var p atomic.Pointer[Table]
 	p.Store(exampleTable(t))
-	f := &quick{table: &p, udpSize: defaultUDPSize, cookies: testCookies(false), from: testClient(1 << 40)}
+	f := &quick{table: &p, udpSize: defaultUDPSize, cookies: testCookies(false), from: &peer{addr: testClient(1 << 40)}}
 	buf := make([]byte, dns.MaxMsgSize)
 	for _, require := range []bool{false, true} {
 		f.cookies.require = require

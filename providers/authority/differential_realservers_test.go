@@ -131,7 +131,7 @@ func TestDifferential(t *testing.T) {
 		if err := os.WriteFile(file, []byte(z.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		config.Zones = append(config.Zones, Zone{z.apex, file})
+		config.Zones = append(config.Zones, Zone{Name: z.apex, File: file})
 	}
 	server := startServer(t, config, Options{})
 	own := dialPeer(t, "veer", server.Addrs()[0].String(), server.Addrs()[1].String())

@@ -35,10 +35,15 @@ const (
 )
 
 func (e ECS) rules() ecs {
-	out := ecs{mostV4: cmp.Or(e.MaxPrefixV4, defaultMaxPrefixV4), mostV6: cmp.Or(e.MaxPrefixV6, defaultMaxPrefixV6)}
-	for _, text := range e.Trust {
+	return ecs{mostV4: cmp.Or(e.MaxPrefixV4, defaultMaxPrefixV4), mostV6: cmp.Or(e.MaxPrefixV6, defaultMaxPrefixV6), trust: parsed(e.Trust)}
+}
+
+// parsed are the networks of a list that was checked.
+func parsed(list []string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, text := range list {
 		if n, err := ParseNetwork(text); err == nil { // check has seen the others
-			out.trust = append(out.trust, n)
+			out = append(out, n)
 		}
 	}
 	return out

@@ -65,7 +65,11 @@ func (e *effective) settle(bases map[key]*zone, of func(name string) (service, b
 		if had != has {
 			e.count(zone, at.key, has, changes)
 		}
-		changes[at.key] = e.node(zone, at.key, is.sets)
+		n := e.node(zone, at.key, is.sets)
+		if n != nil && is.lines != nil {
+			n.line = is.lines.none
+		}
+		changes[at.key] = n
 	}
 	clear(e.dirty)
 	return out

@@ -3,7 +3,6 @@ package authority
 import (
 	"encoding/binary"
 	"math/rand/v2"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -21,15 +20,14 @@ type quick struct {
 	// services' answers may be old, if they may: both is the general path's.
 	named bool
 	stale *atomic.Pointer[string]
-	// cookies is nil where they are off. from is who asks; ours is the cookie
-	// that goes back, where one came, and valid says of what kind that was.
+	// from is who asks.
+	from *peer
+	// cookies is nil where they are off. ours is the cookie that goes back, where
+	// one came, and valid says of what kind that was.
 	cookies *cookies
-	from    netip.Addr
 	ours    [ourCookie]byte
 	baked   bool
 	valid   bool
-	// secret: over TLS, where who pads gets a padded answer, from the general path.
-	secret bool
 	// draw makes random numbers; nil: a good source.
 	draw  func() uint64
 	clock clock
@@ -56,7 +54,7 @@ func (f *quick) begin() { f.clock = clock{} }
 // leaves to the general path.
 func (f *quick) respond(buf []byte, n int, udp bool) int {
 	q := &f.q
-	if !q.read(buf[:n]) || q.nsid && f.named || q.pads && f.secret {
+	if !q.read(buf[:n]) || q.nsid && f.named || q.pads && f.from.over == overTLS {
 		return 0
 	}
 	limit := min(dns.MaxMsgSize-1, len(buf))
@@ -70,7 +68,7 @@ func (f *quick) respond(buf []byte, n int, udp bool) int {
 		if q.cookie.malformed() {
 			return 0
 		}
-		f.ours, f.valid = f.cookies.answer(&q.cookie, f.from, f.clock.now())
+		f.ours, f.valid = f.cookies.answer(&q.cookie, f.from.addr, f.clock.now())
 		f.baked = true
 	}
 	f.was = outcome{}
@@ -80,7 +78,14 @@ func (f *quick) respond(buf []byte, n int, udp bool) int {
 	t := f.table.Load()
 	z, below := t.zoneIn(q)
 	f.was = outcome{zone: z}
-	if z == nil {
+	allow := t.allow
+	if z != nil {
+		allow = z.allow
+	}
+	switch {
+	case allow != nil && !allow.have(f.from.addr):
+		return f.prohibit(buf, limit)
+	case z == nil:
 		return f.finish(buf, limit, dns.RcodeRefused, nil)
 	}
 	at := z.locate(q, below)

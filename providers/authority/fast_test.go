@@ -23,6 +23,11 @@ const (
 // twoWays answers a packet on the fast and on the general path, and returns
 // how the answers differ, and whether the fast path gave one. Draws are alike.
 func twoWays(table *Table, packet []byte, udp bool, draw uint64, plant ...func(*quick)) (answered bool, err error) {
+	return twoTables(table, table, packet, udp, draw, plant...)
+}
+
+// twoTables is twoWays with a table for each path.
+func twoTables(table, other *Table, packet []byte, udp bool, draw uint64, plant ...func(*quick)) (answered bool, err error) {
 	room := max(len(packet), maxPacked) + 1024
 	var p atomic.Pointer[Table]
 	p.Store(table)
@@ -41,16 +46,17 @@ func twoWays(table *Table, packet []byte, udp bool, draw uint64, plant ...func(*
 	if draw&requiringCookies > 0 {
 		jar = testCookies(draw&requiringCookies == requiringCookies)
 	}
-	from := testClient(draw)
-	over := overUDP
+	from := peer{addr: testClient(draw)}
 	if !udp {
-		over = overTCP + transport(draw>>62&1) // TCP, or TLS
+		from.over = overTCP + transport(draw>>62&1) // TCP, or TLS
 	}
-	r := &responder{table: &p, udpSize: defaultUDPSize, identity: identity, stale: stale, draw: draws, cookies: jar, source: from, over: over, idle: defaultTCPIdle}
+	r := &responder{table: &p, udpSize: defaultUDPSize, identity: identity, stale: stale, draw: draws, cookies: jar, source: from.addr, over: from.over, idle: defaultTCPIdle}
 	general := r.respond(packet, make([]byte, room), udp)
 	buf := bytes.Repeat([]byte{0xee}, room) // what lies behind the query is anything
 	n := copy(buf, packet)
-	f := &quick{table: &p, udpSize: defaultUDPSize, named: identity != "", stale: stale, draw: draws, cookies: jar, from: from, secret: over == overTLS}
+	var q atomic.Pointer[Table]
+	q.Store(other)
+	f := &quick{table: &q, udpSize: defaultUDPSize, named: identity != "", stale: stale, draw: draws, cookies: jar, from: &from}
 	for _, spoil := range plant {
 		spoil(f)
 	}
@@ -129,6 +135,10 @@ func manyZones(t testing.TB) (*Table, []dns.RR) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// What is in org is for everybody, the rest for some.
+	st.access = Config{Allow: []string{"192.0.2.0/24", "2001:db8::/32", "198.51.100.9"}, Zones: []Zone{
+		{Name: "child.knots.test", Allow: []string{"192.0.2.0/24"}}, {Name: "org", Allow: []string{"0.0.0.0/0", "::/0"}},
+	}}.access()
 	var rrs []dns.RR
 	for _, f := range files {
 		for _, r := range f.records {
@@ -264,7 +274,7 @@ func TestMutantFastPath(t *testing.T) {
 func TestMutantFastCookies(t *testing.T) {
 	for name, plant := range map[string]func(*quick){
 		"none":             func(f *quick) { f.cookies = nil },
-		"another client":   func(f *quick) { f.from = netip.MustParseAddr("192.0.2.77") },
+		"another client":   func(f *quick) { f.from = &peer{addr: netip.MustParseAddr("192.0.2.77"), over: f.from.over} },
 		"another secret":   func(f *quick) { f.cookies = &cookies{}; f.cookies.keys.Store(&[]sipKey{{1, 3}, {3, 4}}) },
 		"no former secret": func(f *quick) { f.cookies = &cookies{}; f.cookies.keys.Store(&[]sipKey{{1, 2}}) },
 		"always required":  func(f *quick) { f.cookies = testCookies(true) },

@@ -18,7 +18,7 @@ type HTTPS struct {
 }
 
 // finish adds to compiled services what follows from their answers: where their
-// atlas is, and their HTTPS records. A service that has it already was served
+// atlas is, their HTTPS records, and where they are counted. A service that has it already was served
 // before, and stays as it is.
 func (st *state) finish(services map[string]service) {
 	st.places.attach(services)
@@ -32,6 +32,7 @@ func (st *state) finish(services map[string]service) {
 			services[name] = svc
 		}
 	}
+	st.book.number(services)
 }
 
 // variant is one answer of a service among those of its locations and weights.

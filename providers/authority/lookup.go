@@ -23,6 +23,8 @@ type Query struct {
 	// Client is the address, or the network's first address, that the answer is
 	// for; the zero Addr is nobody's.
 	Client netip.Addr
+	// From is who asks; the zero Addr may ask only what everybody may.
+	From netip.Addr
 }
 
 // Reply is a table's answer. It refers to the table's own records, which must
@@ -35,6 +37,8 @@ type Reply struct {
 	was  outcome
 
 	Answer, Authority, Additional []Part
+	// Prohibited says that it is refused to this client, not to everybody.
+	Prohibited bool
 	// Glue is how many of Additional's first parts are glue of a referral,
 	// without which the answer is truncated (RFC 9471).
 	Glue int
@@ -67,11 +71,16 @@ func (t *Table) Lookup(q Query, r *Reply) {
 	r.Reset()
 	z := t.zoneFor(q.Name, q.Type)
 	if z == nil {
-		r.Rcode = dns.RcodeRefused
+		r.Rcode, r.Prohibited = dns.RcodeRefused, !t.allow.have(q.From)
 		return
 	}
 	r.Zone, r.was.zone = z.apex, z
-	for at := (host{q.Name, q.As}); z != nil; z = t.zoneFor(at.key, q.Type) {
+	if !z.allow.have(q.From) {
+		r.Rcode, r.Prohibited = dns.RcodeRefused, true
+		return
+	}
+	// A chain ends where another zone is not for this client.
+	for at := (host{q.Name, q.As}); z != nil && z.allow.have(q.From); z = t.zoneFor(at.key, q.Type) {
 		next := z.step(at, q, r)
 		if r.was.pick == nil && len(r.Answer) > 0 {
 			r.was.pick = r.Answer[0].pick

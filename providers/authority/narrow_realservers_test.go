@@ -36,7 +36,7 @@ func TestNarrowLink(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := startServer(t, Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{"narrow.test", file}}}, Options{Log: quiet()})
+	s := startServer(t, Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{Name: "narrow.test", File: file}}}, Options{Log: quiet()})
 	m := new(dns.Msg).SetQuestion("long.narrow.test.", dns.TypeTXT).SetEdns0(1232, false)
 	for _, network := range []string{"udp", "tcp"} {
 		r, _, err := (&dns.Client{Net: network}).Exchange(m, s.Addrs()[0].String())

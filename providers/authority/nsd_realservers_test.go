@@ -283,7 +283,7 @@ func TestAgainstNSD(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr := startNSD(t, map[string]string{"example.test.": string(zone)})
-	server := startServer(t, Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{"example.test", exampleZone}}}, Options{})
+	server := startServer(t, Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{Name: "example.test", File: exampleZone}}}, Options{})
 	conns := map[string][2]*dns.Conn{}
 	for network, own := range map[string]string{"udp": server.Addrs()[0].String(), "tcp": server.Addrs()[1].String()} {
 		var pair [2]*dns.Conn

@@ -28,7 +28,7 @@ func newReloadBench(t *testing.T, o Options) *reloadBench {
 	b.write(t, "example.net", smallHead+"www A 192.0.2.1\n")
 	c := Config{Listen: []string{"127.0.0.1:0"}}
 	for _, name := range []string{"example.test", "example.net"} {
-		c.Zones = append(c.Zones, Zone{name, b.file(name)})
+		c.Zones = append(c.Zones, Zone{Name: name, File: b.file(name)})
 	}
 	b.Server = startServer(t, c, o)
 	return b
@@ -264,7 +264,7 @@ func TestReloadServesWhatWasRefused(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, restart %v", c.name, restart), func(t *testing.T) {
 				o := Options{DataDir: t.TempDir()}
 				b := &reloadBench{dir: t.TempDir()}
-				config := Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{"example.test", b.file("example.test")}}}
+				config := Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{Name: "example.test", File: b.file("example.test")}}}
 				b.write(t, "example.test", smallHead+"app TXT x\n")
 				b.Server = newServer(t, config, o)
 				stop := runServer(t, b.Server)

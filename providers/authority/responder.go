@@ -184,7 +184,7 @@ func (r *responder) lookup(q dns.Question, opt *dns.OPT) int {
 	}
 	var client netip.Addr
 	client, r.most = r.ecs.client(r.source, r.sub)
-	r.table.Load().Lookup(Query{Name: name, As: q.Name, Type: q.Qtype, Now: time.Now(), Draw: r.random(), Client: client}, &r.reply)
+	r.table.Load().Lookup(Query{Name: name, As: q.Name, Type: q.Qtype, Now: time.Now(), Draw: r.random(), Client: client, From: r.source}, &r.reply)
 	return dns.RcodeSuccess
 }
 

@@ -40,7 +40,7 @@ func TestSealedFolder(t *testing.T) {
 		}
 	}
 	write(smallHead)
-	c := Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{"example.test", file}}}
+	c := Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{Name: "example.test", File: file}}}
 	log := newHeard()
 	o := Options{DataDir: dir, Sealed: true, Log: zerolog.New(log)}
 	if _, err := New(c, o); err == nil || !strings.Contains(err.Error(), "there is nothing to serve") {

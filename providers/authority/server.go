@@ -52,7 +52,11 @@ type Options struct {
 	Locations map[string][]Location
 	// HTTPS holds what the services' HTTPS records say, of those that have one.
 	HTTPS map[string]HTTPS
-	Log   zerolog.Logger
+	// Region names what a service (its canonical name) answers, given its
+	// addresses or host name, for what is counted and logged: a region, or
+	// several. "", and nil, are no name.
+	Region func(service string, data []string) string
+	Log    zerolog.Logger
 	// Swapped is called after a table with this version of a shard has become
 	// the one that is served; nil is allowed. It must not call Update.
 	Swapped func(term regions.Term, seq uint64, shard int)
@@ -64,6 +68,7 @@ type Server struct {
 	opts    Options
 	table   atomic.Pointer[Table]
 	rcodes  *rcodes
+	tallies *tallies // by zone and service
 	saver   saver
 	geo     database
 	rules   ecs
@@ -73,6 +78,7 @@ type Server struct {
 	// derived one; else nil.
 	kept  map[key]serial
 	ready chan struct{}
+	open  []listener // by Listen; Run takes them over
 	addrs atomic.Pointer[[]net.Addr]
 	stale atomic.Pointer[string] // see Stale
 	// counters are of the loops over UDP; written before ready is closed.
@@ -122,6 +128,7 @@ func New(c Config, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authority: %w", err)
 	}
+	st.book.region, st.access = o.Region, c.access()
 	if err := st.locate(geo.places, o.HTTPS); err != nil {
 		return nil, fmt.Errorf("authority: %w", err)
 	}
@@ -143,7 +150,7 @@ func New(c Config, o Options) (*Server, error) {
 	if found {
 		st.restore(saved, now)
 	}
-	s := &Server{config: c.withDefaults(), opts: o, state: st, geo: geo, rules: c.ECS.rules(), ready: make(chan struct{}), rcodes: newRcodes()}
+	s := &Server{config: c.withDefaults(), opts: o, state: st, geo: geo, rules: c.ECS.rules(), ready: make(chan struct{}), rcodes: newRcodes(), tallies: newTallies()}
 	s.limits, s.cookies = c.RateLimit.limiter(), jar
 	s.proxies, s.beginWithin = c.Proxy.proxies(), defaultBegin
 	s.seats = newSeats(s.config.TCPConnections, s.config.TCPConnectionsPerClient)
@@ -165,6 +172,19 @@ func New(c Config, o Options) (*Server, error) {
 	return s, nil
 }
 
+// Listen opens every address ahead of Run, which then needs no privilege to: a
+// process that may have low ports only now calls it. It is to be called before
+// Run, and at most once; Run without it opens them itself.
+func (s *Server) Listen() error {
+	s.fitSeats(descriptors())
+	open, err := s.listenAll()
+	if err != nil {
+		return fmt.Errorf("authority: %w", err)
+	}
+	s.open = open
+	return nil
+}
+
 // Run listens on every address over UDP and TCP, or TLS, and serves until ctx ends; it
 // returns nil then, and an error when an address can't be had or is lost. It
 // is to be called once.
@@ -176,11 +196,12 @@ func (s *Server) Run(ctx context.Context) error {
 		s.table.Store(s.unraised(s.kept))
 		s.mu.Unlock()
 	}
-	s.fitSeats(descriptors())
-	listeners, err := s.listenAll()
-	if err != nil {
-		return fmt.Errorf("authority: %w", err)
+	if s.open == nil {
+		if err := s.Listen(); err != nil {
+			return err
+		}
 	}
+	listeners := s.open
 	group, ctx := errgroup.WithContext(ctx)
 	addrs := make([]net.Addr, 0, 2*len(listeners))
 	for _, l := range listeners {

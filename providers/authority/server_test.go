@@ -18,7 +18,7 @@ import (
 )
 
 func exampleConfig() Config {
-	return Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{"example.test", exampleZone}}}
+	return Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{Name: "example.test", File: exampleZone}}}
 }
 
 // startServer runs a server until the test ends.

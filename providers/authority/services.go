@@ -22,6 +22,7 @@ type service struct {
 	apex    key
 	answers []steering.Answer
 	sets    []*set
+	lines   *serviceLines // where its answers are counted; nil: not numbered yet
 }
 
 // compileService compiles the sorted answers of one name. The time left of

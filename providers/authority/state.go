@@ -34,6 +34,8 @@ type state struct {
 	laid     map[string]service
 	places   *places          // nil: every client is in the default location
 	https    map[string]HTTPS // by service
+	book     *book
+	access   access
 	// effective follows all of these.
 	effective effective
 	log       zerolog.Logger
@@ -45,7 +47,7 @@ func newState(files []*ZoneFile, start []steering.Answer, log zerolog.Logger, no
 	st := &state{
 		files: make(map[key]*ZoneFile), bases: make(map[key]*zone), zones: make(map[key]*zone), hashes: make(map[key]string),
 		serials: make(map[key]serial), shards: make(map[int]savedShard),
-		compiled: make(map[int]map[string]service), effective: newEffective(), log: log,
+		compiled: make(map[int]map[string]service), effective: newEffective(), book: newBook(), log: log,
 	}
 	for _, f := range files {
 		base, err := compileZone(f)
@@ -218,10 +220,13 @@ func (st *state) build(changed bool) *Table {
 		}
 		st.serials[apex] = is
 		z = z.withSerial(is.Serial, edits[apex])
+		z.line, z.allow = st.book.zone(apex), st.access.of(apex)
 		st.zones[apex] = z
 		zones = append(zones, z)
 	}
-	return newTable(zones)
+	t := newTable(zones)
+	t.allow = st.access.all
+	return t
 }
 
 // service returns the service that answers for the name, if any.

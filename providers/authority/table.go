@@ -17,6 +17,8 @@ type Table struct {
 	zones map[key]*zone
 	// depths says of how many labels, the root counted, there are apexes.
 	depths [maxLabels + 1]bool
+	// allow is who may ask what is in no zone.
+	allow *networks
 }
 
 // zone is one zone in a table. base is shared by all tables of a server; over
@@ -30,6 +32,9 @@ type zone struct {
 	id   uint64 // of the apex, for the rate limit
 	// none is that section, packed.
 	none negative
+	line line // the first of those where its answers are counted
+	// allow is who may ask.
+	allow *networks
 }
 
 // node is one name: an owner of records, or an empty non-terminal.
@@ -39,7 +44,8 @@ type node struct {
 	// there is none.
 	cut key
 	// id is the name's, for the rate limit: the same in all tables.
-	id uint64
+	id   uint64
+	line line // where it is counted that a service has no answer of the type
 }
 
 // set is what one name answers for one type: one pick, or several that are
@@ -66,8 +72,11 @@ type pick struct {
 	// or the target of the CNAME or DNAME. self says that the owner is one.
 	hosts []host
 	self  bool
-	// steered says that a service answers this, not the zone's file.
+	// steered says that a service answers this, not the zone's file; region is
+	// what Options.Region calls the answer, and line where it is counted.
 	steered bool
+	region  string
+	line    line
 	// packed is the answer's form on the wire, for the fast path.
 	packed
 }
@@ -268,7 +277,7 @@ func (z *zone) withSerial(serial uint32, changes edits) *zone {
 	} else if apex == nil {
 		apex = z.base[z.apex]
 	}
-	apex = &node{sets: slices.Clone(apex.sets), id: z.id}
+	apex = &node{sets: slices.Clone(apex.sets), id: z.id, line: apex.line}
 	for i, s := range apex.sets {
 		if s.typ == dns.TypeSOA {
 			apex.sets[i] = soaSet(soa)

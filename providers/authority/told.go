@@ -33,7 +33,8 @@ func (r *responder) chaos(q dns.Question) int {
 	case "version.server.", "version.bind.":
 		text = r.version
 	}
-	if text == "" || q.Qtype != dns.TypeTXT && q.Qtype != dns.TypeANY {
+	r.reply.Prohibited = !r.table.Load().allow.have(r.source)
+	if r.reply.Prohibited || text == "" || q.Qtype != dns.TypeTXT && q.Qtype != dns.TypeANY {
 		return dns.RcodeRefused
 	}
 	rr := &dns.TXT{
@@ -45,8 +46,13 @@ func (r *responder) chaos(q dns.Question) int {
 	return dns.RcodeSuccess
 }
 
-// tell adds NSID and the extended error to the answer's option.
+// tell adds NSID and the extended error to the answer's option. Who is not
+// allowed to ask hears nothing but that (RFC 8914, section 4.19).
 func (r *responder) tell(theirs, own *dns.OPT) {
+	if r.reply.Prohibited {
+		own.Option = append(own.Option, &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeProhibited})
+		return
+	}
 	asks := slices.ContainsFunc(theirs.Option, func(o dns.EDNS0) bool { return o.Option() == dns.EDNS0NSID })
 	if asks && r.identity != "" && theirs.Version() == 0 {
 		own.Option = append(own.Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID, Nsid: hex.EncodeToString([]byte(r.identity))})

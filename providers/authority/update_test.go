@@ -199,7 +199,7 @@ func TestWeights(t *testing.T) {
 func TestEditedZoneFile(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "zone")
-	c := Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{"example.test", file}}}
+	c := Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{Name: "example.test", File: file}}}
 	var log bytes.Buffer
 	start := func(text string) uint32 {
 		t.Helper()
@@ -234,7 +234,7 @@ func TestEditedZoneFile(t *testing.T) {
 func TestSerialFollowsTheConfig(t *testing.T) {
 	dir, zones := t.TempDir(), t.TempDir()
 	file := filepath.Join(zones, "zone")
-	c := Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{"example.test", file}}}
+	c := Config{Listen: []string{"127.0.0.1:0"}, Zones: []Zone{{Name: "example.test", File: file}}}
 	if err := os.WriteFile(file, []byte(smallHead), 0o600); err != nil {
 		t.Fatal(err)
 	}

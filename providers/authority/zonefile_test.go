@@ -78,7 +78,7 @@ func TestIncludeStaysBelowTheFolder(t *testing.T) {
 		"inner": false, "missing": false, filepath.Join(dir, "secret"): false,
 	} {
 		write(file, smallHead+"$INCLUDE "+include+"\n")
-		z, err := ReadZone(Zone{"example.test", file})
+		z, err := ReadZone(Zone{Name: "example.test", File: file})
 		if (err == nil) != ok {
 			t.Errorf("$INCLUDE %s: error %v, want ok %v", include, err, ok)
 		}
@@ -91,10 +91,10 @@ func TestIncludeStaysBelowTheFolder(t *testing.T) {
 	}
 	link("zones/zone", filepath.Join(dir, "other-name"))
 	write(file, smallHead+"$INCLUDE inner/more\n")
-	if _, err := ReadZone(Zone{"example.test", filepath.Join(dir, "other-name")}); err != nil {
+	if _, err := ReadZone(Zone{Name: "example.test", File: filepath.Join(dir, "other-name")}); err != nil {
 		t.Errorf("a link to the zone's file itself: %v", err)
 	}
-	if _, err := ReadZone(Zone{"example.test", filepath.Join(dir, "nothing")}); err == nil || !strings.Contains(err.Error(), "nothing") {
+	if _, err := ReadZone(Zone{Name: "example.test", File: filepath.Join(dir, "nothing")}); err == nil || !strings.Contains(err.Error(), "nothing") {
 		t.Errorf("a missing file: %v", err)
 	}
 }

@@ -65,6 +65,22 @@ type Status struct {
 	Warnings []string `json:"warnings"`
 	// Prober is how punctual this daemon's prober is; absent without one.
 	Prober *prober.Punctuality `json:"prober,omitempty"`
+	// Traffic is what this daemon's DNS servers answer; absent without one.
+	Traffic []Traffic `json:"traffic,omitempty"`
+}
+
+// Traffic is how many queries a DNS server answered, of a zone or of a service.
+type Traffic struct {
+	Provider string `json:"provider"`
+	Zone     string `json:"zone,omitempty"`
+	Service  string `json:"service,omitempty"`
+	// Answer is a zone's rcode; of a service the region that was answered, or
+	// several with + between them, FALLBACK, OTHER for data of no pool, or NODATA
+	// for a type that it has not.
+	Answer string `json:"answer"`
+	// PerSecond is over the last 5 to 10 s, Queries since the daemon started.
+	PerSecond float64 `json:"per_second"`
+	Queries   uint64  `json:"queries"`
 }
 
 // Leader is who decides.

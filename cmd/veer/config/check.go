@@ -325,6 +325,7 @@ func (l *loader) host() {
 		h.DataDir = l.stateFolder()
 	}
 	l.http()
+	l.user()
 }
 
 // stateFolder is where data is kept by default: /var/lib/veer for root, else

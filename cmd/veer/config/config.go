@@ -73,6 +73,8 @@ type Host struct {
 	DataDir string `yaml:"data_dir"`
 	TLS     TLS    `yaml:"tls"`
 	HTTP    HTTP   `yaml:"http"`
+	// User is whom a daemon that is started as root goes on as; "": it stays.
+	User string `yaml:"user"`
 }
 
 // TLS names the PEM files by which members of the cluster know each other.

@@ -20,6 +20,7 @@ const (
 	EnvRegion    = "VEER_REGION"
 	EnvDataDir   = "VEER_DATA_DIR"
 	EnvEndpoints = "VEER_CLUSTER_ENDPOINTS"
+	EnvUser      = "VEER_USER"
 )
 
 // hostFile stands beside the configuration.
@@ -182,7 +183,7 @@ func (l *loader) hostFile(path string) {
 
 // environment applies the variables, then the flags that override them.
 func (l *loader) environment(flags []Flag) {
-	for _, name := range []string{EnvRegion, EnvDataDir, EnvEndpoints} {
+	for _, name := range []string{EnvRegion, EnvDataDir, EnvEndpoints, EnvUser} {
 		value, ok := l.env(name)
 		src := newSource("environment", "", name+"="+value, &l.errs)
 		for _, f := range flags {
@@ -212,6 +213,9 @@ func (l *loader) set(src *source, name, value string) {
 		}
 		l.c.Host.DataDir = dir
 		l.from["host.data_dir"] = at
+	case EnvUser:
+		l.c.Host.User = value
+		l.from["host.user"] = at
 	case EnvEndpoints:
 		l.c.Cluster.Members, l.c.Cluster.Endpoints = nil, strings.Split(value, ",")
 		l.from["cluster.endpoints"] = at

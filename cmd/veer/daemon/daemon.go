@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"slices"
@@ -118,6 +119,9 @@ type daemon struct {
 	left    bool  // that member was removed, and this process is a client; set before the cluster is joined
 	began   time.Time
 	parts   *parts
+	made    []*server    // the authorities, before they serve
+	web     net.Listener // that of host.http, if it was opened ahead
+	dropped bool         // this process was root, and is not any more
 	servers []*server
 	scene   *scene
 	metrics *metrics.Metrics
@@ -125,6 +129,7 @@ type daemon struct {
 	cluster atomic.Pointer[cluster.Cluster] // nil until it is up, and when etcd gave up
 	fences  fences
 	apart   detached
+	traffic traffic
 
 	opening sync.Mutex
 	written []controller.Written // see clients
@@ -163,6 +168,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	err = d.recallApart()
 	if err == nil {
+		err = d.settle()
+	}
+	if err == nil {
 		err = d.start(ctx)
 	}
 	if err == nil {
@@ -175,7 +183,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		err = nil
 		d.o.Log.Info().Msg("stopping")
 	}
-	return errors.Join(err, d.parts.stop(stopWithin))
+	return errors.Join(d.asUser(err), d.parts.stop(stopWithin))
 }
 
 func newDaemon(o Options) (*daemon, error) {
@@ -250,15 +258,13 @@ func (d *daemon) roleNames() []string {
 	return names
 }
 
-// startAuthority serves what the snapshot holds, or on the very first start
-// what is decided when nothing is known.
-func (d *daemon) startAuthority(ctx context.Context) error {
+// makeAuthorities makes the servers of what the snapshot holds, or on the very
+// first start of what is decided when nothing is known.
+func (d *daemon) makeAuthorities() error {
 	if !d.roles[RoleAuthority] {
 		return nil
 	}
 	first := steering.Decide(steering.Input{Policy: d.c.Policy()}).Answers
-	var addresses []string
-	loops := 0
 	for _, p := range d.c.Providers {
 		if p.Authority == nil {
 			continue
@@ -268,13 +274,23 @@ func (d *daemon) startAuthority(ctx context.Context) error {
 		own.Identity = strings.ReplaceAll(own.Identity, "{region}", string(d.c.Host.Region))
 		var err error
 		s.Server, err = authority.New(own, authority.Options{
-			DataDir: d.folder(p.Name), Sealed: d.sealed != nil, Start: s.own(first), Locations: d.c.Locations(), HTTPS: d.c.HTTPS(), Log: d.o.Log.With().Str("part", "authority").Str("provider", p.Name).Logger(),
+			DataDir: d.folder(p.Name), Sealed: d.sealed != nil, Start: s.own(first), Locations: d.c.Locations(), HTTPS: d.c.HTTPS(), Region: answerNames(d.c.Policy()), Log: d.o.Log.With().Str("part", "authority").Str("provider", p.Name).Logger(),
 		})
 		if err != nil {
 			return fmt.Errorf("authority %s: %w", p.Name, err)
 		}
 		s.Lay(d.overlay()) // before the first query
-		d.parts.start("authority "+p.Name, s.Run)
+		d.made = append(d.made, s)
+	}
+	return nil
+}
+
+// startAuthority serves.
+func (d *daemon) startAuthority(ctx context.Context) error {
+	var addresses []string
+	loops := 0
+	for _, s := range d.made {
+		d.parts.start("authority "+s.name, s.Run)
 		select {
 		case <-s.Ready():
 		case err := <-d.parts.failed:
@@ -286,7 +302,7 @@ func (d *daemon) startAuthority(ctx context.Context) error {
 		loops += s.Loops()
 		for _, a := range s.Addrs() {
 			addresses = append(addresses, a.String())
-			d.o.Log.Info().Str("provider", p.Name).Str("address", a.Network()+" "+a.String()).Msg("serving DNS")
+			d.o.Log.Info().Str("provider", s.name).Str("address", a.Network()+" "+a.String()).Msg("serving DNS")
 		}
 	}
 	if d.o.Waiting != nil && loops > 0 {

@@ -60,9 +60,11 @@ func (d *daemon) serveHTTP(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", h.Listen)
-	if err != nil {
-		return fmt.Errorf("host.http.listen: %w", err)
+	l := d.web // only this goroutine takes it
+	if d.web = nil; l == nil {
+		if l, err = net.Listen("tcp", h.Listen); err != nil {
+			return fmt.Errorf("host.http.listen: %w", err)
+		}
 	}
 	if a, ok := l.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() && (h.CertFile == "" || token == "") {
 		return errors.Join(fmt.Errorf("host.http.listen: %s is %s here, which is no loopback address: expected 127.0.0.1, or cert_file, key_file and a token", h.Listen, a.IP), l.Close())

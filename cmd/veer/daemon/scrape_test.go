@@ -138,7 +138,9 @@ func TestScrapeOfADaemon(t *testing.T) {
 	for _, line := range []string{
 		`veer_build_info\{go_version="go[^"]+",version="1.2.3"\} 1`, `veer_term [1-9][0-9]*`, `veer_decisions_total [1-9][0-9]*`, `veer_probes_total [1-9][0-9.e+]*`,
 		`veer_dns_rate_limited_total\{action="dropped",class="nxdomain",provider="here"\} 0`,
-		`veer_dns_responses_total\{provider="here",rcode="NOERROR"\} [1-9][0-9]*`, `veer_certificate_expiry_seconds\{file="host.http.cert_file"\} [0-9.e+]+`,
+		`veer_dns_responses_total\{provider="here",rcode="NOERROR"\} [1-9][0-9]*`,
+		`veer_dns_queries_total\{provider="here",rcode="NOERROR",transport="udp",zone="example.test"\} [1-9][0-9]*`,
+		`veer_dns_answers_total\{answer="[a-z-]+",provider="here",service="[a-z]+.example.test"\} [1-9][0-9]*`, `veer_certificate_expiry_seconds\{file="host.http.cert_file"\} [0-9.e+]+`,
 	} {
 		if !regexp.MustCompile(`(?m)^` + line + `$`).MatchString(text) {
 			t.Errorf("the metrics lack %s", line)

@@ -38,6 +38,9 @@ func (d *daemon) startAPI(context.Context) error {
 	}
 	d.parts.start("answers of its own", d.keepApart)
 	d.parts.start("reloads", d.reloads)
+	if len(d.servers) > 0 {
+		d.parts.start("traffic", d.measure)
+	}
 	return nil
 }
 

@@ -50,6 +50,7 @@ func (d *daemon) status(ctx context.Context) api.Status {
 		st.Serves = append(st.Serves, s)
 	}
 	st.Apart = d.statusApart()
+	st.Traffic = d.statusTraffic()
 	st.Warnings = append(d.warnings(p, st, leaderless), d.c.CertificateWarnings(p.now)...)
 	st.Warnings = append(st.Warnings, d.farMembers()...)
 	if d.removed() {

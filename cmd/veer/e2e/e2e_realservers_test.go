@@ -14,15 +14,22 @@ import (
 	"github.com/veerdns/veer/regions"
 )
 
-// TestThroughDig shows properties 2, 3 and 4 of the design from outside: three
-// processes, real config, real signals, dig.
-func TestThroughDig(t *testing.T) {
+// buildVeer builds the command as users get it.
+func buildVeer(t *testing.T) string {
+	t.Helper()
 	veer := filepath.Join(t.TempDir(), "veer")
 	build := exec.Command("go", "build", "-buildvcs=false", "-o", veer, "github.com/veerdns/veer/cmd/veer")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building veer: %v\n%s", err, out)
 	}
+	return veer
+}
+
+// TestThroughDig shows properties 2, 3 and 4 of the design from outside: three
+// processes, real config, real signals, dig.
+func TestThroughDig(t *testing.T) {
+	veer := buildVeer(t)
 	table := []string{tableHead}
 	for _, c := range []struct {
 		name string

@@ -46,7 +46,9 @@ func full() Reading {
 		Responses:   map[string]map[string]uint64{"here": {"NOERROR": 5, "REFUSED": 1}},
 		Limited:     map[string][]Limited{"here": {{"answer", "dropped", 4}, {"nxdomain", "slipped", 2}}},
 		Connections: map[string]map[string]int{"here": {"tcp": 3, "tls": 1}}, TurnedAway: map[string]map[string]uint64{"here": {"full": 4, "idle": 0}},
-		Expiry: map[string]time.Duration{"host.tls.cert_file": -time.Hour},
+		Queries: []Queries{{"here", "example.test", "udp", "NXDOMAIN", 3}},
+		Answers: []Answers{{"here", "app.example.test", "eu-west", 4}},
+		Expiry:  map[string]time.Duration{"host.tls.cert_file": -time.Hour},
 	}
 }
 
@@ -78,6 +80,8 @@ func TestScrape(t *testing.T) {
 		`veer_probe_late_seconds{quantile="0.99"} 0.02`, `veer_dns_responses_total{provider="here",rcode="REFUSED"} 1`,
 		`veer_dns_rate_limited_total{action="slipped",class="nxdomain",provider="here"} 2`,
 		`veer_dns_connections{provider="here",transport="tcp"} 3`, `veer_dns_turned_away_total{provider="here",reason="full"} 4`,
+		`veer_dns_queries_total{provider="here",rcode="NXDOMAIN",transport="udp",zone="example.test"} 3`,
+		`veer_dns_answers_total{answer="eu-west",provider="here",service="app.example.test"} 4`,
 		`veer_certificate_expiry_seconds{file="host.tls.cert_file"} -3600`,
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {

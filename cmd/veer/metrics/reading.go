@@ -27,6 +27,8 @@ type Reading struct {
 	// its clients that were, by reason.
 	Connections map[string]map[string]int
 	TurnedAway  map[string]map[string]uint64
+	Queries     []Queries
+	Answers     []Answers
 	// Expiry is until the end of each certificate, by key of the config.
 	Expiry map[string]time.Duration
 }
@@ -49,6 +51,18 @@ type Zone struct {
 type Limited struct {
 	Class, Action string
 	Answers       uint64
+}
+
+// Queries are those that a zone of an authority answered.
+type Queries struct {
+	Provider, Zone, Transport, Rcode string
+	Count                            uint64
+}
+
+// Answers are those of a service, of one kind.
+type Answers struct {
+	Provider, Service, Answer string
+	Count                     uint64
 }
 
 // Prober is how punctual the probes are.
@@ -111,6 +125,12 @@ func (r Reading) emit(emit func(m *Metric, value float64, labels ...string)) {
 		for reason, n := range reasons {
 			emit(&turnedAway, float64(n), provider, reason)
 		}
+	}
+	for _, q := range r.Queries {
+		emit(&zoneQueries, float64(q.Count), q.Provider, q.Zone, q.Transport, q.Rcode)
+	}
+	for _, a := range r.Answers {
+		emit(&answers, float64(a.Count), a.Provider, a.Service, a.Answer)
 	}
 	for file, left := range r.Expiry {
 		emit(&expiry, left.Seconds(), file)
