@@ -53,10 +53,12 @@ type answerer struct {
 	fastAnswers, generalAnswers uint64
 	codes                       [16]uint64 // by rcode
 	counted                     pending
+
+	samplers []sampler // nil: no query is observed
 }
 
 func (s *Server) answerer() *answerer {
-	a := &answerer{general: s.responder(), anew: s.responder, log: s.opts.Log, counted: pending{to: s.tallies.take()}}
+	a := &answerer{general: s.responder(), anew: s.responder, log: s.opts.Log, counted: pending{to: s.tallies.take()}, samplers: s.samplers()}
 	if s.config.Fast != FastNone {
 		a.fast = &quick{table: &s.table, udpSize: s.config.UDPSize, named: s.config.Identity != "", stale: &s.stale, from: &a.from}
 	}
@@ -70,13 +72,13 @@ func (a *answerer) begin() {
 	}
 }
 
-// respond replaces the query in the first n bytes of buf by its answer, and
+// answer replaces the query in the first n bytes of buf by its answer, and
 // returns the answer's length; 0 for what must not be answered. more is the
 // answer where buf has no room for it, as can be over TCP.
 //
 // Should a query find a fault in the parsing of it, that query fails and the
 // server goes on.
-func (a *answerer) respond(buf []byte, n int) (size int, more []byte) {
+func (a *answerer) answer(buf []byte, n int) (size int, more []byte) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			a.log.Error().Interface("fault", fault).Hex("query", buf[:n]).Msg("a query could not be answered")

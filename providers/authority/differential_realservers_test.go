@@ -48,15 +48,15 @@ func startBIND(t *testing.T, zones map[string]string) string {
 	})
 }
 
-// peer is a server that ours is compared with, over kept connections.
-type peer struct {
+// rival is a server that ours is compared with, over kept connections.
+type rival struct {
 	name  string
 	conns map[string]*dns.Conn // by network
 }
 
-func dialPeer(t *testing.T, name, udp, tcp string) peer {
+func dialPeer(t *testing.T, name, udp, tcp string) rival {
 	t.Helper()
-	p := peer{name: name, conns: make(map[string]*dns.Conn)}
+	p := rival{name: name, conns: make(map[string]*dns.Conn)}
 	for network, to := range map[string]string{"udp": udp, "tcp": tcp} {
 		c, err := dns.DialTimeout(network, to, 10*time.Second)
 		if err != nil {
@@ -136,7 +136,7 @@ func TestDifferential(t *testing.T) {
 	server := startServer(t, config, Options{})
 	own := dialPeer(t, "veer", server.Addrs()[0].String(), server.Addrs()[1].String())
 	nsd, bind := startNSD(t, texts), startBIND(t, texts)
-	peers := []peer{dialPeer(t, "NSD", nsd, nsd), dialPeer(t, "BIND", bind, bind)}
+	peers := []rival{dialPeer(t, "NSD", nsd, nsd), dialPeer(t, "BIND", bind, bind)}
 
 	kinds, classified, faults, runs := map[string]int{}, map[string]map[string]int{}, 0, 0
 	var kept []asked

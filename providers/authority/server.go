@@ -72,6 +72,8 @@ type Server struct {
 	open    []listener // by Listen; Run takes them over
 	addrs   atomic.Pointer[[]net.Addr]
 	stale   atomic.Pointer[string] // see Stale
+	taps    map[string]*tap        // of queries that are observed; does not change
+	queries *queryLog              // nil: none
 	// counters are of the loops over UDP; written before ready is closed.
 	counters []*counter
 	rooms    sync.Pool // of *[]byte, for answers over TCP
@@ -124,6 +126,7 @@ func New(c Config, o Options) (*Server, error) {
 	}
 	s := &Server{config: c.withDefaults(), opts: o, state: st, geo: geo, rules: c.ECS.rules(), ready: make(chan struct{}), rcodes: newRcodes(), tallies: newTallies()}
 	s.rooms.New = func() any { return new([]byte) }
+	s.makeTaps()
 	s.saver = saver{dir: o.DataDir, log: o.Log, wake: make(chan struct{}, 1)}
 	s.table.Store(st.build(false))
 	for apex, f := range st.files {
@@ -168,6 +171,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { s.saver.run(ctx); return nil })
 	group.Go(func() error { s.geo.watch(ctx); return nil })
+	s.runTaps(ctx, group.Go)
 	s.addrs.Store(&addrs)
 	close(s.ready)
 	if err := group.Wait(); err != nil {

@@ -100,6 +100,7 @@ func (d *daemon) reading(ctx context.Context) metrics.Reading {
 		}
 		r.Responses[s.name] = codes
 		readTraffic(&r, s.name, s.Server)
+		readDropped(&r, s.name, s.Server)
 	}
 	return r
 }

@@ -17,7 +17,8 @@ func Hangups() (hangups <-chan os.Signal, stop func()) {
 }
 
 // reloads reads again, each time that it is asked to, what can be read again
-// while the daemon runs: the zone files of its authorities.
+// while the daemon runs: the zone files of its authorities. Their query logs are
+// opened again.
 func (d *daemon) reloads(ctx context.Context) error {
 	for {
 		select {
@@ -37,6 +38,7 @@ func (d *daemon) reloadZones() {
 	}
 	for _, s := range d.servers {
 		log := d.o.Log.With().Str("part", "authority").Str("provider", s.name).Logger()
+		s.Reopen()
 		changed, err := s.Reload()
 		for _, problem := range unjoined(err) {
 			log.Error().Err(problem).Msg("a zone is not reloaded; what it had is served on")

@@ -46,6 +46,7 @@ func full() Reading {
 		Responses: map[string]map[string]uint64{"here": {"NOERROR": 5, "REFUSED": 1}},
 		Queries:   []Queries{{"here", "example.test", "udp", "NXDOMAIN", 3}},
 		Answers:   []Answers{{"here", "app.example.test", "eu-west", 4}},
+		Dropped:   []Dropped{{"here", "dnstap", 2}},
 		Expiry:    map[string]time.Duration{"host.tls.cert_file": -time.Hour},
 	}
 }
@@ -78,6 +79,7 @@ func TestScrape(t *testing.T) {
 		`veer_probe_late_seconds{quantile="0.99"} 0.02`, `veer_dns_responses_total{provider="here",rcode="REFUSED"} 1`,
 		`veer_dns_queries_total{provider="here",rcode="NXDOMAIN",transport="udp",zone="example.test"} 3`,
 		`veer_dns_answers_total{answer="eu-west",provider="here",service="app.example.test"} 4`,
+		`veer_dns_log_dropped_total{log="dnstap",provider="here"} 2`,
 		`veer_certificate_expiry_seconds{file="host.tls.cert_file"} -3600`,
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {

@@ -43,6 +43,7 @@ var (
 	queries     = Metric{"veer_dns_responses_total", Counter, []string{"provider", "rcode"}, "DNS responses of an authority by code; absent without one.", "16 an authority"}
 	zoneQueries = Metric{"veer_dns_queries_total", Counter, []string{"provider", "zone", "transport", "rcode"}, "Queries that a zone of an authority answered, by transport (udp, tcp, tls) and code.", "16 a zone and transport at most"}
 	answers     = Metric{"veer_dns_answers_total", Counter, []string{"provider", "service", "answer"}, "Queries that a service answered, by the region that was answered, or several with + between them in the order of the pools; FALLBACK, OTHER for data of no pool, NODATA for a type that the service has not. A service that is gone has none.", "one a service and set of regions that it answered, 66 at most"}
+	dropped     = Metric{"veer_dns_log_dropped_total", Counter, []string{"provider", "log"}, "Queries that were to be told of and were dropped, since there was no room or nobody took them, by log: query_log, dnstap; absent without that log.", "2 an authority"}
 	expiry      = Metric{"veer_certificate_expiry_seconds", Gauge, []string{"file"}, "Time until a certificate of this host ends, below 0 when it has: host.tls.ca_file, host.tls.cert_file, host.http.cert_file.", "3"}
 )
 
@@ -50,7 +51,7 @@ var (
 func read() []*Metric {
 	return []*Metric{
 		&buildInfo, &leads, &leaderKnown, &term, &etcd, &cutOff, &fresh, &suspect, &mismatch, &votes, &endpoints,
-		&allDown, &zoneState, &lag, &probes, &late, &queries, &zoneQueries, &answers, &expiry,
+		&allDown, &zoneState, &lag, &probes, &late, &queries, &zoneQueries, &answers, &dropped, &expiry,
 	}
 }
 
