@@ -36,7 +36,7 @@ func TestDnstapIsReadByBind(t *testing.T) {
 	}
 	for _, want := range []string{
 		"identity: ns1", "version: v1", "type: AUTH_QUERY", "type: AUTH_RESPONSE", "socket_family: INET", "socket_protocol: UDP", "socket_protocol: TCP",
-		"query_address: 127.0.0.1", "query_zone: example.test", "www.example.test. IN A", "status: NXDOMAIN",
+		"query_address: \"127.0.0.1\"", "query_zone: example.test", "www.example.test. IN A", "status: NXDOMAIN",
 	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("dnstap-read does not say %q", want)
