@@ -35,7 +35,7 @@ by its socket. The log goes to standard error; with -o json it is JSON.
 
 SIGHUP has the authority read its zone files again, and the secrets of its
 cookies. A zone that is not valid is refused, with file and line in the log, and
-what it had is served on.
+what it had is served on. Its query log is opened again.
 
 With --user, or host.user, a daemon that is started as root opens its ports,
 hands its data folder over, and goes on as that user without privileges. Better

@@ -61,10 +61,15 @@ type answerer struct {
 	fastAnswers, generalAnswers uint64
 	codes                       [16]uint64 // by rcode
 	counted                     pending
+
+	samplers []sampler // nil: no query is observed
 }
 
 func (s *Server) answerer() *answerer {
-	a := &answerer{general: s.responder(), anew: s.responder, log: s.opts.Log, limits: s.limits, clock: new(clock), counted: pending{to: s.tallies.take()}}
+	a := &answerer{
+		general: s.responder(), anew: s.responder, log: s.opts.Log, limits: s.limits, clock: new(clock),
+		counted: pending{to: s.tallies.take()}, samplers: s.samplers(),
+	}
 	if s.config.Fast != FastNone {
 		a.fast = &quick{table: &s.table, udpSize: s.config.UDPSize, named: s.config.Identity != "", stale: &s.stale, cookies: s.cookies, from: &a.from}
 		a.clock = &a.fast.clock
@@ -75,13 +80,13 @@ func (s *Server) answerer() *answerer {
 // begin begins a batch of queries that came at the same time.
 func (a *answerer) begin() { *a.clock, a.tick = clock{}, 0 }
 
-// respond replaces the query in the first n bytes of buf by its answer, and
+// answer replaces the query in the first n bytes of buf by its answer, and
 // returns the answer's length; 0 for what must not be answered. more is the
 // answer where buf has no room for it, as can be over TCP.
 //
 // Should a query find a fault in the parsing of it, that query fails and the
 // server goes on.
-func (a *answerer) respond(buf []byte, n int) (size int, more []byte) {
+func (a *answerer) answer(buf []byte, n int) (size int, more []byte) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			a.log.Error().Interface("fault", fault).Hex("query", buf[:n]).Msg("a query could not be answered")
@@ -90,7 +95,7 @@ func (a *answerer) respond(buf []byte, n int) (size int, more []byte) {
 			a.codes[dns.RcodeServerFailure]++
 		}
 	}()
-	size, more, fast := a.answer(buf, n)
+	size, more, fast := a.reply(buf, n)
 	if size > 0 && more == nil && a.limits != nil && a.from.over == overUDP && !a.shown {
 		size = a.limit(buf, size)
 	}
@@ -111,8 +116,8 @@ func (a *answerer) respond(buf []byte, n int) (size int, more []byte) {
 	return size, more
 }
 
-// answer is respond without limits and counts; fast says which path it took.
-func (a *answerer) answer(buf []byte, n int) (size int, more []byte, fast bool) {
+// reply is answer without limits and counts; fast says which path it took.
+func (a *answerer) reply(buf []byte, n int) (size int, more []byte, fast bool) {
 	udp := a.from.over == overUDP
 	if a.fast != nil {
 		if size := a.fast.respond(buf, n, udp); size > 0 {

@@ -51,6 +51,9 @@ type Config struct {
 	// Allow holds the networks whose queries are answered; all others are
 	// refused. Empty: everybody's are.
 	Allow []string `yaml:"allow"`
+	// QueryLog and Dnstap tell of queries and their answers.
+	QueryLog QueryLog `yaml:"query_log"`
+	Dnstap   Dnstap   `yaml:"dnstap"`
 	// Fast is how UDP is served: FastAuto, FastPortable or FastNone. "" is
 	// FastAuto.
 	Fast string `yaml:"fast"`
@@ -140,6 +143,10 @@ func (c Config) Rebase(dir string) Config {
 	if f := c.Cookies.SecretFile; f != "" && !filepath.IsAbs(f) {
 		c.Cookies.SecretFile = filepath.Join(dir, f)
 	}
+	if c.QueryLog.Path != "" && !filepath.IsAbs(c.QueryLog.Path) {
+		c.QueryLog.Path = filepath.Join(dir, c.QueryLog.Path)
+	}
+	c.Dnstap = c.Dnstap.rebase(dir)
 	return c
 }
 
@@ -163,6 +170,8 @@ func (c Config) Check(bad func(field, format string, args ...any)) {
 	c.RateLimit.check(bad)
 	c.Cookies.check(bad)
 	c.checkAllow(bad)
+	c.QueryLog.check(bad)
+	c.Dnstap.check(bad)
 	if c.UDPSize != 0 && (c.UDPSize < minUDPSize || c.UDPSize > maxUDPSize) {
 		bad("udp_size", "%d is out of range; expected %d to %d bytes (default %d)", c.UDPSize, minUDPSize, maxUDPSize, defaultUDPSize)
 	}

@@ -61,6 +61,14 @@ func TestConfigCheck(t *testing.T) {
 		{"allow no network", func(c *Config) {
 			c.Allow, c.Zones = []string{"::1", "192.0.2.1/24"}, []Zone{{Name: "a.b", File: "x", Allow: []string{"office"}}}
 		}, "allow[1]: \"192.0.2.1/24\" has bits behind its length\nzones[0].allow[0]: \"office\" is not a network"},
+		{"observed", func(c *Config) {
+			c.QueryLog, c.Dnstap = QueryLog{Sample: 1, Path: "log", PrefixV4: 24, PrefixV6: 128}, Dnstap{Address: "[::1]:6000", Sample: 10}
+		}, ""},
+		{"observed badly", func(c *Config) {
+			c.QueryLog, c.Dnstap = QueryLog{Sample: -1, PrefixV4: 33, PrefixV6: -1}, Dnstap{Socket: strings.Repeat("x", 108), Sample: -1}
+		}, "query_log.sample: -1\nquery_log.prefix_v4: 33\nquery_log.prefix_v6: -1\ndnstap.sample: -1\ndnstap.socket: the path has 108 bytes"},
+		{"observed nowhere", func(c *Config) { c.QueryLog.Path, c.Dnstap.Sample = "log", 2 }, "query_log.sample: it is missing\ndnstap.socket: neither"},
+		{"observed twice", func(c *Config) { c.Dnstap = Dnstap{Socket: "s", Address: "localhost:1"} }, "dnstap.address: socket and address\ndnstap.address: \"localhost:1\" is not an address"},
 		{"prefixes", func(c *Config) { c.ECS = ECS{Trust: []string{"::/0"}, MaxPrefixV4: 33, MaxPrefixV6: -1} }, "ecs.max_prefix_v4: 33\necs.max_prefix_v6: -1"},
 	} {
 		config := good

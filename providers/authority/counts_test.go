@@ -234,7 +234,9 @@ func TestPendingCounts(t *testing.T) {
 // countingAnswerer answers from a server's table without sockets.
 func countingAnswerer(t testing.TB) (*answerer, []byte) {
 	t.Helper()
-	s, err := New(exampleConfig(), Options{DataDir: t.TempDir(), Region: regionOf})
+	c, off := exampleConfig(), false
+	c.RateLimit.Enabled = &off
+	s, err := New(c, Options{DataDir: t.TempDir(), Region: regionOf})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,11 +76,13 @@ type Server struct {
 	cookies *cookies // nil: they are off
 	// kept are the serials of the snapshot, where New raised one beyond the
 	// derived one; else nil.
-	kept  map[key]serial
-	ready chan struct{}
-	open  []listener // by Listen; Run takes them over
-	addrs atomic.Pointer[[]net.Addr]
-	stale atomic.Pointer[string] // see Stale
+	kept    map[key]serial
+	ready   chan struct{}
+	open    []listener // by Listen; Run takes them over
+	addrs   atomic.Pointer[[]net.Addr]
+	stale   atomic.Pointer[string] // see Stale
+	taps    map[string]*tap        // of queries that are observed; does not change
+	queries *queryLog              // nil: none
 	// counters are of the loops over UDP; written before ready is closed.
 	counters []*counter
 	seats    *seats
@@ -160,6 +162,7 @@ func New(c Config, o Options) (*Server, error) {
 		s.certificate.first(now)
 		s.tls = s.certificate.secure()
 	}
+	s.makeTaps()
 	s.saver = saver{dir: o.DataDir, log: o.Log, wake: make(chan struct{}, 1)}
 	kept := maps.Clone(st.serials)
 	s.table.Store(st.build(false))
@@ -214,6 +217,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.certificate != nil {
 		group.Go(func() error { s.certificate.watch(ctx); return nil })
 	}
+	s.runTaps(ctx, group.Go)
 	s.addrs.Store(&addrs)
 	close(s.ready)
 	if err := group.Wait(); err != nil {

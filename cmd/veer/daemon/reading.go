@@ -108,6 +108,7 @@ func (d *daemon) reading(ctx context.Context) metrics.Reading {
 		tcp, tls := s.Connections()
 		r.Connections[s.name], r.TurnedAway[s.name] = map[string]int{"tcp": tcp, "tls": tls}, s.TurnedAway()
 		readTraffic(&r, s.name, s.Server)
+		readDropped(&r, s.name, s.Server)
 	}
 	return r
 }

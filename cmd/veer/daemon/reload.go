@@ -18,7 +18,7 @@ func Hangups() (hangups <-chan os.Signal, stop func()) {
 
 // reloads reads again, each time that it is asked to, what can be read again
 // while the daemon runs: the zone files of its authorities and the secrets
-// of their cookies.
+// of their cookies. Their query logs are opened again.
 func (d *daemon) reloads(ctx context.Context) error {
 	for {
 		select {
@@ -38,6 +38,7 @@ func (d *daemon) reloadZones() {
 	}
 	for _, s := range d.servers {
 		log := d.o.Log.With().Str("part", "authority").Str("provider", s.name).Logger()
+		s.Reopen()
 		changed, err := s.Reload()
 		for _, problem := range unjoined(err) {
 			log.Error().Err(problem).Msg("not all was reloaded; what there was is served on")

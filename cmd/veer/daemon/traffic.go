@@ -166,6 +166,13 @@ func readTraffic(r *metrics.Reading, name string, s *authority.Server) {
 	}
 }
 
+// readDropped gives a scrape what one authority could not tell of.
+func readDropped(r *metrics.Reading, name string, s *authority.Server) {
+	for log, n := range s.Dropped() {
+		r.Dropped = append(r.Dropped, metrics.Dropped{Provider: name, Log: log, Count: n})
+	}
+}
+
 // rcodeName is the mnemonic of an rcode that this server gives.
 func rcodeName(code int) string {
 	if name, ok := dns.RcodeToString[code]; ok {

@@ -48,6 +48,7 @@ func full() Reading {
 		Connections: map[string]map[string]int{"here": {"tcp": 3, "tls": 1}}, TurnedAway: map[string]map[string]uint64{"here": {"full": 4, "idle": 0}},
 		Queries: []Queries{{"here", "example.test", "udp", "NXDOMAIN", 3}},
 		Answers: []Answers{{"here", "app.example.test", "eu-west", 4}},
+		Dropped: []Dropped{{"here", "dnstap", 2}},
 		Expiry:  map[string]time.Duration{"host.tls.cert_file": -time.Hour},
 	}
 }
@@ -82,6 +83,7 @@ func TestScrape(t *testing.T) {
 		`veer_dns_connections{provider="here",transport="tcp"} 3`, `veer_dns_turned_away_total{provider="here",reason="full"} 4`,
 		`veer_dns_queries_total{provider="here",rcode="NXDOMAIN",transport="udp",zone="example.test"} 3`,
 		`veer_dns_answers_total{answer="eu-west",provider="here",service="app.example.test"} 4`,
+		`veer_dns_log_dropped_total{log="dnstap",provider="here"} 2`,
 		`veer_certificate_expiry_seconds{file="host.tls.cert_file"} -3600`,
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {

@@ -29,6 +29,7 @@ type Reading struct {
 	TurnedAway  map[string]map[string]uint64
 	Queries     []Queries
 	Answers     []Answers
+	Dropped     []Dropped
 	// Expiry is until the end of each certificate, by key of the config.
 	Expiry map[string]time.Duration
 }
@@ -63,6 +64,12 @@ type Queries struct {
 type Answers struct {
 	Provider, Service, Answer string
 	Count                     uint64
+}
+
+// Dropped are queries that a log should have had and did not get.
+type Dropped struct {
+	Provider, Log string
+	Count         uint64
 }
 
 // Prober is how punctual the probes are.
@@ -131,6 +138,9 @@ func (r Reading) emit(emit func(m *Metric, value float64, labels ...string)) {
 	}
 	for _, a := range r.Answers {
 		emit(&answers, float64(a.Count), a.Provider, a.Service, a.Answer)
+	}
+	for _, d := range r.Dropped {
+		emit(&dropped, float64(d.Count), d.Provider, d.Log)
 	}
 	for file, left := range r.Expiry {
 		emit(&expiry, left.Seconds(), file)

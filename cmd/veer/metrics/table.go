@@ -46,6 +46,7 @@ var (
 	turnedAway   = Metric{"veer_dns_turned_away_total", Counter, []string{"provider", "reason"}, "Clients that an authority turned away: full (no seat free in tcp_connections, and no connection idle), client (too many of one client), idle (closed to make room for another), handshake (no TLS session was made), proxy (a connection or datagram without the PROXY header that must be there, or with one that may not).", "5 an authority"}
 	zoneQueries  = Metric{"veer_dns_queries_total", Counter, []string{"provider", "zone", "transport", "rcode"}, "Queries that a zone of an authority answered, by transport (udp, tcp, tls) and code.", "16 a zone and transport at most"}
 	answers      = Metric{"veer_dns_answers_total", Counter, []string{"provider", "service", "answer"}, "Queries that a service answered, by the region that was answered, or several with + between them in the order of the pools; FALLBACK, OTHER for data of no pool, NODATA for a type that the service has not. A service that is gone has none.", "one a service and set of regions that it answered, 66 at most"}
+	dropped      = Metric{"veer_dns_log_dropped_total", Counter, []string{"provider", "log"}, "Queries that were to be told of and were dropped, since there was no room or nobody took them, by log: query_log, dnstap; absent without that log.", "2 an authority"}
 	expiry       = Metric{"veer_certificate_expiry_seconds", Gauge, []string{"file"}, "Time until a certificate of this host ends, below 0 when it has: host.tls.ca_file, host.tls.cert_file, host.http.cert_file, providers.NAME.tls.cert_file.", "3, and 1 an authority"}
 )
 
@@ -53,7 +54,7 @@ var (
 func read() []*Metric {
 	return []*Metric{
 		&buildInfo, &leads, &leaderKnown, &term, &etcd, &cutOff, &fresh, &suspect, &mismatch, &votes, &endpoints,
-		&allDown, &zoneState, &lag, &probes, &late, &queries, &zoneQueries, &answers, &limitedTotal, &connections, &turnedAway, &expiry,
+		&allDown, &zoneState, &lag, &probes, &late, &queries, &zoneQueries, &answers, &limitedTotal, &dropped, &connections, &turnedAway, &expiry,
 	}
 }
 
