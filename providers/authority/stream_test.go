@@ -165,6 +165,39 @@ func TestIdleConnectionsGiveWay(t *testing.T) {
 	}
 }
 
+// TestTheEndClosesConnections, silent ones and those with half a query.
+func TestTheEndClosesConnections(t *testing.T) {
+	c, pool := secureConfig(t)
+	c.TCPIdle = 10 * time.Minute
+	s := newServer(t, c, Options{})
+	stop := runServer(t, s)
+	secure, err := dialTLS(t, s, dot(pool))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conns := []net.Conn{dialFrom(t, "127.0.0.1", s.Addrs()[1].String()), dialFrom(t, "127.0.0.1", s.Addrs()[1].String()), secure}
+	for i, conn := range conns {
+		if !served(t, conn) {
+			t.Fatal("not served")
+		}
+		if _, err := conn.Write(make([]byte, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended := make(chan struct{})
+	go func() { stop(); close(ended) }()
+	for i, conn := range conns {
+		if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("connection %d is open after the end: %v", i, err)
+		}
+		conn.Close()
+	}
+	<-ended
+}
+
 // turnedAway waits until so many were turned away for this reason, and fails
 // where it is never so many, or more.
 func turnedAway(t testing.TB, s *Server, reason string, want uint64) {
