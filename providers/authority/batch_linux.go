@@ -224,17 +224,23 @@ func (b *batch) send(fd int) {
 	}
 }
 
-// serveBatches answers the queries of one socket, which it closes, until ctx
-// ends. any: the socket is told which address each query came to.
-//
-// It waits in the system, not in the runtime's poller: where queries come one by
+// batchLoop takes over a socket, and returns the loop that answers its queries
+// until ctx ends and then closes it. any: the socket is told which address each
+// query came to.
+func (s *Server) batchLoop(ctx context.Context, conn *net.UDPConn, any bool, c *counter) func() error {
+	fd, err := takeOver(conn)
+	return func() error {
+		if err != nil {
+			return fmt.Errorf("serve %s: %w", conn.LocalAddr(), err)
+		}
+		return s.serveBatches(ctx, conn, fd, any, c)
+	}
+}
+
+// serveBatches is that loop. It waits in the system, not in the runtime's poller: where queries come one by
 // one, the poller's calls and wake-ups cost more than all the rest. While it
 // waits it may hold one of the Ps that GOMAXPROCS counts: see Loops.
-func (s *Server) serveBatches(ctx context.Context, conn *net.UDPConn, any bool, c *counter) error {
-	fd, err := takeOver(conn)
-	if err != nil {
-		return fmt.Errorf("serve %s: %w", conn.LocalAddr(), err)
-	}
+func (s *Server) serveBatches(ctx context.Context, conn *net.UDPConn, fd int, any bool, c *counter) error {
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)

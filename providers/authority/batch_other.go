@@ -23,6 +23,6 @@ func widenPast(*net.UDPConn) {}
 // inOnePiece lets no answer be cut into fragments: here, as the system likes.
 func inOnePiece(*net.UDPConn) {}
 
-func (s *Server) serveBatches(context.Context, *net.UDPConn, bool, *counter) error {
-	return errors.New("this system takes no batches") // never called: batches is false
+func (s *Server) batchLoop(context.Context, *net.UDPConn, bool, *counter) func() error {
+	return func() error { return errors.New("this system takes no batches") } // never called: batches is false
 }

@@ -20,8 +20,7 @@ func (s *Server) serve(ctx context.Context, group *errgroup.Group, l listener) {
 		over = overTLS
 	case s.batched():
 		for _, conn := range l.udp {
-			c := s.counter()
-			group.Go(func() error { return s.serveBatches(ctx, conn, l.any, c) })
+			group.Go(s.batchLoop(ctx, conn, l.any, s.counter()))
 		}
 		l.udp = nil // each loop closes its own
 	default:
