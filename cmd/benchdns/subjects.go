@@ -78,6 +78,7 @@ type subject struct {
 type values struct {
 	Dir, Zone, Name, Steered, Spare string
 	Port, Backend                   int
+	Home, Away                      []string // of a failover
 }
 
 // start starts a server on its CPU and waits until it answers everything
@@ -87,7 +88,7 @@ func (b *bench) start(ctx context.Context, k kind, round int) (*subject, error) 
 	if err != nil {
 		return nil, err
 	}
-	v := values{Dir: filepath.Join(b.dir, fmt.Sprintf("%s%d", strings.ToLower(k.name), round)), Zone: zone, Name: steeredName, Steered: steeredAddress, Spare: spareAddress, Backend: b.backend}
+	v := values{Dir: filepath.Join(b.dir, fmt.Sprintf("%s%d", strings.ToLower(k.name), round)), Zone: zone, Name: steeredName, Steered: steeredAddress, Spare: spareAddress, Backend: b.backend, Home: homeAddresses, Away: awayAddresses}
 	if v.Port, err = lab.FreePort(b.random, "127.0.0.1"); err != nil {
 		return nil, err
 	}
