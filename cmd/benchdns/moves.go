@@ -19,16 +19,16 @@ type move struct {
 	last      time.Duration // the last answer with the old ones came
 }
 
-// agreed is the earliest moment at which the commit was seen by anybody: by the
-// leader that had asked for it, or by a client whom the authority, which learns
-// of a commit by its watch, answered accordingly.
-func (m move) agreed() time.Duration { return min(m.committed, m.first) }
-
-// took is the time from the commit until the last old answer came.
-func (m move) took() time.Duration { return max(0, m.last-m.agreed()) }
-
-// most is the same from the decision on, so that the commit itself is in it.
+// most is the time from the commit to the last old answer, and a bit more: the
+// moment of a commit can't be seen from outside. The leader has etcd's reply
+// after it, and an answer with the new addresses comes after it too, since the
+// authority learns of it by a watch; either could be later than old answers
+// that count. The decision, which the log tells, comes before it. So the time
+// is taken from there: deciding and committing are in it.
 func (m move) most() time.Duration { return max(0, m.last-m.decided) }
+
+// reply is the time from the leader's having etcd's reply, to compare.
+func (m move) reply() time.Duration { return max(0, m.last-m.committed) }
 
 const (
 	// settled is how long no old answer came before a move is over.
