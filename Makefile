@@ -15,7 +15,7 @@ GOBUILD   := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDF
 export VERSION COMMIT DATE FUZZTIME SOAKTIME REPEATS PARTS
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check accept bench bench-failover bench-scale bench-prober bench-dns bench-dns-failover bench-cluster test-cluster mutants fuzz fuzz-authority soak clean toolchain
+.PHONY: help build run test check accept bench bench-failover bench-scale bench-prober bench-dns bench-dns-failover bench-dns-flood bench-cluster test-cluster mutants fuzz fuzz-authority soak clean toolchain
 
 help: ## this list
 	@echo 'Veer: DNS failover from one binary. Targets:'
@@ -74,6 +74,11 @@ bench-dns-failover: toolchain ## REPEATS failovers of the authority at half load
 	@$(GOBUILD) -o bin/veer ./cmd/veer
 	@$(GOBUILD) -o bin/benchdns ./cmd/benchdns
 	@exec bin/benchdns failover --repeats $(REPEATS)
+
+bench-dns-flood: toolchain ## what honest clients of the authority see of floods, slow readers and 10,000 idle connections, with bounds (no root, 3 minutes)
+	@$(GOBUILD) -o bin/veer ./cmd/veer
+	@$(GOBUILD) -o bin/benchdns ./cmd/benchdns
+	@exec bin/benchdns flood
 
 test-cluster: toolchain ## three regions 80 ms apart in network namespaces, cut and killed (root, 11 minutes)
 	$(GO) test -buildvcs=false -count=1 -timeout 30m -v -tags netns $(if $(SCENARIO),-run '$(SCENARIO)') ./cmd/veer/clusterlab

@@ -30,6 +30,8 @@ type bench struct {
 	sources [][4]byte
 	queries string // the mix, as dnsperf reads it
 	samples map[string][]sample
+	// rateLimit is the line of Veer's config that switches its rate limiting on.
+	rateLimit string
 
 	whole, static, steered *mix
 }

@@ -84,6 +84,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		switch args[0] {
 		case "failover":
 			return runFailover(ctx, args[1:], out)
+		case "flood":
+			return runFlood(ctx, args[1:], out)
 		}
 	}
 	o, err := parse(args)
@@ -121,8 +123,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 }
 
 func (b *bench) run(ctx context.Context) error {
-	if err := b.lay(); err != nil {
+	err := b.lay()
+	if err != nil {
 		return err
+	}
+	if b.rateLimit, err = knowsRateLimit(b.o.veer, b.dir); err != nil {
+		return err
+	}
+	for i := range b.kinds {
+		if b.kinds[i].name == nameVeer {
+			b.kinds[i].limits = b.rateLimit != ""
+		}
 	}
 	backend, stop, err := listen(b.random)
 	if err != nil {

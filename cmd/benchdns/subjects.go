@@ -79,6 +79,7 @@ type values struct {
 	Dir, Zone, Name, Steered, Spare string
 	Port, Backend                   int
 	Home, Away                      []string // of a failover
+	RateLimit                       string   // a line of the config; "": this Veer has none
 }
 
 // start starts a server on its CPU and waits until it answers everything
@@ -88,7 +89,7 @@ func (b *bench) start(ctx context.Context, k kind, round int) (*subject, error) 
 	if err != nil {
 		return nil, err
 	}
-	v := values{Dir: filepath.Join(b.dir, fmt.Sprintf("%s%d", strings.ToLower(k.name), round)), Zone: zone, Name: steeredName, Steered: steeredAddress, Spare: spareAddress, Backend: b.backend, Home: homeAddresses, Away: awayAddresses}
+	v := values{Dir: filepath.Join(b.dir, fmt.Sprintf("%s%d", strings.ToLower(k.name), round)), Zone: zone, Name: steeredName, Steered: steeredAddress, Spare: spareAddress, Backend: b.backend, Home: homeAddresses, Away: awayAddresses, RateLimit: b.rateLimit}
 	if v.Port, err = lab.FreePort(b.random, "127.0.0.1"); err != nil {
 		return nil, err
 	}
