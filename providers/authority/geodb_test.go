@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oschwald/maxminddb-golang/v2"
 	"github.com/rs/zerolog"
 	"pgregory.net/rapid"
 
@@ -91,6 +92,24 @@ func roundTrip(t *rapid.T, parse func([]byte) (*geography, error)) error {
 	return nil
 }
 
+// TestIPv4InALargeNetworkOfIPv6: IPv4's addresses are those of ::/96, also where
+// the tree ends above it.
+func TestIPv4InALargeNetworkOfIPv6(t *testing.T) {
+	for text, want := range map[string]country{"::/8 FR EU": {"FR", "EU"}, "::/96 FR EU": {"FR", "EU"}, "::/97 US NA": {"US", "NA"}, "100::/8 FR EU": {}} {
+		content := mmdbtest.Write(mmdbtest.Small, mmdbtest.Networks(text)...)
+		g, err := parseGeography(content, maxNetworks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, client := range []string{"10.0.0.1", "127.255.0.1"} {
+			a := netip.MustParseAddr(client)
+			if looked, err := inFile(content, a); g.of(a) != want || looked != want || err != nil {
+				t.Errorf("%s: %s is of %v, in the file of %v (%v), want %v", text, a, g.of(a), looked, err, want)
+			}
+		}
+	}
+}
+
 func TestMutantsOfGeography(t *testing.T) {
 	regionstest.Caught(t, 1000, "IPv4 is not looked up in its own tree", func(rt *rapid.T) error {
 		return roundTrip(rt, func(b []byte) (*geography, error) {
@@ -133,7 +152,7 @@ func TestParseGeographyRefuses(t *testing.T) {
 }
 
 // FuzzGeography: whatever the file, it is refused or read, and then every
-// address has a country of it.
+// address has the country that the library finds for it in the file itself.
 func FuzzGeography(f *testing.F) {
 	for _, size := range []int{mmdbtest.Small, mmdbtest.Middle, mmdbtest.Large} {
 		whole := mmdbtest.Write(size, world()...)
@@ -159,11 +178,31 @@ func FuzzGeography(f *testing.F) {
 			if text == "192.0.2.7" && location != "office" {
 				t.Fatalf("a network of the config is in %s", location)
 			}
+			if c, err := inFile(content, addr); err != nil || c != g.of(addr) {
+				t.Fatalf("%s is of %v, and in the file of %v (%v)", addr, g.of(addr), c, err)
+			}
 			if c := g.of(addr); text != "192.0.2.7" && (c.continent == "EU") != (location == "europe") {
 				t.Fatalf("%s of %v is in %s", addr, c, location)
 			}
 		}
 	})
+}
+
+// inFile looks an address up in a database, which is none that was read whole.
+func inFile(content []byte, addr netip.Addr) (country, error) {
+	db, err := maxminddb.OpenBytes(content)
+	if err != nil {
+		return country{}, err
+	}
+	defer db.Close()
+	if addr.Is6() && db.Metadata.IPVersion == 4 {
+		return country{}, nil
+	}
+	found := db.Lookup(addr)
+	if err := found.Err(); err != nil || !found.Found() {
+		return country{}, err
+	}
+	return countryOf(found)
 }
 
 // TestTheDatabaseIsReadAgain replaces the file, spoils it, and takes it away:
