@@ -70,7 +70,7 @@ bench-dns: toolchain ## what an answer of the authority costs, beside NSD, Knot,
 	@$(GOBUILD) -o bin/benchdns ./cmd/benchdns
 	@exec bin/benchdns --rounds $(ROUNDS) $(if $(COREDNS),$(if $(filter build,$(COREDNS)),--build-coredns,--coredns $(COREDNS)))
 
-bench-dns-failover: toolchain ## REPEATS failovers of the authority at half load and at saturation: none lost or mixed, and how late (no root, 5 minutes)
+bench-dns-failover: toolchain ## REPEATS failovers of the authority at half load and at saturation: none lost or mixed, and how late (no root, 3 minutes)
 	@$(GOBUILD) -o bin/veer ./cmd/veer
 	@$(GOBUILD) -o bin/benchdns ./cmd/benchdns
 	@exec bin/benchdns failover --repeats $(REPEATS)
