@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -65,8 +66,11 @@ func (l *logFollower) skip() error {
 // nothing.
 func (l *logFollower) lines() ([]commit, error) {
 	n, err := l.file.ReadAt(l.buf[:], l.read)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("follow the server's log: %w", err)
+	}
 	if n == 0 {
-		return nil, nil // the end of the file, and any other error, come again
+		return nil, nil
 	}
 	l.read += int64(n)
 	l.rest = append(l.rest, l.buf[:n]...)
@@ -77,8 +81,8 @@ func (l *logFollower) lines() ([]commit, error) {
 			return out, nil
 		}
 		if bytes.Contains(line, []byte(`"answer moved`)) {
-			var c commit
-			if c, err = l.parse(line); err != nil {
+			c, err := l.parse(line)
+			if err != nil {
 				return out, err
 			}
 			out = append(out, c)

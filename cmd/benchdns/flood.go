@@ -26,7 +26,6 @@ type flood struct {
 	first, last       time.Duration // when packets were sent
 	sent, bytes       uint64
 	answers, answered uint64 // packets that came back, and their bytes
-	measuring         bool
 }
 
 // perStep is how many packets of a flood leave at once: more would hold the
