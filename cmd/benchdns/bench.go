@@ -21,18 +21,15 @@ import (
 
 // bench is what all measurements share.
 type bench struct {
-	o       options
-	dir     string
-	out     io.Writer
-	random  *rand.Rand
-	kinds   []kind
-	backend int // port of the steered name's endpoints
-	sources [][4]byte
-	queries string // the mix, as dnsperf reads it
-	samples map[string][]sample
-	// rateLimit is the line of Veer's config that switches its rate limiting on.
-	rateLimit string
-
+	o                      options
+	dir                    string
+	out                    io.Writer
+	random                 *rand.Rand
+	kinds                  []kind
+	backend                int // port of the steered name's endpoints
+	sources                [][4]byte
+	queries                string // the mix, as dnsperf reads it
+	samples                map[string][]sample
 	whole, static, steered *mix
 }
 

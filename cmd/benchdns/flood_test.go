@@ -251,7 +251,7 @@ func TestFloodReportSeesPlantedFaults(t *testing.T) {
 		plant(&s)
 		var out strings.Builder
 		a := &attack{name: "test", room: 32 << 20, samples: []attacked{s}}
-		passed := a.report(&out, true)
+		passed := a.report(&out)
 		var failed []string
 		for line := range strings.Lines(out.String()) {
 			if strings.HasPrefix(line, "FAIL") {

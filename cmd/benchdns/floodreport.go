@@ -23,21 +23,17 @@ func floodHead(out io.Writer, b *bench, o floodOptions) {
 	fmt.Fprintf(out, "  honest   %.0f queries a second over UDP at random moments, of bench-dns' mix, from %d addresses, each in a /24 of its own\n", o.honest, len(b.sources))
 	fmt.Fprintf(out, "  floods   %.0f packets a second: malformed ones, of which a tenth are responses, from %d addresses; or queries for ANY and for a large\n", o.flood, sourceAddresses+sourceAddresses/10)
 	fmt.Fprintf(out, "           answer in the name of %d addresses, 250 in each /24; or %d TCP clients that ask and do not read; or %d idle TCP connections\n", spoofedAddresses, o.slow, o.idle)
-	limit := "this Veer has none"
-	if b.rateLimit != "" {
-		limit = "on, at its defaults: " + b.rateLimit
-	}
-	fmt.Fprintf(out, "  limits   rate limiting: %s\n", limit)
+	fmt.Fprintf(out, "  limits   rate limiting at its defaults, for clients on this host too\n")
 	fmt.Fprintf(out, "  normal   the same honest load just before each flood; figures are medians of %d rounds, memory is the most of them\n", o.rounds)
 	fmt.Fprintf(out, "  factor   bytes that go to a flood's sources to bytes that come from them, without IP and UDP headers\n\n")
 }
 
 // floodReport prints what was found and the bounds, and returns whether they were
 // kept.
-func floodReport(out io.Writer, all []*attack, limited bool) bool {
+func floodReport(out io.Writer, all []*attack) bool {
 	passed := true
 	for _, a := range all {
-		passed = a.report(out, limited) && passed
+		passed = a.report(out) && passed
 	}
 	fmt.Fprintf(out, "\nload of the machine at the end %s\n", lab.Load())
 	return passed
@@ -51,7 +47,7 @@ func (a *attack) pick(value func(s *attacked) float64) float64 {
 	return median(all)
 }
 
-func (a *attack) report(out io.Writer, limited bool) bool {
+func (a *attack) report(out io.Writer) bool {
 	p99 := func(m measured) float64 { return micro(m.tally.latency.quantile(0.99)) }
 	normal, under := a.pick(func(s *attacked) float64 { return p99(s.normal) }), a.pick(func(s *attacked) float64 { return p99(s.under) })
 	fmt.Fprintf(out, "%s: p50 %.1f us, p99 %.1f us; normal: p50 %.1f us, p99 %.1f us; the server was %.0f %% busy, normally %.0f %%; p99 of how late the generator sent %.1f us, normally %.1f us\n", a.name,
@@ -86,12 +82,12 @@ func (a *attack) report(out io.Writer, limited bool) bool {
 	}
 	check(sent > 0 && lost == 0 && wrong == 0, "%d of %d honest queries were lost, %d answered wrongly, and a new client over TCP was answered (at most 0)%s", lost, sent, wrong, first)
 	check(grown <= a.room, "the server grew by %.1f MB (at most %.1f)", float64(grown)/1e6, float64(a.room)/1e6)
-	a.judgeFloods(out, check, limited)
+	a.judgeFloods(out, check)
 	return passed
 }
 
 // judgeFloods tells what came of the floods themselves.
-func (a *attack) judgeFloods(out io.Writer, check func(bool, string, ...any), limited bool) {
+func (a *attack) judgeFloods(out io.Writer, check func(bool, string, ...any)) {
 	last := a.samples[len(a.samples)-1].floods
 	for i, one := range last.all {
 		sum, slowest := flood{}, one.perSecond()
@@ -105,7 +101,7 @@ func (a *attack) judgeFloods(out io.Writer, check func(bool, string, ...any), li
 		switch {
 		case one.forbidden:
 			check(sum.answers == 0, "%d %s were answered (at most 0)", sum.answers, one.name)
-		case one.limited && limited:
+		case one.limited:
 			check(sum.answers < sum.sent*6/10, "rate limiting answered %d of %d %s (less than 60 %%)", sum.answers, sum.sent, one.name)
 		}
 	}

@@ -123,17 +123,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 }
 
 func (b *bench) run(ctx context.Context) error {
-	err := b.lay()
-	if err != nil {
+	if err := b.lay(); err != nil {
 		return err
-	}
-	if b.rateLimit, err = knowsRateLimit(b.o.veer, b.dir); err != nil {
-		return err
-	}
-	for i := range b.kinds {
-		if b.kinds[i].name == nameVeer {
-			b.kinds[i].limits = b.rateLimit != ""
-		}
 	}
 	backend, stop, err := listen(b.random)
 	if err != nil {

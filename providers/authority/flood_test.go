@@ -169,7 +169,7 @@ func floodServer(t *testing.T, at string, wait time.Duration) error {
 	seeds := packetSeeds(t, exampleReference(t))
 	for round := range floodRounds {
 		for range perRound {
-			p := spoil(r, seeds)
+			p := spoilPacket(r, seeds)
 			to := malformed
 			if len(p) >= headerSize && r.IntN(5) == 0 {
 				p[2] |= 0x80
@@ -219,9 +219,9 @@ func askHonestly(conn net.Conn, id uint16, wait time.Duration) error {
 	return nil
 }
 
-// spoil makes a packet of one of the seeds, which need not be in good form
+// spoilPacket makes a packet of one of the seeds, which need not be in good form
 // either.
-func spoil(r *rand.Rand, seeds [][]byte) []byte {
+func spoilPacket(r *rand.Rand, seeds [][]byte) []byte {
 	p := slices.Clone(seeds[r.IntN(len(seeds))])
 	if len(p) < headerSize {
 		return p

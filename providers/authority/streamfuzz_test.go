@@ -50,7 +50,7 @@ func FuzzTCP(f *testing.F) {
 		if len(in) > 1<<14 {
 			return
 		}
-		got, err := overTCP(s.Addrs()[1].String(), in, max(1, int(piece), len(in)/16))
+		got, err := sendStream(s.Addrs()[1].String(), in, max(1, int(piece), len(in)/16))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,8 +93,8 @@ func unpacked(t *testing.T, packet []byte) *dns.Msg {
 	return &m
 }
 
-// overTCP sends bytes in pieces, and returns all that comes back until the end.
-func overTCP(at string, in []byte, piece int) ([]byte, error) {
+// sendStream sends bytes in pieces, and returns all that comes back until the end.
+func sendStream(at string, in []byte, piece int) ([]byte, error) {
 	conn, err := net.Dial("tcp", at)
 	if err != nil {
 		return nil, err
