@@ -26,6 +26,7 @@ type flood struct {
 	first, last       time.Duration // when packets were sent
 	sent, bytes       uint64
 	answers, answered uint64 // packets that came back, and their bytes
+	cut               uint64 // of them, those with TC
 }
 
 // perStep is how many packets of a flood leave at once: more would hold the
@@ -47,6 +48,9 @@ func (f *flood) step(now time.Duration) error {
 	for i := range n {
 		if r := f.wire.reply(i); r != nil {
 			f.answers, f.answered = f.answers+1, f.answered+uint64(len(r))
+			if len(r) >= headerSize && r[2]&2 != 0 {
+				f.cut++
+			}
 		}
 	}
 	gap := time.Duration(float64(time.Second) / f.rate)
@@ -146,8 +150,11 @@ func malformedFlood(r *rand.Rand, m *mix, rate float64) *floods {
 // spoofedFlood is a flood of queries in the name of others.
 func spoofedFlood(rate float64) (*floods, error) {
 	packets, err := spoofed()
-	return &floods{all: []*flood{{name: "spoofed queries", rate: rate, sources: inBlocks(100, spoofedAddresses, 250), packets: packets, limited: true}}}, err
+	return &floods{all: []*flood{{name: "spoofed queries", rate: rate, sources: inBlocks(100, spoofedAddresses, hostsOfBlock), packets: packets, limited: true}}}, err
 }
 
-// spoofedAddresses are of that many clients, 250 in each /24.
-const spoofedAddresses = 12500
+// The clients that queries are sent in the name of: all of some /24.
+const (
+	hostsOfBlock     = 254
+	spoofedAddresses = 40 * hostsOfBlock
+)

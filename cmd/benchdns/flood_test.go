@@ -47,11 +47,11 @@ func TestMalformed(t *testing.T) {
 
 func TestInBlocks(t *testing.T) {
 	blocks, all := map[[3]byte]int{}, map[[4]byte]bool{}
-	for _, a := range inBlocks(100, spoofedAddresses, 250) {
+	for _, a := range inBlocks(100, spoofedAddresses, hostsOfBlock) {
 		blocks[[3]byte(a[:3])]++
 		all[a] = true
 	}
-	if len(all) != spoofedAddresses || len(blocks) != spoofedAddresses/250 {
+	if len(all) != spoofedAddresses || len(blocks) != spoofedAddresses/hostsOfBlock {
 		t.Errorf("%d addresses in %d networks", len(all), len(blocks))
 	}
 }
@@ -237,7 +237,7 @@ func TestFloodReportSeesPlantedFaults(t *testing.T) {
 		"over TCP: ":                    func(s *attacked) { s.tcp = net.ErrClosed },
 		"the server grew by":            func(s *attacked) { s.after = 100 << 20 },
 		"responses were answered":       func(s *attacked) { s.floods.all[1].answers = 1 },
-		"rate limiting answered":        func(s *attacked) { s.floods.all[0].answers = 900 },
+		"rate limiting cut":             func(s *attacked) { s.floods.all[0].answers, s.floods.all[0].cut = 900, 100 },
 		"spoofed queries a second were": func(s *attacked) { s.floods.all[0].last = time.Minute },
 		"connections were open":         func(s *attacked) { s.held = 9 },
 		"clients wrote 0 bytes":         func(s *attacked) { s.floods.tcp.written = 0 },

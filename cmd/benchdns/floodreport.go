@@ -14,15 +14,17 @@ import (
 // 99th percentile.
 const mostOfNormal = 2.0
 
-// leastFlood is how much of a flood's rate must be sent.
-const leastFlood = 0.9
+const (
+	leastFlood   = 0.9 // of a flood's rate must be sent
+	leastLimited = 0.3 // of a spoofed flood must be limited
+)
 
 func floodHead(out io.Writer, b *bench, o floodOptions) {
 	fmt.Fprintf(out, "Honest clients during floods: one Veer with all its roles on CPU %d, the generator of both on CPU %d, on loopback\n\n", o.serverCPU, o.loadCPU)
 	fmt.Fprintf(out, "  date     %s; load of the machine %s\n", time.Now().UTC().Format(time.DateOnly), lab.Load())
 	fmt.Fprintf(out, "  honest   %.0f queries a second over UDP at random moments, of bench-dns' mix, from %d addresses, each in a /24 of its own\n", o.honest, len(b.sources))
 	fmt.Fprintf(out, "  floods   %.0f packets a second: malformed ones, of which a tenth are responses, from %d addresses; or queries for ANY and for a large\n", o.flood, sourceAddresses+sourceAddresses/10)
-	fmt.Fprintf(out, "           answer in the name of %d addresses, 250 in each /24; or %d TCP clients that ask and do not read; or %d idle TCP connections\n", spoofedAddresses, o.slow, o.idle)
+	fmt.Fprintf(out, "           answer in the name of %d addresses, %d in each /24; or %d TCP clients that ask and do not read; or %d idle TCP connections\n", spoofedAddresses, hostsOfBlock, o.slow, o.idle)
 	fmt.Fprintf(out, "  limits   rate limiting at its defaults, for clients on this host too\n")
 	fmt.Fprintf(out, "  normal   the same honest load just before each flood; figures are medians of %d rounds, memory is the most of them\n", o.rounds)
 	fmt.Fprintf(out, "  factor   bytes that go to a flood's sources to bytes that come from them, without IP and UDP headers\n\n")
@@ -95,14 +97,16 @@ func (a *attack) judgeFloods(out io.Writer, check func(bool, string, ...any)) {
 			f := a.samples[j].floods.all[i]
 			slowest = min(slowest, f.perSecond())
 			sum.sent, sum.bytes, sum.answers, sum.answered = sum.sent+f.sent, sum.bytes+f.bytes, sum.answers+f.answers, sum.answered+f.answered
+			sum.cut += f.cut
 		}
-		fmt.Fprintf(out, "      %s: %d sent, %d answered; amplification factor %.2f\n", one.name, sum.sent, sum.answers, sum.amplification())
+		fmt.Fprintf(out, "      %s: %d sent, %d answered, %d of them cut; amplification factor %.2f\n", one.name, sum.sent, sum.answers, sum.cut, sum.amplification())
 		check(slowest >= leastFlood*one.rate, "%.0f %s a second were sent (at least %.0f %% of %.0f, otherwise the generator had no time)", slowest, one.name, 100*leastFlood, one.rate)
 		switch {
 		case one.forbidden:
 			check(sum.answers == 0, "%d %s were answered (at most 0)", sum.answers, one.name)
 		case one.limited:
-			check(sum.answers < sum.sent*6/10, "rate limiting answered %d of %d %s (less than 60 %%)", sum.answers, sum.sent, one.name)
+			limited := sum.sent - min(sum.sent, sum.answers-sum.cut)
+			check(float64(limited) >= leastLimited*float64(sum.sent), "rate limiting cut or withheld the answers to %d of %d %s (at least %.0f %%)", limited, sum.sent, one.name, 100*leastLimited)
 		}
 	}
 	if last.tcp != nil {
