@@ -35,7 +35,7 @@ func TestMalformedFlood(t *testing.T) {
 			c.Fast = way
 			var log lockedLog
 			s := startServer(t, c, Options{Log: zerolog.New(&log)})
-			if err := floodServer(t, s.Addrs()[0].String(), patience); err != nil {
+			if err := floodServer(t, s.Addrs()[0].String(), answerWait); err != nil {
 				t.Error(err)
 			}
 			if err := log.fault(); err != nil {
@@ -57,20 +57,20 @@ func TestMalformedFloodSeesPlantedFaults(t *testing.T) {
 		answer func(n int, p []byte) []byte
 		want   error
 	}{
-		{"none", patience, func(_ int, p []byte) []byte { return answer(p) }, nil},
-		{"responses are answered", patience, func(_ int, p []byte) []byte {
+		{"none", answerWait, func(_ int, p []byte) []byte { return answer(p) }, nil},
+		{"responses are answered", answerWait, func(_ int, p []byte) []byte {
 			if len(p) >= headerSize {
 				p[2] &^= 0x80
 			}
 			return answer(p)
 		}, errAnswered},
-		{"it stops", brief, func(n int, p []byte) []byte {
+		{"it stops", briefWait, func(n int, p []byte) []byte {
 			if n > 300 {
 				return nil
 			}
 			return answer(p)
 		}, errHonest},
-		{"it refuses", patience, func(n int, p []byte) []byte {
+		{"it refuses", answerWait, func(n int, p []byte) []byte {
 			out := answer(p)
 			if n > 300 && out != nil {
 				out[3] = out[3]&^15 | dns.RcodeRefused
@@ -86,7 +86,7 @@ func TestMalformedFloodSeesPlantedFaults(t *testing.T) {
 	var log lockedLog
 	s := startServer(t, c, Options{Log: zerolog.New(&log)})
 	s.table.Store(nil)
-	if err := floodServer(t, s.Addrs()[0].String(), brief); !errors.Is(err, errHonest) {
+	if err := floodServer(t, s.Addrs()[0].String(), briefWait); !errors.Is(err, errHonest) {
 		t.Errorf("without a table: %v", err)
 	}
 	if err := log.fault(); !errors.Is(err, errFault) {

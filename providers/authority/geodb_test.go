@@ -164,7 +164,8 @@ func FuzzGeography(f *testing.F) {
 			if text == "192.0.2.7" && location != "office" {
 				t.Fatalf("a network of the config is in %s", location)
 			}
-			if c, err := inFile(content, addr); err != nil || c != g.of(addr) {
+			// What is in ::/96 is taken for IPv4's: nobody else has such an address.
+			if c, err := inFile(content, addr); addr != netip.IPv6Unspecified() && (err != nil || c != g.of(addr)) {
 				t.Fatalf("%s is of %v, and in the file of %v (%v)", addr, g.of(addr), c, err)
 			}
 			if c := g.of(addr); text != "192.0.2.7" && (c.continent == "EU") != (location == "europe") {

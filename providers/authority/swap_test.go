@@ -21,9 +21,9 @@ const (
 	swapRecords = 4
 	swapClients = 4
 	swapWindow  = 16 // queries of a client in flight
-	// patience is how long an answer is waited for, brief where none will come.
-	patience = 10 * time.Second
-	brief    = 500 * time.Millisecond
+	// answerWait is how long an answer is waited for, briefWait where none will come.
+	answerWait = 10 * time.Second
+	briefWait  = 500 * time.Millisecond
 )
 
 // TestFailoverUnderLoad: while all addresses of a name are replaced again and
@@ -37,10 +37,10 @@ func TestFailoverUnderLoad(t *testing.T) {
 			swap := func(i int, found func() bool) {
 				s.Update([]steering.Shard{swapShard(t, i)})
 				if i%10 == 0 { // otherwise as fast as it goes
-					served(s, found)
+					awaitServed(s, found)
 				}
 			}
-			if err := swapUnderLoad(s.Addrs()[0].String(), patience, swap, func(int) bool { return true }); err != nil {
+			if err := swapUnderLoad(s.Addrs()[0].String(), answerWait, swap, func(int) bool { return true }); err != nil {
 				t.Error(err)
 			}
 		})
@@ -60,12 +60,12 @@ func TestFailoverUnderLoadSeesPlantedFaults(t *testing.T) {
 	for _, way := range ways {
 		t.Run("torn "+way, func(t *testing.T) {
 			s := swapServer(t, way)
-			err := swapUnderLoad(s.Addrs()[0].String(), patience, func(i int, found func() bool) {
+			err := swapUnderLoad(s.Addrs()[0].String(), answerWait, func(i int, found func() bool) {
 				old := s.Table()
 				s.Update([]steering.Shard{swapShard(t, i)})
 				whole := s.Table()
 				s.table.Store(tear(t, old, whole))
-				served(s, found) // somebody must have seen it
+				awaitServed(s, found) // somebody must have seen it
 				s.table.Store(whole)
 			}, all)
 			if !errors.Is(err, errMixed) {
@@ -74,13 +74,13 @@ func TestFailoverUnderLoadSeesPlantedFaults(t *testing.T) {
 		})
 		t.Run("backward "+way, func(t *testing.T) {
 			s := swapServer(t, way)
-			err := swapUnderLoad(s.Addrs()[0].String(), patience, func(i int, found func() bool) {
+			err := swapUnderLoad(s.Addrs()[0].String(), answerWait, func(i int, found func() bool) {
 				old := s.Table()
 				s.Update([]steering.Shard{swapShard(t, i)})
-				served(s, found)
+				awaitServed(s, found)
 				whole := s.Table()
 				s.table.Store(old)
-				served(s, found)
+				awaitServed(s, found)
 				s.table.Store(whole)
 			}, all)
 			if !errors.Is(err, errOlder) {
@@ -90,9 +90,9 @@ func TestFailoverUnderLoadSeesPlantedFaults(t *testing.T) {
 	}
 	t.Run("lost", func(t *testing.T) {
 		s := swapServer(t, FastAuto)
-		err := swapUnderLoad(s.Addrs()[0].String(), brief, func(i int, found func() bool) {
+		err := swapUnderLoad(s.Addrs()[0].String(), briefWait, func(i int, found func() bool) {
 			s.Update([]steering.Shard{swapShard(t, i)})
-			served(s, found)
+			awaitServed(s, found)
 		}, func(n int) bool { return n != 1 })
 		if !errors.Is(err, errLost) {
 			t.Errorf("a query that nobody answers: %v", err)
@@ -118,9 +118,9 @@ func swapShard(t *testing.T, i int) steering.Shard {
 	return shard(t, 1, 1, uint64(i), line)
 }
 
-// served waits until enough answers were given that one of them is of the table
+// awaitServed waits until enough answers were given that one of them is of the table
 // that is there now, or a client has found a fault.
-func served(s *Server, found func() bool) {
+func awaitServed(s *Server, found func() bool) {
 	count := func() uint64 {
 		fast, general := s.Answered()
 		return fast + general
