@@ -15,16 +15,16 @@ GOBUILD   := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDF
 export VERSION COMMIT DATE FUZZTIME SOAKTIME REPEATS PARTS
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check accept bench bench-failover bench-scale bench-prober bench-dns bench-cluster test-cluster mutants fuzz fuzz-authority soak clean toolchain
+.PHONY: help build run test check accept bench bench-failover bench-scale bench-prober bench-dns bench-dns-failover bench-dns-flood bench-cluster test-cluster mutants fuzz fuzz-authority soak clean toolchain
 
 help: ## this list
 	@echo 'Veer: DNS failover from one binary. Targets:'
 	@echo
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | \
-	  awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
+	  awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'Variables: GO, VERSION, FUZZTIME (10s), SOAKTIME (10m), REPEATS (20), ROUNDS (5), PARTS (of accept),'
-	@echo '  SCENARIO (of test-cluster), COREDNS (a binary that bench-dns compares too).'
+	@echo '  SCENARIO (of test-cluster), COREDNS (a binary that bench-dns compares too; "build" downloads and builds one).'
 
 toolchain:
 	@.ci/toolchain $(GO)
@@ -65,10 +65,20 @@ bench-prober: toolchain ## what 20,000 HTTP checks every 2 s cost, beside gdnsd 
 	@$(GOBUILD) -o bin/benchprober ./cmd/benchprober
 	@exec bin/benchprober --rounds $(ROUNDS)
 
-bench-dns: toolchain ## what an answer of the authority costs, beside NSD, Knot and gdnsd (no root, 12 minutes)
+bench-dns: toolchain ## what an answer of the authority costs, beside NSD, Knot, gdnsd and, with COREDNS, CoreDNS (no root, 15 minutes)
 	@$(GOBUILD) -o bin/veer ./cmd/veer
 	@$(GOBUILD) -o bin/benchdns ./cmd/benchdns
-	@exec bin/benchdns --rounds $(ROUNDS) $(if $(COREDNS),--coredns $(COREDNS))
+	@exec bin/benchdns --rounds $(ROUNDS) $(if $(COREDNS),$(if $(filter build,$(COREDNS)),--build-coredns,--coredns $(COREDNS)))
+
+bench-dns-failover: toolchain ## REPEATS failovers of the authority at half load and at saturation: none lost or mixed, and how late (no root, 3 minutes)
+	@$(GOBUILD) -o bin/veer ./cmd/veer
+	@$(GOBUILD) -o bin/benchdns ./cmd/benchdns
+	@exec bin/benchdns failover --repeats $(REPEATS)
+
+bench-dns-flood: toolchain ## what honest clients of the authority see of floods, slow readers and 10,000 idle connections, with bounds (no root, 3 minutes)
+	@$(GOBUILD) -o bin/veer ./cmd/veer
+	@$(GOBUILD) -o bin/benchdns ./cmd/benchdns
+	@exec bin/benchdns flood
 
 test-cluster: toolchain ## three regions 80 ms apart in network namespaces, cut and killed (root, 11 minutes)
 	$(GO) test -buildvcs=false -count=1 -timeout 30m -v -tags netns $(if $(SCENARIO),-run '$(SCENARIO)') ./cmd/veer/clusterlab

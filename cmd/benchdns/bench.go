@@ -21,16 +21,15 @@ import (
 
 // bench is what all measurements share.
 type bench struct {
-	o       options
-	dir     string
-	out     io.Writer
-	random  *rand.Rand
-	kinds   []kind
-	backend int // port of the steered name's endpoints
-	sources [][4]byte
-	queries string // the mix, as dnsperf reads it
-	samples map[string][]sample
-
+	o                      options
+	dir                    string
+	out                    io.Writer
+	random                 *rand.Rand
+	kinds                  []kind
+	backend                int // port of the steered name's endpoints
+	sources                [][4]byte
+	queries                string // the mix, as dnsperf reads it
+	samples                map[string][]sample
 	whole, static, steered *mix
 }
 

@@ -25,6 +25,20 @@ type load struct {
 	// with one call, so that the generator is not what is measured.
 	burst      int
 	warm, span time.Duration
+	// patience is how long an answer may take before it is lost: where many are
+	// in flight, none of them came for so long. 0 is usualPatience.
+	patience time.Duration
+	// watch takes part in the measurement, and may end it; nil: nobody does.
+	watch watcher
+}
+
+// A watcher takes part in a measurement, on the generator's own thread.
+type watcher interface {
+	// judge takes judge's place for an answer that came at a moment.
+	judge(reply []byte, q *question, edns bool, now time.Duration) (j judgement, cookie bool)
+	// step is called again and again, and must not take long. over ends the
+	// measurement before its time.
+	step(now time.Duration) (over bool, err error)
 }
 
 // tally is what became of the queries of a measurement.
@@ -56,22 +70,22 @@ type waiting struct {
 // generator asks a server, and judges every answer. It spins: it is to have a
 // CPU of its own.
 type generator struct {
-	wire    *wire
-	began   time.Time
-	next    uint16
-	waiting [1 << 16]waiting
-	flying  int // how many wait
-	news    time.Duration
-	stalls  int
-	mix     *mix
-	tally   tally
+	wire     *wire
+	began    time.Time
+	next     uint16
+	waiting  [1 << 16]waiting
+	flying   int // how many wait
+	news     time.Duration
+	stalls   int
+	mix      *mix
+	watch    watcher
+	patience time.Duration
+	tally    tally
 }
 
 const (
-	// patience is how long an answer may take before it is lost: where many are
-	// in flight, none of them came for so long.
-	patience  = 200 * time.Millisecond
-	maxStalls = 10
+	usualPatience = 200 * time.Millisecond
+	maxStalls     = 10
 )
 
 func newGenerator(server netip.AddrPort) (*generator, error) {
@@ -89,7 +103,11 @@ func (g *generator) run(l load, mark func() error) (*tally, error) {
 	if l.burst < 1 || l.burst > maxBurst || l.rate == 0 && l.window < l.burst {
 		return nil, fmt.Errorf("found bursts of %d and a window of %d; expected 1 to %d, and a window of at least one burst", l.burst, l.window, maxBurst)
 	}
-	g.mix, g.stalls, g.news = l.mix, 0, g.now()
+	g.patience = l.patience
+	if g.patience == 0 {
+		g.patience = usualPatience
+	}
+	g.mix, g.watch, g.stalls, g.news = l.mix, l.watch, 0, g.now()
 	c := &cursor{mix: l.mix, sources: l.sources}
 	due := newArrivals(l.rate, g.now())
 	start, measuring := g.now()+l.warm, false
@@ -112,6 +130,13 @@ func (g *generator) run(l load, mark func() error) (*tally, error) {
 		}
 		if err := g.send(&l, c, due); err != nil {
 			return nil, err
+		}
+		if g.watch != nil {
+			if over, err := g.watch.step(g.now()); err != nil {
+				return nil, err
+			} else if over {
+				break
+			}
 		}
 	}
 	g.tally.span = g.now() - start
@@ -191,7 +216,12 @@ func (g *generator) judge(reply []byte, now time.Duration) {
 		return
 	}
 	q := &g.mix.questions[w.question]
-	j, cookie := judge(reply, q, w.edns)
+	j, cookie := right, false
+	if g.watch != nil {
+		j, cookie = g.watch.judge(reply, q, w.edns, now)
+	} else {
+		j, cookie = judge(reply, q, w.edns)
+	}
 	switch j {
 	case right:
 		g.tally.right++
@@ -215,11 +245,11 @@ func (g *generator) judge(reply []byte, now time.Duration) {
 }
 
 // errSilent says that a server answers nothing at all.
-var errSilent = errors.New("the server answers nothing for 2 s")
+var errSilent = errors.New("the server answers nothing any more")
 
 // stalled gives the queries in flight up when nothing comes any more.
 func (g *generator) stalled(now time.Duration) error {
-	if now-g.news < patience {
+	if now-g.news < g.patience {
 		return nil
 	}
 	g.giveUp()
@@ -243,7 +273,7 @@ func (g *generator) giveUp() {
 // drain waits for the last answers.
 func (g *generator) drain() (*tally, error) {
 	right := g.tally.right
-	for end := g.now() + patience; g.flying > 0 && g.now() < end; {
+	for end := g.now() + g.patience; g.flying > 0 && g.now() < end; {
 		if err := g.receive(); err != nil {
 			return nil, err
 		}

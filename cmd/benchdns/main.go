@@ -3,6 +3,10 @@
 // Command benchdns measures what an answer costs: Veer's authority beside NSD,
 // Knot, gdnsd and, if it is given, CoreDNS, one at a time on a CPU of its own,
 // on loopback, without root. `make bench-dns` runs it.
+//
+// `benchdns failover` measures failovers under load, and `benchdns flood` what
+// honest clients see of floods: see `make bench-dns-failover` and `make
+// bench-dns-flood`.
 package main
 
 import (
@@ -76,6 +80,14 @@ func parse(args []string) (options, error) {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) > 0 {
+		switch args[0] {
+		case "failover":
+			return runFailover(ctx, args[1:], out)
+		case "flood":
+			return runFlood(ctx, args[1:], out)
+		}
+	}
 	o, err := parse(args)
 	if err != nil {
 		return err

@@ -55,7 +55,7 @@ func kinds(veer, coredns string) []kind {
 	static := steeredName + " A " + steeredAddress + "\n"
 	file := zone + ".zone"
 	out := []kind{
-		{name: nameVeer, binary: veer, args: []string{"run", "-c", "{}/veer.yaml", "--region", "r1", "--data-dir", "{}/data", "-o", "json"}, zoneFile: file, steers: true},
+		{name: nameVeer, binary: veer, args: []string{"run", "-c", "{}/veer.yaml", "--region", "r1", "--data-dir", "{}/data", "-o", "json"}, zoneFile: file, steers: true, limits: true},
 		{name: nameNSD, binary: "nsd", pack: "nsd", args: []string{"-d", "-c", "{}/nsd.conf"}, zoneFile: file, steered: static, limits: true},
 		{name: nameKnot, binary: "knotd", pack: "knot", args: []string{"-c", "{}/knot.conf"}, zoneFile: file, steered: static, limits: true},
 		{name: nameGdnsd, binary: "gdnsd", pack: "gdnsd", args: []string{"-c", "{}", "start"}, zoneFile: "zones/" + zone, steered: steeredName + " DYNA simplefo!app\n", steers: true},
@@ -78,6 +78,7 @@ type subject struct {
 type values struct {
 	Dir, Zone, Name, Steered, Spare string
 	Port, Backend                   int
+	Home, Away                      []string // of a failover
 }
 
 // start starts a server on its CPU and waits until it answers everything
@@ -87,7 +88,7 @@ func (b *bench) start(ctx context.Context, k kind, round int) (*subject, error) 
 	if err != nil {
 		return nil, err
 	}
-	v := values{Dir: filepath.Join(b.dir, fmt.Sprintf("%s%d", strings.ToLower(k.name), round)), Zone: zone, Name: steeredName, Steered: steeredAddress, Spare: spareAddress, Backend: b.backend}
+	v := values{Dir: filepath.Join(b.dir, fmt.Sprintf("%s%d", strings.ToLower(k.name), round)), Zone: zone, Name: steeredName, Steered: steeredAddress, Spare: spareAddress, Backend: b.backend, Home: homeAddresses, Away: awayAddresses}
 	if v.Port, err = lab.FreePort(b.random, "127.0.0.1"); err != nil {
 		return nil, err
 	}

@@ -108,6 +108,16 @@ func newWire(server netip.AddrPort) (*wire, error) {
 
 func (w *wire) close() { _ = unix.Close(w.fd) } // nothing is lost with it
 
+// port is the socket's own; 0: it is not known.
+func (w *wire) port() uint16 {
+	if at, err := unix.Getsockname(w.fd); err == nil {
+		if at, ok := at.(*unix.SockaddrInet4); ok {
+			return uint16(at.Port) // #nosec G115 -- a port
+		}
+	}
+	return 0
+}
+
 // load makes message i a burst of count queries of one size, which are in its
 // room already.
 func (w *wire) load(i int, source [4]byte, size, count int) {

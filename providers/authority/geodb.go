@@ -155,7 +155,11 @@ func countryOf(found maxminddb.Result) (country, error) {
 func (g *geography) put(network netip.Prefix, value int) {
 	if network.Addr().Is4() {
 		g.v4.put(network, value)
-	} else {
-		g.v6.put(network, value)
+		return
+	}
+	g.v6.put(network, value)
+	// IPv4's addresses are those of ::/96 in a tree of IPv6.
+	if network.Bits() <= 96 && network.Contains(netip.IPv6Unspecified()) {
+		g.v4.put(netip.PrefixFrom(netip.IPv4Unspecified(), 0), value)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oschwald/maxminddb-golang/v2"
 	"github.com/rs/zerolog"
 	"pgregory.net/rapid"
 
@@ -139,13 +140,17 @@ func TestParseGeographyRefuses(t *testing.T) {
 }
 
 // FuzzGeography: whatever the file, it is refused or read, and then every
-// address has a country of it.
+// address has the country that the library finds for it in the file itself.
 func FuzzGeography(f *testing.F) {
 	for _, size := range []int{mmdbtest.Small, mmdbtest.Middle, mmdbtest.Large} {
 		whole := mmdbtest.Write(size, world()...)
 		f.Add(whole)
 		f.Add(whole[:len(whole)/2])
 		f.Add(whole[40:])
+	}
+	// IPv4's addresses are those of ::/96, also where the tree ends above it.
+	for _, network := range []string{"::/8 FR EU", "::/96 FR EU", "::/97 US NA", "100::/8 FR EU"} {
+		f.Add(mmdbtest.Write(mmdbtest.Small, mmdbtest.Networks(network)...))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
 		if len(content) > 1<<16 {
@@ -165,11 +170,32 @@ func FuzzGeography(f *testing.F) {
 			if text == "192.0.2.7" && location != "office" {
 				t.Fatalf("a network of the config is in %s", location)
 			}
+			// What is in ::/96 is taken for IPv4's: nobody else has such an address.
+			if c, err := inFile(content, addr); addr != netip.IPv6Unspecified() && (err != nil || c != g.of(addr)) {
+				t.Fatalf("%s is of %v, and in the file of %v (%v)", addr, g.of(addr), c, err)
+			}
 			if c := g.of(addr); text != "192.0.2.7" && (c.continent == "EU") != (location == "europe") {
 				t.Fatalf("%s of %v is in %s", addr, c, location)
 			}
 		}
 	})
+}
+
+// inFile looks an address up in a database, which is none that was read whole.
+func inFile(content []byte, addr netip.Addr) (country, error) {
+	db, err := maxminddb.OpenBytes(content)
+	if err != nil {
+		return country{}, err
+	}
+	defer db.Close()
+	if addr.Is6() && db.Metadata.IPVersion == 4 {
+		return country{}, nil
+	}
+	found := db.Lookup(addr)
+	if err := found.Err(); err != nil || !found.Found() {
+		return country{}, err
+	}
+	return countryOf(found)
 }
 
 // TestTheDatabaseIsReadAgain replaces the file, spoils it, and takes it away:
