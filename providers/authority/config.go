@@ -38,6 +38,7 @@ type Config struct {
 	// located; it is read again when it changes. Empty: there is none.
 	GeoFile string `yaml:"geo_file"`
 	ECS     ECS    `yaml:"ecs"`
+	Alias   Alias  `yaml:"alias"`
 	// Fast is how UDP is served: FastAuto, FastPortable or FastNone. "" is
 	// FastAuto.
 	Fast string `yaml:"fast"`
@@ -93,6 +94,7 @@ func (c Config) withDefaults() Config {
 	if c.Fast == "" {
 		c.Fast = FastAuto
 	}
+	c.Alias = c.Alias.withDefaults()
 	if c.Sockets == 0 {
 		c.Sockets = min(runtime.GOMAXPROCS(0), maxSockets)
 	}
@@ -133,6 +135,7 @@ func (c Config) Check(bad func(field, format string, args ...any)) {
 	}
 	c.checkZones(bad)
 	c.ECS.check(bad)
+	c.Alias.check(c.Listen, bad)
 	if c.UDPSize != 0 && (c.UDPSize < minUDPSize || c.UDPSize > maxUDPSize) {
 		bad("udp_size", "%d is out of range; expected %d to %d bytes (default %d)", c.UDPSize, minUDPSize, maxUDPSize, defaultUDPSize)
 	}

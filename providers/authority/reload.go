@@ -62,6 +62,7 @@ func (s *Server) Reload() (changed []string, err error) {
 		}
 	}
 	s.table.Store(table)
+	s.leads()
 	if err := errors.Join(problems...); err != nil {
 		return changed, fmt.Errorf("authority: reload: %w", err)
 	}
@@ -120,18 +121,19 @@ func (st *state) retry(now time.Time) {
 				left = append(left, a)
 			}
 		}
-		found := compileShard(st.files, nil, left, now, func(string, error) {}) // it was said when the shard came
+		found := compileShard(st.files, st.flats, nil, left, now, func(string, error) {}) // it was said when the shard came
 		st.finish(found)
 		for name, svc := range found {
-			svc.expire(now)
-			st.compiled[id][name] = svc
+			st.compiled[id][name] = svc.expire(now)
 			st.effective.dirty[name] = true
 		}
 	}
 }
 
-// expire lets the time left of a service's answers end now.
-func (s service) expire(now time.Time) {
+// expire returns the service with the time left of its answers at an end. The
+// sets are the same.
+func (s service) expire(now time.Time) service {
+	s.spent = true
 	for _, set := range s.sets {
 		set.each(func(p *pick) {
 			if !p.until.IsZero() {
@@ -139,4 +141,5 @@ func (s service) expire(now time.Time) {
 			}
 		})
 	}
+	return s
 }

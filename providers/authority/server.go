@@ -46,6 +46,9 @@ type Options struct {
 	Locations map[string][]Location
 	// HTTPS holds what the services' HTTPS records say, of those that have one.
 	HTTPS map[string]HTTPS
+	// Hosts are those that ALIAS answers may come to lead to, canonical: they are
+	// looked up ahead, so that an answer that moves there has addresses at once.
+	Hosts []string
 	Log   zerolog.Logger
 	// Swapped is called after a table with this version of a shard has become
 	// the one that is served; nil is allowed. It must not call Update.
@@ -61,10 +64,12 @@ type Server struct {
 	saver  saver
 	geo    database
 	rules  ecs
-	raised bool // New raised a serial beyond the derived one
-	ready  chan struct{}
-	addrs  atomic.Pointer[[]net.Addr]
-	stale  atomic.Pointer[string] // see Stale
+	// aliases is nil where no resolver is configured.
+	aliases *aliases
+	raised  bool // New raised a serial beyond the derived one
+	ready   chan struct{}
+	addrs   atomic.Pointer[[]net.Addr]
+	stale   atomic.Pointer[string] // see Stale
 	// counters are of the loops over UDP; written before ready is closed.
 	counters []*counter
 	rooms    sync.Pool // of *[]byte, for answers over TCP
@@ -96,14 +101,18 @@ func New(c Config, o Options) (*Server, error) {
 	now := time.Now()
 	geo := database{path: c.GeoFile, log: o.Log}
 	geo.places = newPlaces(o.Locations, geo.first())
-	st, err := newState(files, o.Start, o.Log, now)
+	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("authority: make the data folder: %w", err)
+	}
+	hosts, err := newAliases(c.Alias, o)
+	if err != nil {
+		return nil, fmt.Errorf("authority: %w", err)
+	}
+	st, err := newFlatState(files, hosts.flats(now), o.Start, o.Log, now)
 	if err != nil {
 		return nil, fmt.Errorf("authority: %w", err)
 	}
 	st.locate(geo.places, o.HTTPS)
-	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("authority: make the data folder: %w", err)
-	}
 	saved, found, aside, err := loadSnapshot(o.DataDir)
 	if err != nil {
 		return nil, fmt.Errorf("authority: %w", err)
@@ -114,10 +123,14 @@ func New(c Config, o Options) (*Server, error) {
 	if found {
 		st.restore(saved, now)
 	}
-	s := &Server{config: c.withDefaults(), opts: o, state: st, geo: geo, rules: c.ECS.rules(), ready: make(chan struct{}), rcodes: newRcodes()}
+	s := &Server{config: c.withDefaults(), opts: o, state: st, geo: geo, rules: c.ECS.rules(), ready: make(chan struct{}), rcodes: newRcodes(), aliases: hosts}
 	s.rooms.New = func() any { return new([]byte) }
 	s.saver = saver{dir: o.DataDir, log: o.Log, wake: make(chan struct{}, 1)}
 	s.table.Store(st.build(false))
+	if s.aliases != nil {
+		s.aliases.use = s.renew
+		s.leads()
+	}
 	for apex, f := range st.files {
 		s.raised = s.raised || st.serials[apex].Offset != saved.zone(f.Name).Offset
 	}
@@ -146,6 +159,10 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { s.saver.run(ctx); return nil })
 	group.Go(func() error { s.geo.watch(ctx); return nil })
+	if s.aliases != nil {
+		s.warnOfItself()
+		group.Go(func() error { s.aliases.run(ctx); return nil })
+	}
 	s.addrs.Store(&addrs)
 	close(s.ready)
 	if err := group.Wait(); err != nil {
@@ -194,6 +211,7 @@ func (s *Server) Update(shards []steering.Shard) {
 		return
 	}
 	s.table.Store(s.state.build(true))
+	s.leads()
 	s.saver.offer(s.state.snapshot())
 	if s.opts.Swapped == nil {
 		return

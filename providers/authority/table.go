@@ -64,6 +64,8 @@ type pick struct {
 	self  bool
 	// steered says that a service answers this, not the zone's file.
 	steered bool
+	// why is an extended error that the answer carries; nil: none.
+	why *why
 	// packed is the answer's form on the wire, for the fast path.
 	packed
 }
