@@ -263,7 +263,7 @@ func (d *daemon) startAuthority(ctx context.Context) error {
 		own.Identity = strings.ReplaceAll(own.Identity, "{region}", string(d.c.Host.Region))
 		var err error
 		s.Server, err = authority.New(own, authority.Options{
-			DataDir: d.folder(p.Name), Start: s.own(first), Locations: d.c.Locations(), HTTPS: d.c.HTTPS(), Log: d.o.Log.With().Str("part", "authority").Str("provider", p.Name).Logger(),
+			DataDir: d.folder(p.Name), Start: s.own(first), Locations: d.c.Locations(), HTTPS: d.c.HTTPS(), Hosts: d.c.AliasHosts(p.Name), Log: d.o.Log.With().Str("part", "authority").Str("provider", p.Name).Logger(),
 		})
 		if err != nil {
 			return fmt.Errorf("authority %s: %w", p.Name, err)

@@ -45,7 +45,7 @@ func (d *daemon) counted(w controller.Written, err error) {
 // reading is how all stands now, for the metrics.
 func (d *daemon) reading(ctx context.Context) metrics.Reading {
 	p := d.picture()
-	r := metrics.Reading{Endpoints: map[string]int{}, Responses: map[string]map[string]uint64{}, Expiry: d.expiry(p.now)}
+	r := metrics.Reading{Endpoints: map[string]int{}, Responses: map[string]map[string]uint64{}, Aliases: map[string]map[string]int{}, Expiry: d.expiry(p.now)}
 	if cl := d.cluster.Load(); cl != nil {
 		ctx, cancel := context.WithTimeout(ctx, leaderTimeout)
 		defer cancel()
@@ -99,6 +99,9 @@ func (d *daemon) reading(ctx context.Context) metrics.Reading {
 			}
 		}
 		r.Responses[s.name] = codes
+		if hosts := s.Aliases(); hosts != nil {
+			r.Aliases[s.name] = aliasHosts(hosts)
+		}
 	}
 	return r
 }

@@ -44,6 +44,7 @@ func full() Reading {
 		Zones:     []Zone{{Provider: "aws", Zone: "example.com", State: "behind", Lag: 90 * time.Second}},
 		Prober:    &Prober{Probes: 12, P50: time.Millisecond, P99: 20 * time.Millisecond, Latest: time.Second},
 		Responses: map[string]map[string]uint64{"here": {"NOERROR": 5, "REFUSED": 1}},
+		Aliases:   map[string]map[string]int{"here": {AliasFresh: 2, AliasStale: 1}},
 		Expiry:    map[string]time.Duration{"host.tls.cert_file": -time.Hour},
 	}
 }
@@ -75,6 +76,7 @@ func TestScrape(t *testing.T) {
 		`veer_provider_writes_total{outcome="fenced",provider="aws"} 1`, `veer_provider_writes_total{outcome="ok",provider="aws"} 0`,
 		`veer_probe_late_seconds{quantile="0.99"} 0.02`, `veer_dns_responses_total{provider="here",rcode="REFUSED"} 1`,
 		`veer_certificate_expiry_seconds{file="host.tls.cert_file"} -3600`,
+		`veer_alias_hosts{provider="here",state="fresh"} 2`, `veer_alias_hosts{provider="here",state="unknown"} 0`,
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {
 			t.Errorf("the scrape lacks %s", line)

@@ -41,6 +41,7 @@ var (
 	probes      = Metric{"veer_probes_total", Counter, nil, "Probes that the schedule started; absent without a prober.", "1"}
 	late        = Metric{"veer_probe_late_seconds", Gauge, []string{"quantile"}, "How late scheduled probes began since the start of the process: quantiles 0.5, 0.99 and 1; absent without a prober.", "3"}
 	queries     = Metric{"veer_dns_responses_total", Counter, []string{"provider", "rcode"}, "DNS responses of an authority by code; absent without one.", "16 an authority"}
+	aliases     = Metric{"veer_alias_hosts", Gauge, []string{"provider", "state"}, "Host names that an authority looks up for services of type ALIAS, by how they stand: fresh, stale (not renewed in time, the last good addresses are served), unknown (never looked up); absent without a resolver.", "3 an authority"}
 	expiry      = Metric{"veer_certificate_expiry_seconds", Gauge, []string{"file"}, "Time until a certificate of this host ends, below 0 when it has: host.tls.ca_file, host.tls.cert_file, host.http.cert_file.", "3"}
 )
 
@@ -48,7 +49,7 @@ var (
 func read() []*Metric {
 	return []*Metric{
 		&buildInfo, &leads, &leaderKnown, &term, &etcd, &cutOff, &fresh, &suspect, &mismatch, &votes, &endpoints,
-		&allDown, &zoneState, &lag, &probes, &late, &queries, &expiry,
+		&allDown, &zoneState, &lag, &probes, &late, &queries, &aliases, &expiry,
 	}
 }
 
