@@ -95,7 +95,7 @@ func TestAliasService(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &e); err != nil {
 		t.Fatal(err)
 	}
-	if len(e.Aliases) != 2 || e.Aliases[1].Host != "lb-2.example.net." || len(e.Aliases[1].Addresses) != 1 || !e.Aliases[1].Stale || e.Aliases[1].Failed == 0 || !strings.Contains(e.Aliases[1].Problem, "what was served is kept") {
+	if len(e.Aliases) != 2 || e.Aliases[1].Host != "lb-2.example.net." || len(e.Aliases[1].Addresses) != 1 || !e.Aliases[1].Stale || e.Aliases[1].Failed == 0 || !strings.Contains(e.Aliases[1].Problem, "which takes none away") {
 		t.Errorf("aliases %+v", e.Aliases)
 	}
 	gone.Store(false)

@@ -73,7 +73,7 @@ func (r resolver) resolve(ctx context.Context, host string, typ uint16) (found, 
 // ask asks one resolver over UDP, and over TCP where the answer is cut short or
 // the resolver does not keep the spelling, without which UDP proves too little.
 func (r resolver) ask(ctx context.Context, server, host string, typ uint16) (found, error) {
-	q, err := newAsked(host, typ)
+	q, err := newSought(host, typ)
 	if err != nil {
 		return found{}, err
 	}
@@ -85,7 +85,7 @@ func (r resolver) ask(ctx context.Context, server, host string, typ uint16) (fou
 }
 
 // over asks one resolver over one transport, from a port of its own.
-func (r resolver) over(ctx context.Context, network, server string, q asked) (found, error) {
+func (r resolver) over(ctx context.Context, network, server string, q sought) (found, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, network, server)
@@ -110,7 +110,7 @@ func (r resolver) over(ctx context.Context, network, server string, q asked) (fo
 // overUDP reads until the answer comes: the socket is connected, so that only
 // packets from the resolver's address and port arrive, and those that are not
 // the answer to this question are somebody else's.
-func (q asked) overUDP(conn net.Conn) (found, error) {
+func (q sought) overUDP(conn net.Conn) (found, error) {
 	if _, err := conn.Write(q.packet); err != nil {
 		return found{}, err
 	}
@@ -140,7 +140,7 @@ func (q asked) overUDP(conn net.Conn) (found, error) {
 }
 
 // overTCP asks on a connection, whose sequence numbers protect the answer.
-func (q asked) overTCP(conn net.Conn) (found, error) {
+func (q sought) overTCP(conn net.Conn) (found, error) {
 	out := binary.BigEndian.AppendUint16(nil, uint16(len(q.packet))) // #nosec G115 -- a question
 	if _, err := conn.Write(append(out, q.packet...)); err != nil {
 		return found{}, err
@@ -156,19 +156,19 @@ func (q asked) overTCP(conn net.Conn) (found, error) {
 	return q.read(in, false)
 }
 
-// asked is one question as it was sent.
-type asked struct {
+// sought is one question as it was sent.
+type sought struct {
 	packet []byte
 	id     uint16
 	name   string // in the spelling that was sent
 	typ    uint16
 }
 
-// newAsked makes a question with a random id and a random spelling (0x20).
-func newAsked(host string, typ uint16) (asked, error) {
+// newSought makes a question with a random id and a random spelling (0x20).
+func newSought(host string, typ uint16) (sought, error) {
 	random := make([]byte, 2+len(host))
 	if _, err := rand.Read(random); err != nil {
-		return asked{}, err
+		return sought{}, err
 	}
 	name := []byte(host)
 	for i, c := range name {
@@ -176,14 +176,14 @@ func newAsked(host string, typ uint16) (asked, error) {
 			name[i] = c - ('a' - 'A')
 		}
 	}
-	q := asked{id: binary.BigEndian.Uint16(random), name: string(name), typ: typ}
+	q := sought{id: binary.BigEndian.Uint16(random), name: string(name), typ: typ}
 	m := new(dns.Msg)
 	m.Id, m.RecursionDesired = q.id, true
 	m.Question = []dns.Question{{Name: q.name, Qtype: typ, Qclass: dns.ClassINET}}
 	m.SetEdns0(askedSize, false)
 	var err error
 	if q.packet, err = m.Pack(); err != nil {
-		return asked{}, fmt.Errorf("ask for %s: %w", host, err)
+		return sought{}, fmt.Errorf("ask for %s: %w", host, err)
 	}
 	return q, nil
 }
@@ -196,7 +196,7 @@ var (
 )
 
 // read reads an answer. exact wants the name in the very spelling that was sent.
-func (q asked) read(packet []byte, exact bool) (found, error) {
+func (q sought) read(packet []byte, exact bool) (found, error) {
 	if err := q.echoed(packet, exact); err != nil {
 		return found{}, err
 	}
@@ -232,7 +232,7 @@ func (q asked) read(packet []byte, exact bool) (found, error) {
 }
 
 // echoed checks that a packet is a response to the question.
-func (q asked) echoed(packet []byte, exact bool) error {
+func (q sought) echoed(packet []byte, exact bool) error {
 	if len(packet) < headerSize || binary.BigEndian.Uint16(packet) != q.id || packet[2]&0xf8 != 0x80 || binary.BigEndian.Uint16(packet[4:]) != 1 {
 		return errStray
 	}
@@ -251,7 +251,7 @@ func (q asked) echoed(packet []byte, exact bool) error {
 
 // follow collects the addresses that the answer gives for the name, by way of
 // its CNAME records. last is the name at the end of them.
-func (q asked) follow(rrs []dns.RR) (f found, last string, err error) {
+func (q sought) follow(rrs []dns.RR) (f found, last string, err error) {
 	last, f.ttl = strings.ToLower(q.name), maxTTL
 	for {
 		f.passed = append(f.passed, last)

@@ -159,7 +159,7 @@ func TestAskedAtRandom(t *testing.T) {
 	ids, names, ports := map[uint16]bool{}, map[string]bool{}, map[string]bool{}
 	y := startToy(t, hostName+" 60 A 192.0.2.1")
 	for range 50 {
-		q, err := newAsked(hostName, dns.TypeA)
+		q, err := newSought(hostName, dns.TypeA)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +201,7 @@ func TestRefusedAnswers(t *testing.T) {
 		{name: "NXDOMAIN from nobody", change: func(r *dns.Msg) { r.RecursionAvailable, r.Rcode = false, dns.RcodeNameError }, want: "no RA bit"},
 	} {
 		typ := max(test.typ, dns.TypeA)
-		q, err := newAsked(hostName, typ)
+		q, err := newSought(hostName, typ)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -239,10 +239,10 @@ func TestRefusedAnswers(t *testing.T) {
 // FuzzResolved: whatever comes back, only a response to the very question is
 // taken, within bounds, with addresses that its own records have.
 func FuzzResolved(f *testing.F) {
-	q := asked{id: 0x1234, name: "lB.ExAmple.net.", typ: dns.TypeA}
+	q := sought{id: 0x1234, name: "lB.ExAmple.net.", typ: dns.TypeA}
 	six := q
 	six.typ = dns.TypeAAAA
-	for _, q := range []asked{q, six} {
+	for _, q := range []sought{q, six} {
 		m := new(dns.Msg)
 		m.SetQuestion(q.name, q.typ)
 		m.Id, m.Response, m.RecursionAvailable, m.Compress = q.id, true, true, true
@@ -259,7 +259,7 @@ func FuzzResolved(f *testing.F) {
 		f.Add(packMsg(f, m), false)
 	}
 	f.Fuzz(func(t *testing.T, packet []byte, exact bool) {
-		for _, q := range []asked{q, six} {
+		for _, q := range []sought{q, six} {
 			got, err := q.read(packet, exact)
 			if err != nil {
 				if len(got.addrs) > 0 {

@@ -122,7 +122,7 @@ func (f *family) learn(now time.Time, o outcome, any bool, rules aliasRules) (wa
 		f.addrs, f.gone = o.addrs, 0
 	case !any:
 		f.gone = 0
-		return 0, false, fmt.Errorf("the resolver says that there is no address (%s); what was served is kept", o.none)
+		return 0, false, fmt.Errorf("the resolver says that there is no address (%s), which takes none away", o.none)
 	case len(f.addrs) > 0:
 		if f.gone++; f.gone < confirmations {
 			return 0, false, fmt.Errorf("the resolver says %s; what was served is kept until it says so %d times in a row", o.none, confirmations)
