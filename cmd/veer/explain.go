@@ -29,13 +29,13 @@ With --client it says where that client is and what it is answered, by the
 database of this host's DNS server. The address is that of a client whose
 resolver tells it, or of the resolver.
 
-Of a service of type ALIAS it says what each of its hosts leads to by this
-host's DNS server, how long ago that was looked up, and why it can't be any more.
+Of a service of type ALIAS it says what each of its hosts leads to by the DNS
+server here, how long ago that was looked up, and why it can't be any more.
 
 -o json prints {service, rules, next, budget, term, seq, shard, time, cause,
 client, aliases}, client with --client only: {address, location, network,
-answer}, and aliases with type ALIAS only: [{host, addresses, age, stale, failed,
-problem}].`,
+answer}, and aliases with type ALIAS only: [{host, addresses, age, stale,
+failed, problem}].`,
 		Example: "  veer explain app.example.test\n  veer explain app.example.test --client 203.0.113.7\n  veer explain app.example.test --at 2026-11-20T03:00:00Z",
 		Args:    a.args("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {

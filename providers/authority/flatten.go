@@ -110,6 +110,9 @@ func checkHosts(hosts []string) error {
 	if len(hosts) == 0 {
 		return errors.New("no data; an answer is never empty")
 	}
+	if len(hosts) > maxData {
+		return fmt.Errorf("%d hosts; expected at most %d", len(hosts), maxData)
+	}
 	for _, h := range hosts {
 		if _, err := keyOf(h); err != nil {
 			return fmt.Errorf("ALIAS answer: %w", err)
