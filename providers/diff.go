@@ -29,7 +29,7 @@ func canonicalData(typ, d string) string {
 		if a, err := netip.ParseAddr(d); err == nil {
 			return a.String()
 		}
-	case "CNAME", "NS":
+	case "CNAME", "NS", TypeAlias:
 		return CanonicalName(d)
 	}
 	return d

@@ -1,6 +1,9 @@
 package providers
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Express returns the sets of one name as a provider with these capabilities
 // holds them, so that what it holds can be compared with what is wanted:
@@ -14,6 +17,8 @@ func (c Caps) Express(sets []RRSet) ([]RRSet, error) {
 	var largest uint32
 	for _, s := range sets {
 		switch {
+		case s.Type == TypeAlias && !c.Flatten:
+			return nil, fmt.Errorf("%s is to be answered with the addresses of %s (ALIAS), which the provider does not look up", s.Name, strings.Join(s.Data, ", "))
 		case s.Location != "" && !c.Geo:
 			return nil, fmt.Errorf("%s %s is for the clients of a location, which the provider's records cannot tell", s.Name, s.Type)
 		case s.SetID != "" && !c.Weights:
@@ -90,7 +95,7 @@ func CheckWrite(c Caps, owner string, from Snapshot, next Fence, changes []Chang
 				return fmt.Errorf("%s %s is not in the zone", set.Name, set.Type)
 			case Reserved(key.Name):
 				return fmt.Errorf("%s is where Veer keeps its own records", set.Name)
-			case !Steered(key.Type):
+			case !Steered(key.Type) && key.Type != TypeAlias:
 				return fmt.Errorf("%s %s is of a type that Veer does not write", set.Name, set.Type)
 			}
 		}

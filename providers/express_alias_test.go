@@ -1,6 +1,7 @@
 package providers_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/veerdns/veer/providers"
@@ -36,5 +37,31 @@ func TestExpressAliases(t *testing.T) {
 				t.Errorf("%s: Express changed what it was given", test.name)
 			}
 		}
+	}
+}
+
+// TestExpressFlattened: an ALIAS is for a provider that looks hosts up, whatever
+// else it can do with aliases.
+func TestExpressFlattened(t *testing.T) {
+	set := providers.RRSet{Name: "app.example.test.", Type: providers.TypeAlias, TTL: 30, Data: []string{"LB.eu.Example", "lb.eu.example."}}
+	able := providers.Caps{MinTTL: 1, MaxTTL: 86400, Flatten: true}
+	if _, err := able.Express([]providers.RRSet{set}); err != nil {
+		t.Error(err)
+	}
+	if data := set.Canonical().Data; len(data) != 1 || data[0] != "lb.eu.example." {
+		t.Errorf("its hosts are %v", data)
+	}
+	unable := providers.Caps{MinTTL: 1, MaxTTL: 86400, Weights: true, Alias: true, Aliases: map[string]uint32{"lb.eu.example.": 60}}
+	if _, err := unable.Express([]providers.RRSet{set}); err == nil || !strings.Contains(err.Error(), "(ALIAS), which the provider does not look up") {
+		t.Errorf("error %v", err)
+	}
+	fence := providers.Fence{Owner: "o", Term: 1, Holder: "h", Write: 1}
+	change := []providers.Change{{After: &set}}
+	from := providers.Snapshot{Zone: "example.test."}
+	if err := providers.CheckWrite(able, "o", from, fence, change); err != nil {
+		t.Error(err)
+	}
+	if err := providers.CheckWrite(unable, "o", from, fence, change); err == nil {
+		t.Error("a provider that looks nothing up takes an ALIAS")
 	}
 }

@@ -9,6 +9,11 @@ import (
 // owns, sets of other types (MX at a zone's apex) are not Veer's.
 func Steered(typ string) bool { return typ == "A" || typ == "AAAA" || typ == "CNAME" }
 
+// TypeAlias is the type of a set whose data are host names that are answered
+// with the hosts' addresses under the set's own name. It is on no wire: only a
+// provider whose Caps say Flatten takes it.
+const TypeAlias = "ALIAS"
+
 // wildcard stands for the label * in the name of an owner's record: a * that
 // is not the first label is no wildcard (RFC 4592, section 2.1.1), and some
 // providers refuse it (PowerDNS's API does).

@@ -21,7 +21,7 @@ import (
 type RRSet struct {
 	// Name is the owner name: absolute, lower case, with the final dot.
 	Name string `json:"name"`
-	// Type is the mnemonic: A, AAAA, CNAME, TXT, ...
+	// Type is the mnemonic: A, AAAA, CNAME, TXT, ... or TypeAlias.
 	Type string `json:"type"`
 	// SetID tells weighted RRsets of one name and type apart; empty for a
 	// simple RRset. Simple and weighted ones never share a name and type.
@@ -64,6 +64,9 @@ type Caps struct {
 	// canonical form, with the TTL of what it leads to, in seconds: such a
 	// record has no TTL of its own. It may stand at a zone's apex.
 	Aliases map[string]uint32
+	// Flatten: sets of type ALIAS are answered with the addresses of their
+	// hosts. A and AAAA sets may stand beside one.
+	Flatten bool
 	// MaxWeight is the largest weight of one set; 0 is no bound.
 	MaxWeight uint32
 	// MinTTL and MaxTTL bound the TTLs it takes, in seconds.

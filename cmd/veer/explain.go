@@ -30,8 +30,13 @@ database of this host's DNS server. The address is that of a client whose
 resolver tells it, or of the resolver. For a service with policy latency WHY has
 the round trips that the client's vantage measures.
 
+Of a service of type ALIAS it says what each of its hosts leads to by the DNS
+server here, how long ago that was looked up, and why it can't be any more.
+
 -o json prints {service, rules, next, budget, term, seq, shard, time, cause,
-client}, client with --client only: {address, location, network, answer}.`,
+client, aliases}, client with --client only: {address, location, network,
+answer}, and aliases with type ALIAS only: [{host, addresses, age, stale,
+failed, problem}].`,
 		Example: "  veer explain app.example.test\n  veer explain app.example.test --client 203.0.113.7\n  veer explain app.example.test --at 2026-11-20T03:00:00Z",
 		Args:    a.args("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -67,6 +72,9 @@ func writeExplain(w io.Writer, e api.Explain, p paint) {
 		para(w, "client    ", clientText(*c))
 	}
 	para(w, "answers   ", data(s.Answer))
+	for _, a := range e.Aliases {
+		para(w, "host      ", aliasText(a))
+	}
 	if len(s.Here) > 0 {
 		para(w, "here      ", data(s.Here)+", by this server alone")
 	}
@@ -93,6 +101,21 @@ func writeExplain(w io.Writer, e api.Explain, p paint) {
 	}
 	fmt.Fprintln(w, "\n"+p.bold("WORST-CASE RECOVERY"))
 	budget(w, e.Budget, "  ")
+}
+
+// aliasText says what a host leads to, since when, and what is wrong with it.
+func aliasText(a api.Alias) string {
+	text := "never looked up"
+	if len(a.Addresses) > 0 {
+		text = fmt.Sprintf("is %s, told %s ago", strings.Join(a.Addresses, " "), short(a.Age))
+	}
+	if a.Stale {
+		text += ", STALE"
+	}
+	if a.Problem != "" {
+		text += fmt.Sprintf("; failed %d times: %s", a.Failed, a.Problem)
+	}
+	return shown(a.Host) + " " + text
 }
 
 // clientText says where a client is and what it is answered.

@@ -45,6 +45,7 @@ type Config struct {
 	// located; it is read again when it changes. Empty: there is none.
 	GeoFile string `yaml:"geo_file"`
 	ECS     ECS    `yaml:"ecs"`
+	Alias   Alias  `yaml:"alias"`
 	// RateLimit says how much one client network gets of one answer.
 	RateLimit RateLimit `yaml:"rate_limit"`
 	Cookies   Cookies   `yaml:"cookies"`
@@ -115,6 +116,9 @@ func (c Config) withDefaults() Config {
 	if c.Fast == "" {
 		c.Fast = FastAuto
 	}
+	if len(c.Alias.Resolver) > 0 {
+		c.Alias = c.Alias.withDefaults()
+	}
 	if c.Sockets == 0 {
 		c.Sockets = min(runtime.GOMAXPROCS(0), maxSockets)
 	}
@@ -172,6 +176,7 @@ func (c Config) Check(bad func(field, format string, args ...any)) {
 	c.checkAllow(bad)
 	c.QueryLog.check(bad)
 	c.Dnstap.check(bad)
+	c.Alias.check(c.Listen, bad)
 	if c.UDPSize != 0 && (c.UDPSize < minUDPSize || c.UDPSize > maxUDPSize) {
 		bad("udp_size", "%d is out of range; expected %d to %d bytes (default %d)", c.UDPSize, minUDPSize, maxUDPSize, defaultUDPSize)
 	}

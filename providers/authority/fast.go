@@ -103,7 +103,7 @@ func (f *quick) respond(buf []byte, n int, udp bool) int {
 	if p == nil || p.wire == nil || at.node != at.closest && !p.moves {
 		return 0
 	}
-	if q.edns && p.steered && f.stale != nil && f.stale.Load() != nil {
+	if q.edns && p.steered && (p.why != nil || f.stale != nil && f.stale.Load() != nil) {
 		return 0
 	}
 	f.was.pick = p

@@ -193,9 +193,9 @@ func (s *set) each(f func(p *pick)) {
 
 // compileLocated compiles the sorted answers of one name and type, which are
 // those of one set, or of one for each location.
-func compileLocated(answers []steering.Answer, now time.Time) (*set, error) {
+func compileLocated(answers []steering.Answer, extras extras, now time.Time) (*set, error) {
 	if answers[0].Location == "" && answers[len(answers)-1].Location == "" {
-		return compileSet(answers, now)
+		return compileSet(answers, extras, now)
 	}
 	out := &set{typ: dns.StringToType[answers[0].Type], located: &located{sets: make(map[string]*set)}}
 	for len(answers) > 0 {
@@ -207,7 +207,7 @@ func compileLocated(answers []steering.Answer, now time.Time) (*set, error) {
 		if location == "" {
 			return nil, fmt.Errorf("%s answers with and without a location; expected all with one, or none", answers[0].Type)
 		}
-		s, err := compileSet(answers[:end], now)
+		s, err := compileSet(answers[:end], extras, now)
 		if err != nil {
 			return nil, fmt.Errorf("location %s: %w", location, err)
 		}
@@ -222,15 +222,12 @@ func compileLocated(answers []steering.Answer, now time.Time) (*set, error) {
 // stands for it, so that every client gets an answer.
 func locate(s service) error {
 	known := make(map[string]bool)
-	plain := false
-	for _, one := range s.sets {
-		plain = plain || one.located == nil
-		if one.located != nil {
-			for name := range one.located.sets {
-				known[name] = true
-			}
+	for _, a := range s.answers { // hosts of some may have no address
+		if a.Location != "" {
+			known[a.Location] = true
 		}
 	}
+	plain := slices.ContainsFunc(s.sets, func(one *set) bool { return one.located == nil })
 	if len(known) == 0 {
 		return nil
 	}

@@ -83,7 +83,7 @@ func (h HTTPS) set(svc service) *set {
 func hintsOf(svc service) []*hint {
 	var out []*hint
 	taken := make(map[*set]int)
-	for _, a := range svc.answers {
+	for _, a := range svc.flat {
 		i := slices.IndexFunc(svc.sets, func(s *set) bool { return s.typ == dns.StringToType[a.Type] })
 		if i < 0 || a.Type != "A" && a.Type != "AAAA" {
 			continue

@@ -56,7 +56,7 @@ func hintsFollow(t *rapid.T, make func(HTTPS, service) *set) error {
 		return err
 	}
 	slices.SortStableFunc(answers, func(a, b steering.Answer) int { return providers.Compare(a.RRSet, b.RRSet) })
-	svc, err := compileService(map[key]*ZoneFile{file.apex: file}, answers, epoch)
+	svc, err := compileService(map[key]*ZoneFile{file.apex: file}, nil, answers, epoch)
 	if err != nil {
 		return err
 	}
@@ -107,8 +107,8 @@ func TestHintsFollowTheAnswer(t *testing.T) {
 	regionstest.Holds(t, func(rt *rapid.T) error { return hintsFollow(rt, HTTPS.set) })
 	for name, twin := range map[string]func(HTTPS, service) *set{
 		"IPv4 only": func(h HTTPS, svc service) *set {
-			svc.answers = slices.DeleteFunc(slices.Clone(svc.answers), func(a steering.Answer) bool {
-				return a.Type == "AAAA" && slices.ContainsFunc(svc.answers, func(o steering.Answer) bool { return o.Type == "A" })
+			svc.flat = slices.DeleteFunc(slices.Clone(svc.flat), func(a steering.Answer) bool {
+				return a.Type == "AAAA" && slices.ContainsFunc(svc.flat, func(o steering.Answer) bool { return o.Type == "A" })
 			})
 			return h.set(svc)
 		},

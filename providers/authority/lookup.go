@@ -46,6 +46,8 @@ type Reply struct {
 	// of its address: all clients that share them get the same.
 	Tailored bool
 	Scope    int
+	// why is told of an answer that failed.
+	why *why
 }
 
 // Part is one RRset of a reply.
@@ -60,6 +62,15 @@ type Part struct {
 // Reset empties the reply.
 func (r *Reply) Reset() {
 	*r = Reply{Answer: r.Answer[:0], Authority: r.Authority[:0], Additional: r.Additional[:0]}
+}
+
+// fail makes the reply a failure, whatever led to it: half an answer would be
+// taken for the whole.
+func (r *Reply) fail(why *why) {
+	tailored, scope, zone := r.Tailored, r.Scope, r.Zone
+	r.Reset()
+	r.Rcode, r.why, r.Zone = dns.RcodeServerFailure, why, zone
+	r.Tailored, r.Scope = tailored, scope
 }
 
 // Lookup answers the query by RFC 1034, section 4.3.2, with wildcards as RFC
@@ -166,6 +177,10 @@ func (z *zone) answer(n *node, at host, q Query, r *Reply) *host {
 		return nil
 	}
 	p := s.choose(q.Draw)
+	if p.unknown() {
+		r.fail(p.why)
+		return nil
+	}
 	r.Answer = append(r.Answer, Part{pick: p, TTL: p.TTL(q.Now), Owner: at.text})
 	switch s.typ {
 	case dns.TypeNS, dns.TypeMX, dns.TypeSRV:
@@ -283,6 +298,9 @@ func (z *zone) describe(h host, glue bool, typ uint16, q Query, r *Reply) {
 		// no network (RFC 7871, section 7.4).
 		if (s.typ == dns.TypeA || s.typ == dns.TypeAAAA || s.typ == typ) && s.located == nil {
 			a := s.choose(q.Draw)
+			if a.unknown() {
+				continue
+			}
 			r.Additional = append(r.Additional, Part{pick: a, TTL: a.TTL(q.Now), Owner: h.text})
 		}
 	}

@@ -27,6 +27,7 @@ func (s *Server) Lay(over Overlay) {
 	}
 	s.state.over = over
 	s.table.Store(s.state.build(false))
+	s.leads()
 }
 
 // Ledger returns what the ledger says of a service's name, whatever an overlay
@@ -89,7 +90,7 @@ func (st *state) lay(now time.Time) {
 			changed = append(changed, answers...)
 		}
 	}
-	laidOver := compileShard(st.files, nil, changed, now, func(name string, err error) {
+	laidOver := compileShard(st.files, st.flats, nil, changed, now, func(name string, err error) {
 		st.log.Error().Err(err).Str("service", name).Msg("what this server would answer by itself can't be served; the name keeps the ledger's answer")
 	})
 	st.finish(laidOver)

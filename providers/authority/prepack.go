@@ -37,6 +37,9 @@ func (s *set) pack(owner key) {
 	name := owner.String()
 	for i := range s.picks {
 		p := &s.picks[i]
+		if p.unknown() {
+			continue
+		}
 		p.packed = packed{wire: packBehind(name, len(owner), Part{pick: p, TTL: p.ttl, Owner: name}, false), moves: moves(s.typ)}
 		if !p.until.IsZero() {
 			p.ttls = ttlsOf(p.wire)

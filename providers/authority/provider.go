@@ -55,7 +55,7 @@ func (p *Provider) Caps() providers.Caps { return Caps() }
 
 // Caps is what an authority's records can express.
 func Caps() providers.Caps {
-	return providers.Caps{Weights: true, Geo: true, MinTTL: 0, MaxTTL: maxTTL, Exact: true}
+	return providers.Caps{Weights: true, Geo: true, Flatten: true, MinTTL: 0, MaxTTL: maxTTL, Exact: true}
 }
 
 // Read implements providers.Provider.
@@ -105,6 +105,12 @@ func (p *Provider) check(from providers.Snapshot, next providers.Fence, changes 
 	}
 	for _, c := range changes {
 		if c.After == nil {
+			continue
+		}
+		if c.After.Type == providers.TypeAlias {
+			if err := checkHosts(c.After.Data); err != nil {
+				return fmt.Errorf("%s: %w", c.After.Name, err)
+			}
 			continue
 		}
 		if _, err := compileAnswer(steering.Answer{RRSet: c.After.Canonical()}, time.Time{}); err != nil {

@@ -66,6 +66,7 @@ func (s *Server) Reload() (changed []string, err error) {
 		}
 	}
 	s.table.Store(table)
+	s.leads()
 	if err := errors.Join(problems...); err != nil {
 		return changed, fmt.Errorf("authority: reload: %w", err)
 	}
@@ -151,20 +152,21 @@ func (st *state) retry(now time.Time) {
 // that are served by them now. How long ago the ledger gave them is not known:
 // see restore.
 func (st *state) fill(id int, answers []steering.Answer, now time.Time) map[string]bool {
-	found := compileShard(st.files, nil, answers, now, func(string, error) {}) // it was said when the shard came
+	found := compileShard(st.files, st.flats, nil, answers, now, func(string, error) {}) // it was said when the shard came
 	st.finish(found)
 	names := make(map[string]bool, len(found))
 	for name, svc := range found {
-		svc.expire(now)
-		st.compiled[id][name] = svc
+		st.compiled[id][name] = svc.expire(now)
 		names[name] = true
 	}
 	st.effective.touch(found)
 	return names
 }
 
-// expire lets the time left of a service's answers end now.
-func (s service) expire(now time.Time) {
+// expire returns the service with the time left of its answers at an end. The
+// sets are the same.
+func (s service) expire(now time.Time) service {
+	s.spent = true
 	for _, set := range s.sets {
 		set.each(func(p *pick) {
 			if !p.until.IsZero() {
@@ -172,4 +174,5 @@ func (s service) expire(now time.Time) {
 			}
 		})
 	}
+	return s
 }

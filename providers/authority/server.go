@@ -52,6 +52,9 @@ type Options struct {
 	Locations map[string][]Location
 	// HTTPS holds what the services' HTTPS records say, of those that have one.
 	HTTPS map[string]HTTPS
+	// Hosts are those that ALIAS answers may come to lead to, canonical: they are
+	// looked up ahead, so that an answer that moves there has addresses at once.
+	Hosts []string
 	// Region names what a service (its canonical name) answers, given its
 	// addresses or host name, for what is counted and logged: a region, or
 	// several. "", and nil, are no name.
@@ -72,6 +75,7 @@ type Server struct {
 	saver   saver
 	geo     database
 	rules   ecs
+	aliases *aliases // nil: no resolver is configured
 	limits  *limiter // nil: nobody is limited
 	cookies *cookies // nil: they are off
 	// kept are the serials of the snapshot, where New raised one beyond the
@@ -125,19 +129,23 @@ func New(c Config, o Options) (*Server, error) {
 		return nil, fmt.Errorf("authority: %w", err)
 	}
 	now := time.Now()
+	if !o.Sealed {
+		if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
+			return nil, fmt.Errorf("authority: make the data folder: %w", err)
+		}
+	}
+	hosts, err := newAliases(c.Alias, o)
+	if err != nil {
+		return nil, fmt.Errorf("authority: %w", err)
+	}
 	geo := newDatabase(c.GeoFile, o.Locations, o.Log)
-	st, err := newState(files, o.Start, o.Log, now)
+	st, err := newFlatState(files, hosts.flats(now), o.Start, o.Log, now)
 	if err != nil {
 		return nil, fmt.Errorf("authority: %w", err)
 	}
 	st.book.region, st.access = o.Region, c.access()
 	if err := st.locate(geo.places, o.HTTPS); err != nil {
 		return nil, fmt.Errorf("authority: %w", err)
-	}
-	if !o.Sealed {
-		if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
-			return nil, fmt.Errorf("authority: make the data folder: %w", err)
-		}
 	}
 	saved, found, aside, err := loadSnapshot(o.DataDir)
 	if err != nil {
@@ -152,7 +160,7 @@ func New(c Config, o Options) (*Server, error) {
 	if found {
 		st.restore(saved, now)
 	}
-	s := &Server{config: c.withDefaults(), opts: o, state: st, geo: geo, rules: c.ECS.rules(), ready: make(chan struct{}), rcodes: newRcodes(), tallies: newTallies()}
+	s := &Server{config: c.withDefaults(), opts: o, state: st, geo: geo, rules: c.ECS.rules(), ready: make(chan struct{}), rcodes: newRcodes(), tallies: newTallies(), aliases: hosts}
 	s.limits, s.cookies = c.RateLimit.limiter(), jar
 	s.proxies, s.beginWithin = c.Proxy.proxies(), defaultBegin
 	s.seats = newSeats(s.config.TCPConnections, s.config.TCPConnectionsPerClient)
@@ -166,6 +174,10 @@ func New(c Config, o Options) (*Server, error) {
 	s.saver = saver{dir: o.DataDir, log: o.Log, wake: make(chan struct{}, 1)}
 	kept := maps.Clone(st.serials)
 	s.table.Store(st.build(false))
+	if s.aliases != nil {
+		s.aliases.use = s.renew
+		s.leads()
+	}
 	for apex, was := range kept {
 		if st.serials[apex].Offset != was.Offset {
 			s.kept = kept
@@ -218,6 +230,10 @@ func (s *Server) Run(ctx context.Context) error {
 		group.Go(func() error { s.certificate.watch(ctx); return nil })
 	}
 	s.runTaps(ctx, group.Go)
+	if s.aliases != nil {
+		s.warnOfItself()
+		group.Go(func() error { s.aliases.run(ctx); return nil })
+	}
 	s.addrs.Store(&addrs)
 	close(s.ready)
 	if err := group.Wait(); err != nil {
@@ -266,6 +282,7 @@ func (s *Server) Update(shards []steering.Shard) {
 		return
 	}
 	s.table.Store(s.state.build(true))
+	s.leads()
 	s.saver.offer(s.state.snapshot())
 	if s.opts.Swapped == nil {
 		return

@@ -23,11 +23,18 @@ type service struct {
 	answers []steering.Answer
 	sets    []*set
 	lines   *serviceLines // where its answers are counted; nil: not numbered yet
+	// flat are the answers that sets are made of, hosts the hosts whose
+	// addresses are among them: see flatten.
+	flat  []steering.Answer
+	hosts []string
+	// made is when the time left of the answers began to run; spent: it is over.
+	made  time.Time
+	spent bool
 }
 
 // compileService compiles the sorted answers of one name. The time left of
 // each runs from now.
-func compileService(files map[key]*ZoneFile, sorted []steering.Answer, now time.Time) (service, error) {
+func compileService(files map[key]*ZoneFile, hosts *flats, sorted []steering.Answer, now time.Time) (service, error) {
 	name := sorted[0].Name
 	k, err := keyOf(name)
 	if err != nil {
@@ -40,13 +47,21 @@ func compileService(files map[key]*ZoneFile, sorted []steering.Answer, now time.
 	if err := file.CheckService(name, typeNames(sorted)...); err != nil {
 		return service{}, err
 	}
-	out := service{key: k, apex: file.apex, answers: sorted}
+	out := service{key: k, apex: file.apex, answers: sorted, made: now}
+	var extras extras
+	if sorted, extras.of, out.hosts, err = hosts.flatten(sorted); err != nil {
+		return service{}, fmt.Errorf("service %s: %w", name, err)
+	}
+	if hosts != nil {
+		extras.floor = hosts.minTTL
+	}
+	out.flat = sorted
 	for len(sorted) > 0 {
 		end := slices.IndexFunc(sorted, func(a steering.Answer) bool { return a.Type != sorted[0].Type })
 		if end < 0 {
 			end = len(sorted)
 		}
-		s, err := compileLocated(sorted[:end], now)
+		s, err := compileLocated(sorted[:end], extras, now)
 		if err != nil {
 			return service{}, fmt.Errorf("service %s: %w", name, err)
 		}
@@ -75,13 +90,13 @@ func fileOf(files map[key]*ZoneFile, k key) *ZoneFile {
 }
 
 // compileSet compiles the answers of one name and type.
-func compileSet(answers []steering.Answer, now time.Time) (*set, error) {
+func compileSet(answers []steering.Answer, extras extras, now time.Time) (*set, error) {
 	s := &set{typ: dns.StringToType[answers[0].Type]}
 	for i, a := range answers {
 		if len(answers) > 1 && a.SetID == "" || i > 0 && a.SetID == answers[i-1].SetID {
 			return nil, fmt.Errorf("%d %s answers, of which one has the set identifier %q; expected one each", len(answers), a.Type, a.SetID)
 		}
-		p, err := compileAnswer(a, now)
+		p, err := extras.compile(a, now)
 		if err != nil {
 			return nil, fmt.Errorf("%s answer: %w", a.Type, err)
 		}
@@ -148,7 +163,7 @@ func newRR(h dns.RR_Header, typ, data string) (dns.RR, error) {
 // compileShard compiles a shard's answers, by name: those that are not as they
 // were before. A name that can't be served as told keeps what it had before, if
 // anything; bad hears of it.
-func compileShard(files map[key]*ZoneFile, before map[string]service, answers []steering.Answer, now time.Time, bad func(name string, err error)) map[string]service {
+func compileShard(files map[key]*ZoneFile, hosts *flats, before map[string]service, answers []steering.Answer, now time.Time, bad func(name string, err error)) map[string]service {
 	names := make(map[string][]steering.Answer)
 	for _, a := range answers {
 		a.RRSet = a.Canonical()
@@ -161,7 +176,7 @@ func compileShard(files map[key]*ZoneFile, before map[string]service, answers []
 			out[name] = was
 			continue
 		}
-		s, err := compileService(files, as, now)
+		s, err := compileService(files, hosts, as, now)
 		if err == nil {
 			out[name] = s
 			continue

@@ -132,10 +132,19 @@ func (s snapshot) save(dir string) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, snapshotName)
+	if err := replaceFile(dir, snapshotName, content); err != nil {
+		return fmt.Errorf("save the snapshot: %w", err)
+	}
+	return nil
+}
+
+// replaceFile writes a file in dir such that, whenever the machine stops, it is
+// the former or the new one, whole.
+func replaceFile(dir, name string, content []byte) error {
+	path := filepath.Join(dir, name)
 	temp, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) // #nosec G304 -- the data folder is the operator's
 	if err != nil {
-		return fmt.Errorf("save the snapshot: %w", err)
+		return err
 	}
 	_, err = temp.Write(content)
 	err = errors.Join(err, temp.Sync(), temp.Close())
@@ -143,7 +152,7 @@ func (s snapshot) save(dir string) error {
 		err = os.Rename(temp.Name(), path)
 	}
 	if err != nil {
-		return fmt.Errorf("save the snapshot: %w", err)
+		return err
 	}
 	return flushFolder(dir)
 }
@@ -152,10 +161,10 @@ func (s snapshot) save(dir string) error {
 func flushFolder(dir string) error {
 	d, err := os.Open(dir) // #nosec G304 -- the data folder is the operator's
 	if err != nil {
-		return fmt.Errorf("flush the folder of the snapshot: %w", err)
+		return fmt.Errorf("flush the folder: %w", err)
 	}
 	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("flush the folder of the snapshot: %w", err)
+		return fmt.Errorf("flush the folder: %w", err)
 	}
 	return nil
 }

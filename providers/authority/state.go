@@ -34,6 +34,7 @@ type state struct {
 	laid     map[string]service
 	places   *places          // nil: every client is in the default location
 	https    map[string]HTTPS // by service
+	flats    *flats           // nil: ALIAS answers can't be served
 	book     *book
 	access   access
 	// effective follows all of these.
@@ -41,13 +42,18 @@ type state struct {
 	log       zerolog.Logger
 }
 
-// newState compiles the zones and the start answers. Each start answer in one
-// of the zones must be one that can be served.
+// newState is newFlatState for a server that looks no hosts up.
 func newState(files []*ZoneFile, start []steering.Answer, log zerolog.Logger, now time.Time) (*state, error) {
+	return newFlatState(files, nil, start, log, now)
+}
+
+// newFlatState compiles the zones and the start answers. Each start answer in
+// one of the zones must be one that can be served.
+func newFlatState(files []*ZoneFile, hosts *flats, start []steering.Answer, log zerolog.Logger, now time.Time) (*state, error) {
 	st := &state{
 		files: make(map[key]*ZoneFile), bases: make(map[key]*zone), zones: make(map[key]*zone), hashes: make(map[key]string),
 		serials: make(map[key]serial), shards: make(map[int]savedShard),
-		compiled: make(map[int]map[string]service), effective: newEffective(), book: newBook(), log: log,
+		compiled: make(map[int]map[string]service), effective: newEffective(), book: newBook(), flats: hosts, log: log,
 	}
 	for _, f := range files {
 		base, err := compileZone(f)
@@ -57,7 +63,7 @@ func newState(files []*ZoneFile, start []steering.Answer, log zerolog.Logger, no
 		st.files[f.apex], st.bases[f.apex], st.zones[f.apex] = f, base, base
 	}
 	problems := checkRedirected(st.files)
-	st.start = compileShard(st.files, nil, start, now, func(_ string, err error) { problems = append(problems, err) })
+	st.start = compileShard(st.files, hosts, nil, start, now, func(_ string, err error) { problems = append(problems, err) })
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
@@ -137,8 +143,8 @@ func within[V any](f *ZoneFile, files map[key]*ZoneFile, all map[string]V) map[s
 func (st *state) restore(s snapshot, now time.Time) {
 	for _, shard := range s.Shards {
 		st.put(shard, now)
-		for _, svc := range st.compiled[shard.ID] {
-			svc.expire(now)
+		for name, svc := range st.compiled[shard.ID] {
+			st.compiled[shard.ID][name] = svc.expire(now)
 		}
 		held := st.shards[shard.ID]
 		held.Refused = shard.Refused
@@ -167,7 +173,7 @@ func (st *state) take(s steering.Shard, now time.Time) bool {
 
 func (st *state) put(s savedShard, now time.Time) {
 	bad := make(map[string]bool)
-	compiled := compileShard(st.files, st.compiled[s.ID], s.Answers, now, func(name string, err error) {
+	compiled := compileShard(st.files, st.flats, st.compiled[s.ID], s.Answers, now, func(name string, err error) {
 		bad[name] = true
 		st.log.Error().Err(err).Int("shard", s.ID).Str("service", name).
 			Msg("an answer of the ledger can't be served; the name keeps what it had")

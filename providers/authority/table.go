@@ -77,6 +77,8 @@ type pick struct {
 	steered bool
 	region  string
 	line    line
+	// why is an extended error that the answer carries; nil: none.
+	why *why
 	// packed is the answer's form on the wire, for the fast path.
 	packed
 }

@@ -57,6 +57,7 @@ func (r *responder) tell(theirs, own *dns.OPT) {
 	if asks && r.identity != "" && theirs.Version() == 0 {
 		own.Option = append(own.Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID, Nsid: hex.EncodeToString([]byte(r.identity))})
 	}
+	r.tellWhy(own)
 	if r.stale == nil {
 		return
 	}
@@ -65,6 +66,20 @@ func (r *responder) tell(theirs, own *dns.OPT) {
 		return
 	}
 	own.Option = append(own.Option, &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeStaleAnswer, ExtraText: *reason})
+}
+
+// tellWhy adds what an answer carries by itself: that of one that failed, and
+// that of the first that has one.
+func (r *responder) tellWhy(own *dns.OPT) {
+	is := r.reply.why
+	for _, p := range r.reply.Answer {
+		if is == nil {
+			is = p.pick.why
+		}
+	}
+	if is != nil {
+		own.Option = append(own.Option, &dns.EDNS0_EDE{InfoCode: is.code, ExtraText: is.text})
+	}
 }
 
 // withoutReason takes the extended error out of the option, and reports

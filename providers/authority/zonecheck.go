@@ -221,7 +221,7 @@ func hasAddress(names map[key][]record, host, apex key, glue bool) bool {
 }
 
 // CheckService returns an error when a service with answers of these types
-// (A, AAAA, CNAME) can't be laid over the zone: its name must lie in the zone
+// (A, AAAA, CNAME, ALIAS) can't be laid over the zone: its name must lie in the zone
 // and above every delegation, and a CNAME stands alone on either side.
 func (z *ZoneFile) CheckService(name string, types ...string) error {
 	canonical := providers.CanonicalName(name)
@@ -263,6 +263,8 @@ func typesOf(types []string) map[uint16]bool {
 	for _, t := range types {
 		switch typ := dns.StringToType[t]; typ {
 		case dns.TypeA, dns.TypeAAAA:
+			set[dns.TypeA], set[dns.TypeAAAA] = true, true
+		case dns.TypeNone: // an ALIAS: the addresses of hosts
 			set[dns.TypeA], set[dns.TypeAAAA] = true, true
 		default:
 			set[typ] = true

@@ -151,6 +151,9 @@ func describe(err error, at place) error {
 		if strings.Contains(what, "failed to open") {
 			expected = "a file below the folder of the zone's file"
 		}
+		if strings.HasSuffix(strings.ToUpper(what), `: "ALIAS"`) {
+			expected = "a service of type ALIAS with this name in the config, since zone files have no such type"
+		}
 		return fmt.Errorf("%s:%s: %s; expected %s", at.file, where, what, expected)
 	}
 	return fmt.Errorf("%s: %s", at, text)

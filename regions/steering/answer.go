@@ -29,6 +29,14 @@ func TypeOf(address string) string {
 	return "AAAA"
 }
 
+// typeOf is TypeOf for the addresses of this service.
+func (s Service) typeOf(address string) string {
+	if typ := TypeOf(address); typ != "CNAME" || !s.Flatten {
+		return typ
+	}
+	return providers.TypeAlias
+}
+
 // answer sets s.next.Answer and LastGood from what serves. It is never empty
 // while the service has an endpoint (property 4).
 func (s *steer) answer() {
@@ -176,7 +184,7 @@ func (s *steer) answerAllDown() []providers.RRSet {
 			}
 		}
 	}
-	if len(s.svc.Pools) > 0 && TypeOf(all[0]) == "CNAME" {
+	if len(s.svc.Pools) > 0 && s.svc.typeOf(all[0]) == "CNAME" {
 		all = all[:1] // a name has one CNAME (RFC 1034, section 3.6.2)
 	}
 	return s.sets([]group{{addresses: all}})
@@ -186,13 +194,18 @@ func canonicalAddress(a string) string {
 	return providers.RRSet{Type: TypeOf(a), Data: []string{a}}.Canonical().Data[0]
 }
 
-// keep returns the sets with only the allowed addresses and the present TTL.
+// keep returns the sets with only the allowed addresses, the present TTL, and
+// the type that host names have now: the config may have changed it since.
 func (s *steer) keep(sets []providers.RRSet, allowed map[string]bool) []providers.RRSet {
 	var kept []providers.RRSet
 	for _, set := range sets {
 		set.Data = slices.DeleteFunc(slices.Clone(set.Data), func(d string) bool { return !allowed[d] })
 		set.TTL = s.svc.TTL
+		if set.Type == providers.TypeAlias && !s.svc.Flatten {
+			continue // may be several, of which no CNAME can be made
+		}
 		if len(set.Data) > 0 {
+			set.Type = s.svc.typeOf(set.Data[0])
 			kept = append(kept, set)
 		}
 	}

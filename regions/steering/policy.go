@@ -67,6 +67,9 @@ type Service struct {
 	Nearness Nearness `json:"nearness,omitzero"`
 	AllDown  AllDown  `json:"all_down"`
 	Fallback []string `json:"fallback,omitempty"`
+	// Flatten: host names are answered with their addresses (ALIAS), not with a
+	// CNAME, and so may stand beside addresses and each other.
+	Flatten bool `json:"flatten,omitempty"`
 	// Demand is the traffic to place, in the unit of Pool.Capacity; 0 is
 	// unknown, and then capacities have no effect.
 	Demand uint64 `json:"demand,omitempty"`

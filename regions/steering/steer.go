@@ -359,7 +359,7 @@ func (s *steer) sets(groups []group) []providers.RRSet {
 	byKey := make(map[providers.Key]*providers.RRSet)
 	for _, g := range groups {
 		for _, address := range g.addresses {
-			set := providers.RRSet{Name: s.svc.Name, Type: TypeOf(address), SetID: g.id, Weight: g.weight, Location: s.place, TTL: s.svc.TTL}
+			set := providers.RRSet{Name: s.svc.Name, Type: s.svc.typeOf(address), SetID: g.id, Weight: g.weight, Location: s.place, TTL: s.svc.TTL}
 			if had, ok := byKey[set.Key()]; ok {
 				had.Data = append(had.Data, address)
 				continue

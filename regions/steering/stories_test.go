@@ -64,6 +64,8 @@ func newStory(t *testing.T, d *datadriven.TestData) *story {
 			s.svc.Hold = duration(t, v)
 		case "rejoin":
 			s.svc.Rejoin = duration(t, v)
+		case "flatten":
+			s.svc.Flatten = true
 		case "manual":
 			s.svc.Manual = true
 		case "all-down":

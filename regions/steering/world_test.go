@@ -95,6 +95,8 @@ func drawService(t *rapid.T, i int) steering.Service {
 		Rejoin: rapid.SampledFrom([]time.Duration{0, 30 * time.Second}).Draw(t, "rejoin"),
 		Manual: rapid.IntRange(0, 4).Draw(t, "manual") == 0,
 		Shifts: rapid.SampledFrom([]int{0, 0, 0, 2, 4}).Draw(t, "shifts"),
+
+		Flatten: rapid.IntRange(0, 3).Draw(t, "flatten") == 0,
 	}
 	if rapid.Bool().Draw(t, "damping") {
 		svc.Damping = steering.Damping{Suppress: 2500, Reuse: 1000, HalfLife: 15 * time.Minute, Max: time.Hour}
@@ -113,6 +115,9 @@ func drawService(t *rapid.T, i int) steering.Service {
 			address := fmt.Sprintf("192.0.2.%d", 100*i+10*p+e+1)
 			if e == 2 {
 				address = fmt.Sprintf("2001:db8::%d:%d:%d", i+1, p+1, e)
+			}
+			if svc.Flatten && e == 1 {
+				address = fmt.Sprintf("lb%d-%d.example.net.", i, p)
 			}
 			pool.Endpoints = append(pool.Endpoints, steering.Endpoint{ID: regions.EndpointID("web@" + address), Address: address})
 		}

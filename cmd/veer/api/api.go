@@ -163,6 +163,8 @@ type Explain struct {
 	Cause string       `json:"cause"`
 	// Client is what the client that was asked about is answered, if any was.
 	Client *Located `json:"client,omitempty"`
+	// Aliases are the hosts that the service can lead to with their addresses.
+	Aliases []Alias `json:"aliases,omitempty"`
 }
 
 // Located is what one client is answered.

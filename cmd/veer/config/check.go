@@ -228,6 +228,7 @@ func (l *loader) providers() {
 			continue
 		}
 		p.Authority.Check(l.under(path))
+		l.resolvers(p, path)
 		l.zoneFiles(p, path)
 		l.geoFile(p.Authority, path+".geo_file")
 		l.cookieSecrets(p.Authority, path+".cookies")

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"github.com/veerdns/veer/providers/authority"
@@ -70,13 +69,7 @@ func (l *loader) overlaid(s *Service, path string) {
 func (s *Service) types() []string {
 	var types []string
 	add := func(endpoint string) {
-		typ := "CNAME"
-		if addr, err := netip.ParseAddr(endpoint); err == nil {
-			typ = "AAAA"
-			if addr.Is4() {
-				typ = "A"
-			}
-		}
+		_, typ, _ := s.address(endpoint)
 		if !slices.Contains(types, typ) {
 			types = append(types, typ)
 		}

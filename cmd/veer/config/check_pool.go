@@ -55,17 +55,17 @@ func (l *loader) endpoints(s *Service, p *Pool, path string, types map[string]st
 	}
 	for i, text := range p.Endpoints {
 		at := fmt.Sprintf("%s.endpoints[%d]", path, i)
-		canon, typ, problem := address(text)
+		canon, typ, problem := s.address(text)
 		switch {
 		case problem != "":
 			l.bad(at, problem, "an IP address or a host name", "")
 			continue
 		case slices.Contains(p.Endpoints[:i], canon):
 			l.bad(at, quote(text)+" is listed twice", "each endpoint once", "")
-		case typ == "CNAME" && canon == s.Name:
+		case canon == s.Name:
 			l.bad(at, quote(text)+" is the service itself", "a host name that the service can point to", "")
 		case typ == "CNAME" && len(p.Endpoints) > 1:
-			l.bad(at, fmt.Sprintf("the host name %s stands beside another endpoint", quote(text)), "one host name alone, since a name has one CNAME (RFC 2181, section 10.1), or IP addresses", "")
+			l.bad(at, fmt.Sprintf("the host name %s stands beside another endpoint", quote(text)), "one host name alone, since a name has one CNAME (RFC 2181, section 10.1), or IP addresses, or type: ALIAS", "")
 		}
 		p.Endpoints[i] = canon
 		if types[typ] == "" {
@@ -94,8 +94,11 @@ func (l *loader) load(s *Service, p *Pool, path string) {
 func (l *loader) recordType(s *Service, path string, types map[string]string) {
 	at, named := types["CNAME"]
 	if named && len(types) > 1 {
-		l.bad(at, "the service has a host name here and IP addresses elsewhere", "one kind in all pools, since a CNAME has no records beside it (RFC 1034, section 3.6.2)", "")
+		l.bad(at, "the service has a host name here and IP addresses elsewhere", "one kind in all pools, since a CNAME has no records beside it (RFC 1034, section 3.6.2); or type: ALIAS, which answers with the host's addresses", "")
 		return
+	}
+	if s.Type == providers.TypeAlias {
+		return // alias looks at it
 	}
 	for typ, where := range types {
 		if s.Type != "" && typ != s.Type && l.clean(path+".type") {
@@ -113,7 +116,7 @@ func (l *loader) recordType(s *Service, path string, types map[string]string) {
 		aliases, plain := p.aliased(s)
 		switch {
 		case s.Name != "" && slices.Contains(p.Zones(), s.Name) && len(plain) > 0:
-			l.bad(at, s.Name+" is the top of its zone, where no CNAME can stand (RFC 1034, section 3.6.2)", "IP addresses", "")
+			l.bad(at, s.Name+" is the top of its zone, where no CNAME can stand (RFC 1034, section 3.6.2)", "IP addresses, or type: ALIAS with a provider of kind authority", "")
 		case s.Policy == steering.Weighted && len(aliases) > 0 && len(plain) > 0:
 			l.bad(at, fmt.Sprintf("%s is an alias at the provider %s and %s is not, which cannot share a name", aliases[0], name, plain[0]), "all host names of a weighted service among providers."+name+".aliases, or none", "")
 		}
@@ -154,13 +157,16 @@ func (l *loader) fallback(s *Service, path string, types map[string]string) {
 	}
 	for i, text := range s.Fallback {
 		at := fmt.Sprintf("%s.fallback[%d]", path, i)
-		canon, typ, problem := address(text)
+		canon, typ, problem := s.address(text)
 		switch {
 		case problem != "":
 			l.bad(at, problem, "an IP address or a host name, as the pools have", "")
 			continue
 		case slices.Contains(s.Fallback[:i], canon):
 			l.bad(at, quote(text)+" is listed twice", "each address once", "")
+		case s.Type == providers.TypeAlias && canon == s.Name:
+			l.bad(at, quote(text)+" is the service itself", "another host name, or an IP address", "")
+		case s.Type == providers.TypeAlias: // of any kind
 		case len(types) > 0 && types[typ] == "":
 			l.bad(at, "this address makes a record of type "+typ, "one that the pools have: "+strings.Join(sortedKeys(types), ", "), "")
 		case typ == "CNAME" && (len(s.Fallback) > 1 || canon == s.Name):

@@ -36,6 +36,7 @@ func (l *loader) services() {
 		l.expressible(s, path)
 		l.placeable(s, path)
 		l.pools(s, path)
+		l.alias(s, path)
 		l.overlaid(s, path)
 		l.latency(s, path)
 		l.locations(s, path)
@@ -46,6 +47,7 @@ func (l *loader) services() {
 	}
 	l.sharedEndpoints()
 	l.measuredAlike()
+	l.circles()
 }
 
 func (l *loader) serviceName(s *Service, path string) {
@@ -98,7 +100,7 @@ func (l *loader) servedBy(s *Service, path string) {
 // words checks the keys that take one of a few words, and the monitor.
 func (l *loader) words(s *Service, path string) {
 	l.oneOf(path+".policy", string(s.Policy), string(steering.Failover), string(steering.Weighted), string(steering.Multivalue), string(steering.Geo), string(steering.Latency))
-	l.oneOf(path+".type", s.Type, "", "A", "AAAA", "CNAME")
+	l.oneOf(path+".type", s.Type, "", "A", "AAAA", "CNAME", providers.TypeAlias)
 	l.oneOf(path+".all_down", string(s.AllDown), string(steering.LastGood), string(steering.All), string(steering.Fallback))
 	l.oneOf(path+".failback.mode", s.Failback.Mode, FailbackAuto, FailbackManual)
 	if !l.require(path, "monitor", "the name of a monitor") || !l.clean(path+".monitor") {

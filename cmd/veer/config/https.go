@@ -41,8 +41,8 @@ func (l *loader) https(s *Service, path string) {
 	}
 	for _, pool := range s.Pools {
 		for _, e := range pool.Endpoints {
-			if _, typ, _ := address(e); typ == "CNAME" {
-				l.bad(path, "the service has the host name "+quote(e)+", and a CNAME has no records beside it (RFC 1034, section 3.6.2)", "IP addresses, or no https", "")
+			if _, typ, _ := s.address(e); typ == "CNAME" {
+				l.bad(path, "the service has the host name "+quote(e)+", and a CNAME has no records beside it (RFC 1034, section 3.6.2)", "IP addresses, or type: ALIAS, or no https", "")
 				return
 			}
 		}

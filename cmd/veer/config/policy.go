@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions"
 	"github.com/veerdns/veer/regions/steering"
 )
@@ -35,6 +36,7 @@ func (c *Config) Policy() steering.Policy {
 
 			Locations: c.steered(s),
 			Nearness:  s.nearness(),
+			Flatten:   s.Type == providers.TypeAlias,
 		}
 		for _, p := range s.Pools {
 			one.Pools = append(one.Pools, p.steering(s))

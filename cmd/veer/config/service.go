@@ -17,7 +17,7 @@ type Service struct {
 	// for it.
 	Providers []string      `yaml:"providers"`
 	Policy    steering.Kind `yaml:"policy"`
-	// Type is A, AAAA or CNAME; empty: what follows from the addresses.
+	// Type is A, AAAA, CNAME or ALIAS; empty: what follows from the addresses.
 	Type    string `yaml:"type"`
 	Monitor string `yaml:"monitor"`
 	// Demand is the traffic to place, in the unit of the pools' Capacity.
@@ -56,7 +56,8 @@ func (s *Service) setDefaults() {
 // Pool is a service's endpoints in one region.
 type Pool struct {
 	Region regions.Name `yaml:"region"`
-	// Endpoints are IP addresses, or one host name.
+	// Endpoints are IP addresses, or one host name; of an ALIAS both, and any
+	// number.
 	Endpoints []string `yaml:"endpoints"`
 	Capacity  uint64   `yaml:"capacity"`
 	// Weight is the pool's share of a weighted service.

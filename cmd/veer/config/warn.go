@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions"
 	"github.com/veerdns/veer/regions/steering"
 )
@@ -95,8 +96,8 @@ func (s Service) withoutType(typ string) []regions.Name {
 	var out []regions.Name
 	for _, p := range s.Pools {
 		has := slices.ContainsFunc(p.Endpoints, func(a string) bool {
-			_, t, _ := address(a)
-			return t == typ
+			_, t, _ := s.address(a)
+			return t == typ || t == providers.TypeAlias // whose types are seen when it is looked up
 		})
 		if !has {
 			out = append(out, p.Region)

@@ -274,7 +274,7 @@ func (d *daemon) makeAuthorities() error {
 		own.Identity = strings.ReplaceAll(own.Identity, "{region}", string(d.c.Host.Region))
 		var err error
 		s.Server, err = authority.New(own, authority.Options{
-			DataDir: d.folder(p.Name), Sealed: d.sealed != nil, Start: s.own(first), Locations: d.c.Locations(), HTTPS: d.c.HTTPS(), Region: answerNames(d.c.Policy()), Log: d.o.Log.With().Str("part", "authority").Str("provider", p.Name).Logger(),
+			DataDir: d.folder(p.Name), Sealed: d.sealed != nil, Start: s.own(first), Locations: d.c.Locations(), HTTPS: d.c.HTTPS(), Hosts: d.c.AliasHosts(p.Name), Region: answerNames(d.c.Policy()), Log: d.o.Log.With().Str("part", "authority").Str("provider", p.Name).Logger(),
 		})
 		if err != nil {
 			return fmt.Errorf("authority %s: %w", p.Name, err)

@@ -47,7 +47,7 @@ func (d *daemon) reading(ctx context.Context) metrics.Reading {
 	p := d.picture()
 	r := metrics.Reading{
 		Endpoints: map[string]int{}, Responses: map[string]map[string]uint64{}, Limited: map[string][]metrics.Limited{},
-		Connections: map[string]map[string]int{}, TurnedAway: map[string]map[string]uint64{}, Expiry: d.expiry(p.now),
+		Connections: map[string]map[string]int{}, TurnedAway: map[string]map[string]uint64{}, Aliases: map[string]map[string]int{}, Expiry: d.expiry(p.now),
 	}
 	if cl := d.cluster.Load(); cl != nil {
 		ctx, cancel := context.WithTimeout(ctx, leaderTimeout)
@@ -109,6 +109,9 @@ func (d *daemon) reading(ctx context.Context) metrics.Reading {
 		r.Connections[s.name], r.TurnedAway[s.name] = map[string]int{"tcp": tcp, "tls": tls}, s.TurnedAway()
 		readTraffic(&r, s.name, s.Server)
 		readDropped(&r, s.name, s.Server)
+		if hosts := s.Aliases(); hosts != nil {
+			r.Aliases[s.name] = aliasHosts(hosts)
+		}
 	}
 	return r
 }

@@ -53,6 +53,7 @@ func (d *daemon) status(ctx context.Context) api.Status {
 	st.Traffic = d.statusTraffic()
 	st.Warnings = append(d.warnings(p, st, leaderless), d.c.CertificateWarnings(p.now)...)
 	st.Warnings = append(st.Warnings, d.farMembers()...)
+	st.Warnings = append(st.Warnings, d.aliasWarnings(p.now)...)
 	if d.removed() {
 		st.Warnings = append(st.Warnings, d.removedWarning())
 	}

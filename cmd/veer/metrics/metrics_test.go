@@ -49,6 +49,7 @@ func full() Reading {
 		Queries: []Queries{{"here", "example.test", "udp", "NXDOMAIN", 3}},
 		Answers: []Answers{{"here", "app.example.test", "eu-west", 4}},
 		Dropped: []Dropped{{"here", "dnstap", 2}},
+		Aliases: map[string]map[string]int{"here": {AliasFresh: 2, AliasStale: 1}},
 		Expiry:  map[string]time.Duration{"host.tls.cert_file": -time.Hour},
 	}
 }
@@ -85,6 +86,7 @@ func TestScrape(t *testing.T) {
 		`veer_dns_answers_total{answer="eu-west",provider="here",service="app.example.test"} 4`,
 		`veer_dns_log_dropped_total{log="dnstap",provider="here"} 2`,
 		`veer_certificate_expiry_seconds{file="host.tls.cert_file"} -3600`,
+		`veer_alias_hosts{provider="here",state="fresh"} 2`, `veer_alias_hosts{provider="here",state="unknown"} 0`,
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {
 			t.Errorf("the scrape lacks %s", line)

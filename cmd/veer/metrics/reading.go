@@ -8,6 +8,13 @@ import (
 // Healths are the words of a health, in this order in Counts.
 func Healths() []string { return []string{"unknown", "down", "degraded", "up"} }
 
+// How a host that is looked up stands.
+const (
+	AliasFresh   = "fresh"
+	AliasStale   = "stale"
+	AliasUnknown = "unknown"
+)
+
 // Reading is how all stands at one scrape.
 type Reading struct {
 	Leads, LeaderKnown, Etcd bool
@@ -30,6 +37,8 @@ type Reading struct {
 	Queries     []Queries
 	Answers     []Answers
 	Dropped     []Dropped
+	// Aliases counts the hosts that each authority looks up, by how they stand.
+	Aliases map[string]map[string]int
 	// Expiry is until the end of each certificate, by key of the config.
 	Expiry map[string]time.Duration
 }
@@ -141,6 +150,11 @@ func (r Reading) emit(emit func(m *Metric, value float64, labels ...string)) {
 	}
 	for _, d := range r.Dropped {
 		emit(&dropped, float64(d.Count), d.Provider, d.Log)
+	}
+	for provider, hosts := range r.Aliases {
+		for _, state := range []string{AliasFresh, AliasStale, AliasUnknown} {
+			emit(&aliases, float64(hosts[state]), provider, state)
+		}
 	}
 	for file, left := range r.Expiry {
 		emit(&expiry, left.Seconds(), file)

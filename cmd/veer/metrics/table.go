@@ -47,6 +47,7 @@ var (
 	zoneQueries  = Metric{"veer_dns_queries_total", Counter, []string{"provider", "zone", "transport", "rcode"}, "Queries that a zone of an authority answered, by transport (udp, tcp, tls) and code.", "16 a zone and transport at most"}
 	answers      = Metric{"veer_dns_answers_total", Counter, []string{"provider", "service", "answer"}, "Queries that a service answered, by the region that was answered, or several with + between them in the order of the pools; FALLBACK, OTHER for data of no pool, NODATA for a type that the service has not. A service that is gone has none.", "one a service and set of regions that it answered, 66 at most"}
 	dropped      = Metric{"veer_dns_log_dropped_total", Counter, []string{"provider", "log"}, "Queries that were to be told of and were dropped, since there was no room or nobody took them, by log: query_log, dnstap; absent without that log.", "2 an authority"}
+	aliases      = Metric{"veer_alias_hosts", Gauge, []string{"provider", "state"}, "Host names that an authority looks up for services of type ALIAS, by how they stand: fresh, stale (not renewed in time, the last good addresses are served), unknown (never looked up); absent without a resolver.", "3 an authority"}
 	expiry       = Metric{"veer_certificate_expiry_seconds", Gauge, []string{"file"}, "Time until a certificate of this host ends, below 0 when it has: host.tls.ca_file, host.tls.cert_file, host.http.cert_file, providers.NAME.tls.cert_file.", "3, and 1 an authority"}
 )
 
@@ -54,7 +55,7 @@ var (
 func read() []*Metric {
 	return []*Metric{
 		&buildInfo, &leads, &leaderKnown, &term, &etcd, &cutOff, &fresh, &suspect, &mismatch, &votes, &endpoints,
-		&allDown, &zoneState, &lag, &probes, &late, &queries, &zoneQueries, &answers, &limitedTotal, &dropped, &connections, &turnedAway, &expiry,
+		&allDown, &zoneState, &lag, &probes, &late, &queries, &zoneQueries, &answers, &limitedTotal, &dropped, &connections, &turnedAway, &aliases, &expiry,
 	}
 }
 
