@@ -1,5 +1,5 @@
-# No daemon: veer once as a task of ECS in two regions, every minute, on an etcd
-# that exists. The answers are in Route 53.
+# No daemon: veer once as a task of ECS in two regions and at a witness, every
+# minute, on an etcd that exists. The answers are in Route 53.
 
 terraform {
   required_version = ">= 1.11"

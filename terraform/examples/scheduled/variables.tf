@@ -11,11 +11,12 @@ variable "etcd" {
 }
 
 variable "places" {
-  description = "Where the passes run."
+  description = "Where the passes run: the two regions, and a witness that only votes."
   type        = map(object({ aws_region = string, vpc_id = string, subnet_ids = list(string) }))
   default = {
     eu-west = { aws_region = "eu-west-1", vpc_id = "vpc-00000000000000001", subnet_ids = ["subnet-00000000000000001"] }
     us-east = { aws_region = "us-east-1", vpc_id = "vpc-00000000000000002", subnet_ids = ["subnet-00000000000000002"] }
+    witness = { aws_region = "eu-north-1", vpc_id = "vpc-00000000000000003", subnet_ids = ["subnet-00000000000000003"] }
   }
 }
 

@@ -107,7 +107,7 @@ func TestPlantedFaultsOfModules(t *testing.T) {
 		{"all ports open", "modules/aws-region/main.tf", "  from_port         = each.value.port\n  to_port           = each.value.port", "  from_port         = 0\n  to_port           = 65535", "A rule opens more than one port."},
 		{"open to everybody", "modules/aws-region/main.tf", `"${ip}/32" if region`, `"0.0.0.0/0" if region`, "Exactly the other members reach both ports."},
 		{"reads every parameter", "modules/aws-region/main.tf", `[local.parameters_arn, "${local.parameters_arn}/*"]`, `["*"]`, "A statement allows everything."},
-		{"another region's time", "modules/aws-region/main.tf", "module.config.position * 10 % 60", "0", "The witness's time is that of another region"},
+		{"another region's time", "modules/aws-region/main.tf", "floor(module.config.position * 60 / max(length(module.config.regions), 1)) % 60", "0", "The witness's time is that of another region"},
 		{"metadata without a token", "modules/aws-region/main.tf", `http_tokens                 = "required"`, `http_tokens                 = "optional"`, "The host takes metadata requests without a token"},
 		{"not the config's members", "modules/aws-region/main.tf", "condition     = jsonencode(module.config.members) == jsonencode(var.members)", "condition     = jsonencode(module.config.members) == jsonencode(var.members) || true", "was expected to report an error"},
 		{"no look at endpoints", "modules/aws-scheduled/main.tf", "condition     = length(module.config.endpoints) > 0", "condition     = length(module.config.endpoints) >= 0", "was expected to report an error"},

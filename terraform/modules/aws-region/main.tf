@@ -34,7 +34,7 @@ locals {
   # Every parameter of this host and no other.
   parameters_arn = "arn:${local.aws}:ssm:${var.aws_region}:${local.account}:parameter${local.prefix}"
 
-  update_at = var.update_at != null ? var.update_at : format("*-*-* *:%02d:00", module.config.position * 10 % 60)
+  update_at = var.update_at != null ? var.update_at : format("*-*-* *:%02d:00", floor(module.config.position * 60 / max(length(module.config.regions), 1)) % 60)
   # The host's own part of the configuration.
   host = merge(
     { region = var.region, data_dir = "/var/lib/veer" },

@@ -227,7 +227,7 @@ variable "kms_key_arn" {
 }
 
 variable "update_at" {
-  description = "When the host takes a changed config or release: an OnCalendar expression of systemd. Different in every region, so that two never restart at once; null: every ten minutes times the region's place in config past the hour."
+  description = "When the host takes a changed config or release: an OnCalendar expression of systemd. Different in every region, so that two never restart at once; null: once an hour, the regions of config spread evenly over it."
   type        = string
   default     = null
 }

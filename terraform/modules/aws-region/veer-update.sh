@@ -84,6 +84,17 @@ changed() {
 		case $name in secrets | veer.yaml | host.yaml) continue ;; esac
 		cmp -s "$work/new/etc/$name" "$etc/$name" || echo files
 	done
+	gone "$work/new/etc" | while read -r name; do
+		case $name in secrets/*) echo secrets ;; *) echo files ;; esac
+	done
+}
+
+# gone FROM: what is in place and not in the tree. veer.env is the start script's.
+gone() {
+	[ ! -d "$etc" ] || (cd "$etc" && find . -type f) | while read -r name; do
+		name=${name#./}
+		[ "$name" = veer.env ] || [ -e "$1/$name" ] || echo "$name"
+	done
 }
 
 # put FROM puts a tree in place, each file by renaming a new one.
@@ -94,6 +105,9 @@ put() {
 		to=$etc/${file#./}
 		install -o root -g veer -m 0640 "$1/etc/$file" "$to.new"
 		mv -f "$to.new" "$to"
+	done
+	gone "$1/etc" | while read -r file; do
+		rm -f "${etc:?}/$file"
 	done
 	if [ -f "$1/veer" ] && [ ! -L "$1/veer" ]; then
 		install -o root -g root -m 0755 "$1/veer" "$bin.new"

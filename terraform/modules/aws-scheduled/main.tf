@@ -39,7 +39,7 @@ locals {
       "printf '%s' \"$VEER_YAML\" | base64 -d | gzip -dc >/etc/veer/veer.yaml",
       "printf '%s' \"$HOST_YAML\" >/etc/veer/host.yaml",
     ],
-    [for name, variable in local.secret_variables : "printf '%s\\n' \"$${variable}\" >/etc/veer/secrets/${name}"],
+    [for name, variable in local.secret_variables : format("printf '%%s\\n' \"$%s\" >/etc/veer/secrets/%s", variable, name)],
     ["chown -R 65534:65534 /etc/veer /var/lib/veer"],
   ))
   log = {

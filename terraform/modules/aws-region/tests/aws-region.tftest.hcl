@@ -108,7 +108,7 @@ run "each_region_at_its_own_time" {
     role   = "witness"
   }
   assert {
-    condition     = output.update_at == "*-*-* *:20:00"
+    condition     = output.update_at == "*-*-* *:40:00"
     error_message = "The witness's time is that of another region, or not by its place."
   }
   assert {

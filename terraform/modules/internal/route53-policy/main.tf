@@ -28,8 +28,8 @@ variable "names" {
   type        = list(string)
 
   validation {
-    condition     = alltrue([for n in var.names : can(regex("^([*][.])?[0-9A-Za-z_.-]+$", n))])
-    error_message = "A name has letters of ASCII, digits, - and _; write others in Punycode (xn--...). Only a wildcard's first label is *."
+    condition     = alltrue([for n in var.names : can(regex("^[0-9A-Za-z_.-]+$", n))])
+    error_message = "A name has letters of ASCII, digits, - and _; write others in Punycode (xn--...). A wildcard is no service."
   }
 }
 
@@ -77,18 +77,12 @@ locals {
       for z in var.zones : format("%04d %s", length(z.name), z.name) if n == z.name || endswith(n, ".${z.name}")
     ]))[0])[1], "")
   }
-  # A wildcard's record is written with the octal code of *, and owned under
-  # _wildcard.
   in_zone = {
     for z in var.zones : z.name => distinct(sort(concat(
       [for n in local.of_zone : replace(replace(n, "the-owner", var.owner), "the-zone.invalid", z.name)],
       flatten([
         for n in local.names : [
-          for m in local.of_service : (
-            m == "the-service.the-zone.invalid"
-            ? replace(n, "*", "\\052")
-            : replace(m, "the-service.the-zone.invalid", replace(n, "*", "_wildcard"))
-          )
+          for m in local.of_service : replace(m, "the-service.the-zone.invalid", n)
         ] if z.name == local.zone_of[n]
       ])
     )))

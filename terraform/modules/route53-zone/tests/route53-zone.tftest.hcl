@@ -13,7 +13,7 @@ mock_provider "aws" {
 variables {
   name     = "example.org"
   owner    = "shop"
-  services = { "app.example.org" = ["A", "AAAA"], "*.example.org" = ["A"] }
+  services = { "app.example.org" = ["A", "AAAA"] }
 }
 
 run "a_new_zone" {
@@ -29,8 +29,8 @@ run "a_new_zone" {
   }
   assert {
     condition = jsondecode(output.policy).Statement[0].Condition["ForAllValues:StringEquals"]["route53:ChangeResourceRecordSetsNormalizedRecordNames"] == [
-      "\\052.example.org", "_veer-fence.shop.example.org", "_veer-proof.shop.example.org", "_veer-scratch.shop.example.org",
-      "_veer._wildcard.example.org", "_veer.app.example.org", "app.example.org",
+      "_veer-fence.shop.example.org", "_veer-proof.shop.example.org", "_veer-scratch.shop.example.org",
+      "_veer.app.example.org", "app.example.org",
     ]
     error_message = "The policy allows other names than the services', their marks, and the fence's."
   }
