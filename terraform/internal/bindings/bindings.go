@@ -123,7 +123,7 @@ func parse(source string) (*file, error) {
 			m := classLine.FindStringSubmatch(line)
 			stem := strings.TrimSuffix(m[1], "OutputReference")
 			in, at, face = &class{stem: stem, base: m[2]}, nil, ""
-			scope = strings.ToLower(stem[:1]) + stem[1:]
+			scope = lowerFirst(stem)
 			if m[2] != "ComplexList" && m[2] != "ComplexMap" {
 				f.classes[stem] = in
 			}
@@ -147,6 +147,13 @@ func parse(source string) (*file, error) {
 		}
 	}
 	return f, lines.Err()
+}
+
+func lowerFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToLower(s[:1]) + s[1:]
 }
 
 // detail takes what a line tells of the attribute's type.

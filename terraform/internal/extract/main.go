@@ -151,11 +151,19 @@ func pack(ctx context.Context, w wanted) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum := sha512.Sum512(data)
-	if got := "sha512-" + base64.StdEncoding.EncodeToString(sum[:]); got != w.Integrity {
-		return nil, fmt.Errorf("%s@%s has integrity %s, expected %s: it is not the tarball that was pinned", w.Package, w.Version, got, w.Integrity)
+	if err := verify(data, w.Integrity); err != nil {
+		return nil, fmt.Errorf("%s@%s: %w", w.Package, w.Version, err)
 	}
 	return data, nil
+}
+
+// verify compares the tarball with its pinned hash.
+func verify(data []byte, integrity string) error {
+	sum := sha512.Sum512(data)
+	if got := "sha512-" + base64.StdEncoding.EncodeToString(sum[:]); got != integrity {
+		return fmt.Errorf("its integrity is %s, expected %s: it is not the tarball that was pinned", got, integrity)
+	}
+	return nil
 }
 
 // files returns those of the tarball that are wanted.

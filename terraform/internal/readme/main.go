@@ -1,7 +1,7 @@
-// Command readme writes the tables in the README.md of each folder that it is
-// given: variables, outputs, resources and providers, from its .tf files. What
-// stands above the marker is written by hand, and kept. With -check it only says
-// whether something would change.
+// Command readme writes the tables in the README.md of each module and example
+// below the folder that it is given: variables, outputs, resources and providers,
+// from its .tf files. What stands above the marker is written by hand, and kept.
+// With -check it only says whether something would change.
 package main
 
 import (
@@ -25,15 +25,27 @@ const marker = "<!-- The rest is written by make terraform-docs. -->"
 func main() {
 	check := flag.Bool("check", false, "write nothing; fail where something would change")
 	flag.Parse()
-	if err := run(flag.Args(), *check); err != nil {
+	if err := run(flag.Arg(0), *check); err != nil {
 		fmt.Fprintln(os.Stderr, "readme:", err)
 		os.Exit(1)
 	}
 }
 
-func run(folders []string, check bool) error {
+func run(top string, check bool) error {
+	var folders []string
+	for _, pattern := range []string{"modules/*/main.tf", "examples/*/main.tf"} {
+		found, err := filepath.Glob(filepath.Join(top, pattern))
+		if err != nil {
+			return err
+		}
+		folders = append(folders, found...)
+	}
+	if len(folders) == 0 {
+		return fmt.Errorf("no module or example is below %q: give it the folder terraform/", top)
+	}
 	var errs []error
-	for _, folder := range folders {
+	for _, main := range folders {
+		folder := filepath.Dir(main)
 		file := filepath.Join(folder, "README.md")
 		old, err := os.ReadFile(file)
 		if err != nil {
