@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -88,6 +89,42 @@ func render(t *testing.T, dir string) rendered {
 	return r
 }
 
+// examples are those that were rendered already, as they are in the repository.
+type examples struct {
+	mu   sync.Mutex
+	made map[string]*sync.Once
+	got  map[string]rendered
+}
+
+// example renders one of them, once for all tests.
+func example(t *testing.T, name string) rendered {
+	t.Helper()
+	e := &made.examples
+	e.mu.Lock()
+	if e.made == nil {
+		e.made, e.got = map[string]*sync.Once{}, map[string]rendered{}
+	}
+	once := e.made[name]
+	if once == nil {
+		once = &sync.Once{}
+		e.made[name] = once
+	}
+	e.mu.Unlock()
+	once.Do(func() {
+		r := render(t, filepath.Join(tree(t), "examples", name))
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.got[name] = r
+	})
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r, ok := e.got[name]
+	if !ok {
+		t.Fatalf("example %s could not be rendered; the test that tried first says why", name)
+	}
+	return r
+}
+
 // write puts files into a folder of the test's own.
 func write(t *testing.T, dir string, files map[string]string) {
 	t.Helper()
@@ -158,13 +195,12 @@ func onHost(t *testing.T, r rendered, region string) string {
 }
 
 func TestExamplesAreValidConfigs(t *testing.T) {
-	root := tree(t)
-	for example, region := range map[string]string{
+	for name, region := range map[string]string{
 		"two-regions-witness": "us-east", "three-regions": "ap-south", "on-prem": "eu-west", "scheduled": "eu-west",
 	} {
-		t.Run(example, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := onHost(t, render(t, filepath.Join(root, "examples", example)), region)
+			dir := onHost(t, example(t, name), region)
 			out, err := veer(t, dir, "validate", "-c", "veer.yaml")
 			if err != nil {
 				t.Fatalf("veer validate: %v\n%s", err, out)
@@ -214,17 +250,17 @@ const canary = "CANARY-"
 // Plans and states of the examples hold no secret, though every secret goes
 // through them.
 func TestNoSecretIsInPlanOrState(t *testing.T) {
-	root := tree(t)
-	for _, example := range []string{"two-regions-witness", "three-regions", "scheduled"} {
-		dir := filepath.Join(root, "examples", example)
-		r := render(t, dir)
+	t.Parallel()
+	for _, name := range []string{"two-regions-witness", "three-regions", "scheduled"} {
+		r := example(t, name)
 		if found := leaks(r.raw, canary); len(found) > 0 {
-			t.Errorf("%s: a secret is in plan or state, %s", example, strings.Join(found, ", "))
+			t.Errorf("%s: a secret is in plan or state, %s", name, strings.Join(found, ", "))
 		}
 		if len(r.values) == 0 {
-			t.Errorf("%s: no resource was looked at", example)
+			t.Errorf("%s: no resource was looked at", name)
 		}
 	}
+	root := tree(t)
 	// Planted: a secret that is an argument like any other.
 	dir := filepath.Join(root, "modules", "aws-region")
 	for file, change := range map[string][2]string{
@@ -301,30 +337,30 @@ services:
 
 // Of every config, the modules allow exactly what the command prints.
 func TestPoliciesAreTheCommands(t *testing.T) {
-	root := tree(t)
-	dir := filepath.Join(root, "modules", "internal", "ask")
+	t.Parallel()
+	dir := filepath.Join(tree(t), "modules", "internal", "ask")
 	write(t, dir, map[string]string{"main.tf": `
-variable "yaml" { type = string }
-variable "read_only" { type = bool }
+variable "configs" { type = map(string) }
 module "config" {
   source           = "../config"
-  yaml             = var.yaml
+  for_each         = var.configs
+  yaml             = each.value
   region           = "a"
   route53_provider = "aws"
 }
 module "policy" {
   source    = "../route53-policy"
-  owner     = module.config.owner
-  zones     = module.config.route53.zones
-  names     = module.config.route53.names
-  types     = module.config.route53.types
-  read_only = var.read_only
+  for_each  = { for pair in setproduct(keys(var.configs), [false, true]) : "${pair[0]} ${pair[1]}" => pair }
+  owner     = module.config[each.value[0]].owner
+  zones     = module.config[each.value[0]].route53.zones
+  names     = module.config[each.value[0]].route53.names
+  types     = module.config[each.value[0]].route53.types
+  read_only = each.value[1]
 }
-output "json" { value = module.policy.json }
+output "policies" { value = { for name, p in module.policy : name => p.json } }
 `})
-	must(t, dir, "init", "-input=false", "-no-color")
 	const head = "owner: shop-1\nregions: [a, b]\nmonitors: {web: {kind: http, port: 80}}\n"
-	for name, config := range map[string]string{
+	configs := map[string]string{
 		"one name": head + `
 providers: {aws: {kind: route53, zones: [{name: example.org, id: Z01}]}}
 services: [{name: app.example.org, monitor: web, pools: [{region: a, endpoints: [192.0.2.1]}, {region: b, endpoints: ["2001:db8::1"]}]}]
@@ -366,7 +402,19 @@ providers:
   more: {kind: route53, zones: [{name: example.net, id: Z02}]}
 services: [{name: app.example.net, monitor: web, pools: [{region: a, endpoints: [192.0.2.1]}]}]
 `,
-	} {
+	}
+	vars, err := json.Marshal(map[string]any{"configs": configs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, map[string]string{"all.auto.tfvars.json": string(vars)})
+	must(t, dir, "init", "-input=false", "-no-color")
+	must(t, dir, "apply", "-auto-approve", "-input=false", "-no-color")
+	var policies map[string]string
+	if err := json.Unmarshal([]byte(must(t, dir, "output", "-json", "policies")), &policies); err != nil {
+		t.Fatal(err)
+	}
+	for name, config := range configs {
 		for _, readOnly := range []string{"false", "true"} {
 			t.Run(name+", read only "+readOnly, func(t *testing.T) {
 				folder := t.TempDir()
@@ -375,10 +423,7 @@ services: [{name: app.example.net, monitor: web, pools: [{region: a, endpoints: 
 				if err != nil {
 					t.Fatalf("veer iam-policy: %v\n%s", err, want)
 				}
-				state := filepath.Join(folder, "state")
-				must(t, dir, "apply", "-auto-approve", "-input=false", "-no-color", "-state="+state, "-var", "yaml="+config, "-var", "read_only="+readOnly)
-				got := must(t, dir, "output", "-state="+state, "-raw", "json")
-				if !sameJSON(t, got, want) {
+				if got := policies[name+" "+readOnly]; !sameJSON(t, got, want) {
 					t.Errorf("the module makes\n%s\nveer iam-policy prints\n%s", got, want)
 				}
 			})
@@ -388,9 +433,9 @@ services: [{name: app.example.net, monitor: web, pools: [{region: a, endpoints: 
 
 // The examples' rights are those that the command prints for their veer.yaml.
 func TestExamplesPoliciesAreTheCommands(t *testing.T) {
-	root := tree(t)
-	for _, example := range []string{"two-regions-witness", "scheduled"} {
-		r := render(t, filepath.Join(root, "examples", example))
+	t.Parallel()
+	for _, name := range []string{"two-regions-witness", "scheduled"} {
+		r := example(t, name)
 		dir := t.TempDir()
 		write(t, dir, map[string]string{"veer.yaml": r.text(t, "config")})
 		want, err := veer(t, dir, "iam-policy", "-c", "veer.yaml")
@@ -399,10 +444,10 @@ func TestExamplesPoliciesAreTheCommands(t *testing.T) {
 		}
 		got := r.text(t, "route53_policy")
 		if !sameJSON(t, got, want) {
-			t.Errorf("%s: the module makes\n%s\nveer iam-policy prints\n%s", example, got, want)
+			t.Errorf("%s: the module makes\n%s\nveer iam-policy prints\n%s", name, got, want)
 		}
 		if sameJSON(t, strings.Replace(got, "CREATE", "UPSERT", 1), want) {
-			t.Errorf("%s: a policy with another action passes for the same", example)
+			t.Errorf("%s: a policy with another action passes for the same", name)
 		}
 	}
 }

@@ -89,7 +89,7 @@ module "veer" {
 	}
 	write(t, s.dir, map[string]string{
 		"example.test.zone": string(zone), "token": canary + "token", "veer": strings.Replace(veerStub, "VERSION", "version 1", 1),
-		"veer.yaml": render(t, filepath.Join(root, "examples/on-prem")).text(t, "config"),
+		"veer.yaml": example(t, "on-prem").text(t, "config"),
 	})
 	// One certificate for all three: who may use it is not what is tested here.
 	certificates(t, s.dir, "eu-west")
@@ -170,6 +170,7 @@ func rolls(done []string) error {
 }
 
 func TestOnpremOnBoxes(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 
 	// The first apply starts all of them before it waits for any.
@@ -292,6 +293,7 @@ func TestOnpremOnBoxes(t *testing.T) {
 
 // A roll that does not wait is found.
 func TestPlantedRollWithoutWaiting(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.apply()
 	file := filepath.Join(s.dir, "../modules/onprem/files/roll.sh")

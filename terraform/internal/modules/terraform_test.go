@@ -30,6 +30,7 @@ const top = "../.."
 type tools struct {
 	terraform, veer string
 	rc              string // the CLI configuration, with the mirror in it
+	examples        examples
 }
 
 var made tools

@@ -39,7 +39,8 @@ func (b *box) release(text string) {
 // The start script of the example's us-east runs in a box, then veer-update with
 // what the example put into SSM, and through everything that may change there.
 func TestUserDataOfAHost(t *testing.T) {
-	r := render(t, filepath.Join(tree(t), "examples", "two-regions-witness"))
+	t.Parallel()
+	r := example(t, "two-regions-witness")
 	scripts, ok := r.outputs["user_data"].(map[string]any)
 	if !ok {
 		t.Fatalf("output user_data is %v", r.outputs["user_data"])
@@ -166,7 +167,8 @@ func TestUserDataOfAHost(t *testing.T) {
 
 // What the init container of a scheduled pass writes is what a pass can use.
 func TestInitOfAPass(t *testing.T) {
-	r := render(t, filepath.Join(tree(t), "examples", "scheduled"))
+	t.Parallel()
+	r := example(t, "scheduled")
 	b := newBox(t, t.TempDir())
 	etc := onHost(t, r, "eu-west")
 	env := []string{
