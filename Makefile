@@ -77,7 +77,7 @@ bench-cluster: toolchain ## distributions of REPEATS failovers in three regions,
 	VEER_BOUNDS=1 VEER_REPEATS=$(REPEATS) $(GO) test -buildvcs=false -count=1 -timeout 0 -v -tags netns \
 		-run 'TestCluster/(backend|region_lost|controller)' ./cmd/veer/clusterlab
 
-test-terraform: build ## the Terraform modules and examples, without a cloud (root, terraform; 2 minutes)
+test-terraform: build ## the Terraform modules and examples, without a cloud (root, terraform, systemd-nspawn; 2 minutes)
 	@VEER=$(CURDIR)/bin/veer .ci/terraform $(GO)
 
 terraform-docs: toolchain ## write the tables in the READMEs of the Terraform modules

@@ -31,9 +31,13 @@ func packed(t *testing.T, text string) string {
 
 // release puts a veer on the server, and its hash into SSM.
 func (b *box) release(text string) {
-	sum := sha256.Sum256([]byte(text))
 	b.put("srv/release", text)
-	b.put("srv/ssm/veer/shop/us-east/release", hex.EncodeToString(sum[:])+" https://releases.example.org/veer")
+	b.put("srv/ssm/veer/shop/us-east/release", hashOf(text)+" https://releases.example.org/veer")
+}
+
+func hashOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
 }
 
 // The start script of the example's us-east runs in a box, then veer-update with
