@@ -140,6 +140,7 @@ func TestUserDataOfAHost(t *testing.T) {
 
 	b.release(strings.Replace(veerStub, "VERSION", "version 3 NEVER-WELL", 1))
 	step("a release that does not get well", want{fails: true, systemd: restart + ", " + restart, says: "going back", file: "usr/bin/veer", has: "version 2"})
+	step("the same release again", want{fails: true, says: "did not get well", file: "usr/bin/veer", has: "version 2"})
 	b.release(two)
 	step("back at it", want{})
 
@@ -154,7 +155,7 @@ func TestUserDataOfAHost(t *testing.T) {
 	step("a secret, while another member is not well", want{fails: true, says: "could cost the quorum"})
 	step("the same, forced", want{fails: true, systemd: restart + ", " + restart, says: "going back"}, "--force")
 	b.remove("srv/stub/members-unwell")
-	step("the secret", want{systemd: restart, says: "well again", file: "etc/veer/secrets/token", has: "a new secret"})
+	step("the secret, forced once more", want{systemd: restart, says: "well again", file: "etc/veer/secrets/token", has: "a new secret"}, "--force")
 
 	b.remove("srv/ssm/veer/shop/us-east/files/example.org.zone")
 	step("a file that is gone", want{systemd: "reload veer.service"})

@@ -3,7 +3,8 @@
 # files, secrets, and the binary. A config or binary that is new is taken only if
 # it is valid and all members of the cluster are well, and is put back if Veer
 # does not get well with it. Run by veer-update.timer, at another time in every
-# region. --force leaves the look at the other members out.
+# region. What Veer did not get well with is not tried again. --force does, and
+# leaves the look at the other members out.
 set -euo pipefail
 umask 077
 
@@ -15,6 +16,7 @@ export AWS_DEFAULT_REGION
 etc=/etc/veer
 bin=/usr/bin/veer
 work=/var/lib/veer-update
+print= # of what SSM has, as a hash
 force=${1:-}
 
 say() { echo "veer-update: $*" >&2; }
@@ -47,7 +49,13 @@ fetch() {
 	for name in $(names secrets); do
 		parameter "secrets/$name" >"$work/new/etc/secrets/$name"
 	done
-	read -r sha url < <(parameter release)
+	parameter release >"$work/new/release"
+	read -r sha url <"$work/new/release"
+	print=$( (cd "$work/new" && find . -type f -exec sha256sum {} + | sort) | sha256sum)
+	if [ "$force" != --force ] && [ "$print" = "$(cat "$work/refused" 2>/dev/null)" ]; then
+		say "Veer did not get well with what SSM has, and it is the same still; change it, or veer-update --force"
+		exit 3
+	fi
 	if [ -x "$bin" ] && echo "$sha  $bin" | sha256sum --check --status; then
 		ln -s "$bin" "$work/new/veer"
 		return
@@ -184,9 +192,11 @@ if [ $runs = no ]; then
 fi
 if gets_well; then
 	say "well again"
+	rm -f "$work/refused"
 	exit 0
 fi
 say "not well after $PATIENCE s: going back to what was there"
 put "$work/old"
 systemctl restart veer.service
+echo "$print" >"$work/refused"
 exit 1
