@@ -77,12 +77,13 @@ cp /srv/invalid /srv/ssm/veer/shop/eu-west/config
 name=invalid-config; check bash -c '! systemctl start veer-update.service'
 name=invalid-not-in-place; check grep -q '^# changed' /etc/veer/veer.yaml
 name=not-restarted; check [ "$(pid)" = "$before" ]
+name=waits-for-its-time; check [ "$(systemctl is-active veer-update.service)" = failed ]
 cp /srv/changed /srv/ssm/veer/shop/eu-west/config
 
 sed -i s/PATIENCE=180/PATIENCE=2/ /etc/veer-update.conf
 cp /srv/broken /srv/release
 echo "$(sha256sum </srv/broken | cut -d' ' -f1) https://releases.example.org/veer" >/srv/ssm/veer/shop/eu-west/release
-name=broken-release; check bash -c '! veer-update'
+name=broken-release; check bash -c '! systemctl start veer-update.service'
 name=went-back; check cmp /usr/bin/veer /srv/veer
 name=answers-after-all; wait_for answers
 systemctl poweroff --no-block

@@ -120,7 +120,7 @@ resource "aws_ssm_parameter" "secret" {
 # --- what it may do ----------------------------------------------------------
 
 resource "aws_iam_role" "host" {
-  name_prefix          = "${local.name}-"
+  name_prefix          = "${substr(local.name, 0, 37)}-" # at most 38 characters
   description          = "Veer in ${var.region}"
   permissions_boundary = var.permissions_boundary
   tags                 = local.tags

@@ -54,7 +54,7 @@ fetch() {
 	print=$( (cd "$work/new" && find . -type f -exec sha256sum {} + | sort) | sha256sum)
 	if [ "$force" != --force ] && [ "$print" = "$(cat "$work/refused" 2>/dev/null)" ]; then
 		say "Veer did not get well with what SSM has, and it is the same still; change it, or veer-update --force"
-		exit 3
+		exit 1
 	fi
 	if [ -x "$bin" ] && echo "$sha  $bin" | sha256sum --check --status; then
 		ln -s "$bin" "$work/new/veer"
@@ -149,14 +149,19 @@ gets_well() {
 	return 1
 }
 
+runs=no
+! systemctl is-active --quiet veer.service || runs=yes
+# Where Veer runs, what failed waits for the next time of this region's own (3:
+# see veer-update.service): all regions that tried again at once, when something
+# was mended, could restart at once.
+trap 'code=$?; [ "$code" -eq 0 ] || [ $runs = no ] || exit 3' EXIT
+
 mkdir -p "$work"
 exec 9>"$work/lock"
 flock --nonblock 9 || { say "another run is under way"; exit 0; }
 
 fetch
 what=$(changed | sort -u | tr '\n' ' ')
-runs=no
-! systemctl is-active --quiet veer.service || runs=yes
 if [ -z "$what" ] && [ $runs = yes ]; then
 	exit 0
 fi

@@ -13,7 +13,8 @@ data "aws_partition" "here" {}
 data "aws_caller_identity" "here" {}
 
 locals {
-  name    = "veer-once-${var.region}"
+  name    = substr("veer-once-${var.region}", 0, 64)
+  role    = substr(local.name, 0, 31) # a role's prefix has at most 38 characters
   prefix  = "/veer/${module.config.owner}/${var.region}-once"
   tags    = merge({ Name = local.name, "veer:region" = var.region }, var.tags)
   account = data.aws_caller_identity.here.account_id
@@ -122,7 +123,7 @@ locals {
 
 # What ECS does for the task: pull, read parameters, write logs.
 resource "aws_iam_role" "execution" {
-  name_prefix          = "${local.name}-exec-"
+  name_prefix          = "${local.role}-exec-"
   description          = "Starts passes of Veer in ${var.region}"
   assume_role_policy   = local.assume["ecs-tasks"]
   permissions_boundary = var.permissions_boundary
@@ -176,7 +177,7 @@ resource "aws_iam_role_policy" "execution" {
 
 # What Veer itself may do.
 resource "aws_iam_role" "pass" {
-  name_prefix          = "${local.name}-"
+  name_prefix          = "${local.role}-"
   description          = "Passes of Veer in ${var.region}"
   assume_role_policy   = local.assume["ecs-tasks"]
   permissions_boundary = var.permissions_boundary
@@ -203,7 +204,7 @@ resource "aws_iam_role_policy" "route53" {
 }
 
 resource "aws_iam_role" "scheduler" {
-  name_prefix          = "${local.name}-at-"
+  name_prefix          = "${local.role}-at-"
   description          = "Runs passes of Veer in ${var.region} in time"
   assume_role_policy   = local.assume["scheduler"]
   permissions_boundary = var.permissions_boundary

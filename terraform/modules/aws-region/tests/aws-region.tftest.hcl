@@ -225,3 +225,21 @@ run "refuses_a_config_with_a_host" {
   }
   expect_failures = [var.config]
 }
+
+run "a_region_with_a_long_name" {
+  command = plan
+  variables {
+    region       = "a-very-long-name-for-a-region-which-is-allowed-in-veer-yaml"
+    members      = {}
+    secret_files = []
+    secrets      = {}
+
+    route53_provider = null
+
+    config = "{owner: shop, regions: [a-very-long-name-for-a-region-which-is-allowed-in-veer-yaml]}"
+  }
+  assert {
+    condition     = length(aws_iam_role.host.name_prefix) <= 38
+    error_message = "AWS refuses a role's prefix above 38 characters."
+  }
+}

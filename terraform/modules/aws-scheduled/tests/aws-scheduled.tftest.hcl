@@ -137,3 +137,16 @@ run "refuses_bad_variables" {
     var.kms_key_arn, var.architecture, var.secrets_version,
   ]
 }
+
+run "a_region_with_a_long_name" {
+  command = plan
+  variables {
+    region           = "a-very-long-name-for-a-region-which-is-allowed-in-veer-yaml"
+    config           = "{owner: shop, regions: [a-very-long-name-for-a-region-which-is-allowed-in-veer-yaml], schedule: 1m, cluster: {endpoints: ['https://e:2379']}}"
+    route53_provider = null
+  }
+  assert {
+    condition     = alltrue([for r in [aws_iam_role.execution, aws_iam_role.pass, aws_iam_role.scheduler] : length(r.name_prefix) <= 38]) && length(aws_scheduler_schedule.pass.name) <= 64
+    error_message = "AWS refuses a role's prefix above 38 characters, and a schedule's name above 64."
+  }
+}
