@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -312,4 +313,49 @@ func TestPlantedRollWithoutWaiting(t *testing.T) {
 	if done := s.apply(); rolls(done) == nil {
 		t.Errorf("a roll that waits for nobody passes for a good one:\n%s", strings.Join(done, "\n"))
 	}
+}
+
+// deb builds a package of the stub, as a version.
+func (s *site) deb(version string) {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	write(s.t, dir, map[string]string{
+		"DEBIAN/control": "Package: veer\nVersion: " + version + "\nArchitecture: all\nMaintainer: test <test@example.org>\nDescription: a stub\n",
+		"usr/bin/veer":   strings.Replace(veerStub, "VERSION", "version "+version, 1),
+	})
+	for path, mode := range map[string]os.FileMode{".": 0o755, "DEBIAN": 0o755, "usr": 0o755, "usr/bin": 0o755, "usr/bin/veer": 0o755} {
+		if err := os.Chmod(filepath.Join(dir, path), mode); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if out, err := exec.CommandContext(s.t.Context(), "dpkg-deb", "--root-owner-group", "--build", dir, filepath.Join(s.dir, "veer.deb")).CombinedOutput(); err != nil {
+		s.t.Fatalf("dpkg-deb: %v\n%s", err, out)
+	}
+}
+
+// With a package, dpkg brings the binary, up and down, and takes it away.
+func TestOnpremWithADeb(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	main, err := os.ReadFile(filepath.Join(s.dir, "main.tf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, s.dir, map[string]string{"main.tf": strings.Replace(string(main), `package         = "veer"`, `package         = "veer.deb"`, 1)})
+	for _, version := range []string{"1.0", "2.0", "1.0"} {
+		s.deb(version)
+		done := s.apply()
+		if got := of(done, "activate"); !slices.Equal(got, addresses) {
+			t.Errorf("%s activated %v, expected %v", version, got, addresses)
+		}
+		for _, address := range addresses {
+			if got := strings.TrimSpace(s.box[address].must("dpkg-query", "-W", "-f", "${Version} ${Status}", "veer")); got != version+" install ok installed" {
+				t.Errorf("%s has %s, expected %s", address, got, version)
+			}
+		}
+	}
+	if out, done, err := s.terraform("destroy", "-auto-approve"); err != nil || len(of(done, "remove")) != 3 {
+		t.Fatalf("terraform destroy: %v\n%s\n%s", err, strings.Join(done, "\n"), out)
+	}
+	s.box[addresses[0]].must("sh", "-c", "! dpkg-query -W veer && ! ls /usr/bin/veer")
 }
