@@ -15,7 +15,7 @@ GOBUILD   := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDF
 export VERSION COMMIT DATE FUZZTIME SOAKTIME REPEATS PARTS
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check accept bench bench-failover bench-scale bench-prober bench-dns bench-dns-failover bench-dns-flood bench-cluster test-cluster mutants fuzz fuzz-authority soak clean toolchain
+.PHONY: help build run test check accept bench bench-failover bench-scale bench-prober bench-dns bench-dns-failover bench-dns-flood bench-cluster test-cluster test-terraform terraform-docs terraform-schemas mutants fuzz fuzz-authority soak clean toolchain
 
 help: ## this list
 	@echo 'Veer: DNS failover from one binary. Targets:'
@@ -86,6 +86,15 @@ test-cluster: toolchain ## three regions 80 ms apart in network namespaces, cut 
 bench-cluster: toolchain ## distributions of REPEATS failovers in three regions, with bounds (root, 40 minutes)
 	VEER_BOUNDS=1 VEER_REPEATS=$(REPEATS) $(GO) test -buildvcs=false -count=1 -timeout 0 -v -tags netns \
 		-run 'TestCluster/(backend|region_lost|controller)' ./cmd/veer/clusterlab
+
+test-terraform: build ## the Terraform modules and examples, without a cloud (root, terraform, systemd-nspawn; 2 minutes)
+	@VEER=$(CURDIR)/bin/veer .ci/terraform $(GO)
+
+terraform-docs: toolchain ## write the tables in the READMEs of the Terraform modules
+	@cd terraform/internal && $(GO) run -buildvcs=false ./readme ..
+
+terraform-schemas: toolchain ## read the providers' schemas anew from the pinned npm packages (npm)
+	@cd terraform/internal && $(GO) run -buildvcs=false ./extract schemas
 
 mutants: toolchain ## show that each property's test catches a broken twin, with the counter-example
 	CGO_ENABLED=0 $(GO) test -buildvcs=false -count=1 -v -run 'Mutant' ./checks ./regions/... ./providers/...

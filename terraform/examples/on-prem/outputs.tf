@@ -1,0 +1,14 @@
+output "config" {
+  description = "veer.yaml as every host has it."
+  value       = local.config
+}
+
+output "zone_file" {
+  description = "The zone that Veer serves."
+  value       = file("${path.module}/zone")
+}
+
+output "regions" {
+  description = "The regions in the order in which they are rolled."
+  value       = module.veer.regions
+}

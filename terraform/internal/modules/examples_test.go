@@ -1,0 +1,453 @@
+package modules
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// made by an example, as its last run tells.
+type rendered struct {
+	outputs map[string]any
+	// values of each resource by its address.
+	values map[string]map[string]any
+	raw    string
+}
+
+func (r rendered) text(t *testing.T, output string) string {
+	t.Helper()
+	s, ok := r.outputs[output].(string)
+	if !ok {
+		t.Fatalf("output %s is %v, expected text", output, r.outputs[output])
+	}
+	return s
+}
+
+type stateModule struct {
+	Resources []struct {
+		Address string
+		Values  map[string]any
+	}
+	ChildModules []stateModule `json:"child_modules"`
+}
+
+func (m stateModule) into(values map[string]map[string]any) {
+	for _, r := range m.Resources {
+		values[r.Address] = r.Values
+	}
+	for _, child := range m.ChildModules {
+		child.into(values)
+	}
+}
+
+// render runs a folder's tests and takes what they made.
+func render(t *testing.T, dir string) rendered {
+	t.Helper()
+	must(t, dir, "init", "-input=false", "-no-color")
+	out := must(t, dir, "test", "-json", "-verbose")
+	r := rendered{outputs: map[string]any{}, values: map[string]map[string]any{}, raw: out}
+	lines := bufio.NewScanner(strings.NewReader(out))
+	lines.Buffer(nil, 64<<20)
+	for lines.Scan() {
+		var line struct {
+			Plan *struct {
+				OutputChanges map[string]struct{ After any } `json:"output_changes"`
+			} `json:"test_plan"`
+			State *struct {
+				Outputs map[string]struct{ Value any } `json:"outputs"`
+				Root    stateModule                    `json:"root_module"`
+			} `json:"test_state"`
+		}
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			t.Fatalf("terraform test -json: %v: %s", err, lines.Bytes())
+		}
+		if line.Plan != nil {
+			for name, o := range line.Plan.OutputChanges {
+				r.outputs[name] = o.After
+			}
+		}
+		if line.State != nil {
+			for name, o := range line.State.Outputs {
+				r.outputs[name] = o.Value
+			}
+			line.State.Root.into(r.values)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// examples are those that were rendered already, as they are in the repository.
+type examples struct {
+	mu   sync.Mutex
+	made map[string]*sync.Once
+	got  map[string]rendered
+}
+
+// example renders one of them, once for all tests.
+func example(t *testing.T, name string) rendered {
+	t.Helper()
+	e := &made.examples
+	e.mu.Lock()
+	if e.made == nil {
+		e.made, e.got = map[string]*sync.Once{}, map[string]rendered{}
+	}
+	once := e.made[name]
+	if once == nil {
+		once = &sync.Once{}
+		e.made[name] = once
+	}
+	e.mu.Unlock()
+	once.Do(func() {
+		r := render(t, filepath.Join(tree(t), "examples", name))
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.got[name] = r
+	})
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r, ok := e.got[name]
+	if !ok {
+		t.Fatalf("example %s could not be rendered; the test that tried first says why", name)
+	}
+	return r
+}
+
+// write puts files into a folder of the test's own.
+func write(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func veer(t *testing.T, dir string, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), made.veer, args...)
+	cmd.Dir = dir
+	var out, err bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &err
+	failed := cmd.Run()
+	return out.String() + err.String(), failed
+}
+
+// certificates makes a CA and a host's certificate of it, as a user would.
+func certificates(t *testing.T, dir, region string) {
+	t.Helper()
+	secrets := filepath.Join(dir, "secrets")
+	if err := os.MkdirAll(secrets, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"certs", "init", "--dir", secrets}, {"certs", "issue", region, "--dir", secrets}} {
+		if out, err := veer(t, dir, append(args, "-c", "veer.yaml")...); err != nil {
+			t.Fatalf("veer %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	for _, ext := range []string{".pem", ".key"} {
+		if err := os.Rename(filepath.Join(secrets, region+ext), filepath.Join(secrets, "host"+ext)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// onHost lays out /etc/veer of a host of the example, as its modules do.
+func onHost(t *testing.T, r rendered, region string) string {
+	t.Helper()
+	dir := t.TempDir()
+	files := map[string]string{"veer.yaml": r.text(t, "config")}
+	if zone, ok := r.outputs["zone_file"].(string); ok {
+		name := "example.org.zone"
+		if strings.Contains(files["veer.yaml"], "example.test.zone") {
+			name = "example.test.zone"
+		}
+		files[name] = zone
+	}
+	if strings.Contains(files["veer.yaml"], "secrets/cloudflare") {
+		files["secrets/cloudflare"] = "token\n"
+	}
+	// As the modules write it; of aws-region it is in the state.
+	host := "region: " + region + "\ntls: {ca_file: secrets/ca.pem, cert_file: secrets/host.pem, key_file: secrets/host.key}\n"
+	if v, ok := r.values[`module.region["`+region+`"].aws_ssm_parameter.host`]["value"].(string); ok {
+		host = v
+	}
+	write(t, dir, files)
+	certificates(t, dir, region)
+	write(t, dir, map[string]string{"host.yaml": host})
+	return dir
+}
+
+func TestExamplesAreValidConfigs(t *testing.T) {
+	for name, region := range map[string]string{
+		"two-regions-witness": "us-east", "three-regions": "ap-south", "on-prem": "eu-west", "scheduled": "eu-west",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := onHost(t, example(t, name), region)
+			out, err := veer(t, dir, "validate", "-c", "veer.yaml")
+			if err != nil {
+				t.Fatalf("veer validate: %v\n%s", err, out)
+			}
+			for _, bad := range []string{"DOES NOT", "WARNINGS"} {
+				if strings.Contains(out, bad) {
+					t.Errorf("veer validate of an example says %s:\n%s", bad, out)
+				}
+			}
+			// That it is the file which is checked: with a word misspelt it is refused.
+			text, err := os.ReadFile(filepath.Join(dir, "veer.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, dir, map[string]string{"veer.yaml": strings.Replace(string(text), "monitors:", "monitor:", 1)})
+			if out, err := veer(t, dir, "validate", "-c", "veer.yaml"); err == nil {
+				t.Errorf("veer validate took a misspelt key:\n%s", out)
+			}
+		})
+	}
+}
+
+// encodings are the ways in which a secret could be written.
+func encodings(secret string) map[string]string {
+	whole := base64.StdEncoding.EncodeToString([]byte(secret))
+	return map[string]string{
+		"plain": secret, "base64": strings.TrimRight(whole, "=")[:len(secret)], "hex": hex.EncodeToString([]byte(secret)), "URL-encoded": url.QueryEscape(secret + "/+"),
+	}
+}
+
+// leaks are the ways in which a word that starts a secret is found in a text.
+func leaks(text, secret string) []string {
+	var found []string
+	for how, s := range encodings(secret) {
+		if how == "URL-encoded" {
+			s = strings.TrimSuffix(s, "%2F%2B")
+		}
+		if strings.Contains(text, s) {
+			found = append(found, how)
+		}
+	}
+	return found
+}
+
+const canary = "CANARY-"
+
+// Plans and states of the examples hold no secret, though every secret goes
+// through them.
+func TestNoSecretIsInPlanOrState(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"two-regions-witness", "three-regions", "scheduled"} {
+		r := example(t, name)
+		if found := leaks(r.raw, canary); len(found) > 0 {
+			t.Errorf("%s: a secret is in plan or state, %s", name, strings.Join(found, ", "))
+		}
+		if len(r.values) == 0 {
+			t.Errorf("%s: no resource was looked at", name)
+		}
+	}
+	root := tree(t)
+	// Planted: a secret that is an argument like any other.
+	dir := filepath.Join(root, "modules", "aws-region")
+	for file, change := range map[string][2]string{
+		"variables.tf": {"  ephemeral   = true\n", ""},
+		"main.tf":      {"  value_wo         = var.secrets[each.key]\n  value_wo_version = var.secrets_version\n", "  value            = var.secrets[each.key]\n"},
+	} {
+		text, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), change[0]) {
+			t.Fatalf("%s has no %q", file, change[0])
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(strings.Replace(string(text), change[0], change[1], 1)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := render(t, filepath.Join(root, "examples", "two-regions-witness"))
+	if len(leaks(r.raw, canary)) == 0 {
+		t.Error("a secret that was planted in the state was not found")
+	}
+	// Ephemeral alone does not do it: Terraform refuses it in a plain argument.
+	for how, text := range encodings(canary) {
+		if len(leaks("..."+text+"...", canary)) == 0 {
+			t.Errorf("a secret that is written %s is not found", how)
+		}
+	}
+}
+
+// sameJSON compares two policies, in which the order of a list does not matter.
+func sameJSON(t *testing.T, got, want string) bool {
+	t.Helper()
+	var a, b any
+	if err := json.Unmarshal([]byte(got), &a); err != nil {
+		t.Fatalf("%v in %s", err, got)
+	}
+	if err := json.Unmarshal([]byte(want), &b); err != nil {
+		t.Fatalf("%v in %s", err, want)
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+// The policy's model is what the command prints for it.
+func TestPolicyModelIsTheCommands(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"veer.yaml": modelConfig})
+	want, err := veer(t, dir, "iam-policy", "-c", "veer.yaml")
+	if err != nil {
+		t.Fatalf("veer iam-policy: %v\n%s", err, want)
+	}
+	file := filepath.Join(top, "modules/internal/route53-policy/policy.json")
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.TrimSpace(string(got)) != strings.TrimSpace(want) {
+		t.Errorf("%s is not what veer iam-policy prints: put this there\n%s", file, want)
+	}
+}
+
+const modelConfig = `owner: the-owner
+regions: [a, b, c]
+providers:
+  aws: {kind: route53, zones: [{name: the-zone.invalid, id: Z0000000000000000000}]}
+monitors:
+  web: {kind: http, port: 80}
+services:
+  - name: the-service.the-zone.invalid
+    monitor: web
+    pools:
+      - {region: a, endpoints: [192.0.2.1]}
+      - {region: b, endpoints: [192.0.2.2]}
+`
+
+// Of every config, the modules allow exactly what the command prints.
+func TestPoliciesAreTheCommands(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(tree(t), "modules", "internal", "ask")
+	write(t, dir, map[string]string{"main.tf": `
+variable "configs" { type = map(string) }
+module "config" {
+  source           = "../config"
+  for_each         = var.configs
+  yaml             = each.value
+  region           = "a"
+  route53_provider = "aws"
+}
+module "policy" {
+  source    = "../route53-policy"
+  for_each  = { for pair in setproduct(keys(var.configs), [false, true]) : "${pair[0]} ${pair[1]}" => pair }
+  owner     = module.config[each.value[0]].owner
+  zones     = module.config[each.value[0]].route53.zones
+  names     = module.config[each.value[0]].route53.names
+  types     = module.config[each.value[0]].route53.types
+  read_only = each.value[1]
+}
+output "policies" { value = { for name, p in module.policy : name => p.json } }
+`})
+	const head = "owner: shop-1\nregions: [a, b]\nmonitors: {web: {kind: http, port: 80}}\n"
+	configs := map[string]string{
+		"one name": head + `
+providers: {aws: {kind: route53, zones: [{name: example.org, id: Z01}]}}
+services: [{name: app.example.org, monitor: web, pools: [{region: a, endpoints: [192.0.2.1]}, {region: b, endpoints: ["2001:db8::1"]}]}]
+`,
+		"zones in zones, an apex": head + `
+providers: {aws: {kind: route53, zones: [{name: example.org, id: Z01}, {name: eu.example.org., id: Z02}, {name: other.example.net, id: Z03}]}}
+services:
+  - {name: example.org, monitor: web, pools: [{region: a, endpoints: [192.0.2.1]}]}
+  - {name: App.EU.example.org., monitor: web, pools: [{region: a, endpoints: [192.0.2.2]}]}
+  - {name: eu.example.org, monitor: web, pools: [{region: a, endpoints: [192.0.2.3]}]}
+  - {name: a_b.noteu.example.org, monitor: web, pools: [{region: a, endpoints: [192.0.2.5]}]}
+`,
+		"several providers, a fallback": head + `
+providers:
+  aws: {kind: route53, zones: [{name: example.org, id: Z01}]}
+  more: {kind: route53, zones: [{name: example.net, id: Z02}]}
+services:
+  - {name: app.example.org, monitor: web, providers: [aws], all_down: fallback, fallback: [192.0.2.9], pools: [{region: a, endpoints: [192.0.2.1]}]}
+  - {name: app.example.net, monitor: web, pools: [{region: a, endpoints: [192.0.2.1]}]}
+`,
+		"host names and aliases": head + `
+providers:
+  aws:
+    kind: route53
+    zones: [{name: example.org, id: Z01}]
+    aliases:
+      lb-1.example.com: {zone_id: Z09, types: [A]}
+      lb-2.example.com: {zone_id: Z09, types: [A]}
+services:
+  - {name: app.example.org, monitor: web, pools: [{region: a, endpoints: [lb-1.example.com]}, {region: b, endpoints: [lb-2.example.com]}]}
+`,
+		"host names alone": head + `
+providers: {aws: {kind: route53, zones: [{name: example.org, id: Z01}]}}
+services: [{name: app.example.org, monitor: web, pools: [{region: a, endpoints: [one.example.com]}]}]
+`,
+		"no name in the zone": head + `
+providers:
+  aws: {kind: route53, zones: [{name: example.org, id: Z01}]}
+  more: {kind: route53, zones: [{name: example.net, id: Z02}]}
+services: [{name: app.example.net, monitor: web, pools: [{region: a, endpoints: [192.0.2.1]}]}]
+`,
+	}
+	vars, err := json.Marshal(map[string]any{"configs": configs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, map[string]string{"all.auto.tfvars.json": string(vars)})
+	must(t, dir, "init", "-input=false", "-no-color")
+	must(t, dir, "apply", "-auto-approve", "-input=false", "-no-color")
+	var policies map[string]string
+	if err := json.Unmarshal([]byte(must(t, dir, "output", "-json", "policies")), &policies); err != nil {
+		t.Fatal(err)
+	}
+	for name, config := range configs {
+		for _, readOnly := range []string{"false", "true"} {
+			t.Run(name+", read only "+readOnly, func(t *testing.T) {
+				folder := t.TempDir()
+				write(t, folder, map[string]string{"veer.yaml": config})
+				want, err := veer(t, folder, "iam-policy", "-c", "veer.yaml", "--provider", "aws", "--read-only="+readOnly)
+				if err != nil {
+					t.Fatalf("veer iam-policy: %v\n%s", err, want)
+				}
+				if got := policies[name+" "+readOnly]; !sameJSON(t, got, want) {
+					t.Errorf("the module makes\n%s\nveer iam-policy prints\n%s", got, want)
+				}
+			})
+		}
+	}
+}
+
+// The examples' rights are those that the command prints for their veer.yaml.
+func TestExamplesPoliciesAreTheCommands(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"two-regions-witness", "scheduled"} {
+		r := example(t, name)
+		dir := t.TempDir()
+		write(t, dir, map[string]string{"veer.yaml": r.text(t, "config")})
+		want, err := veer(t, dir, "iam-policy", "-c", "veer.yaml")
+		if err != nil {
+			t.Fatalf("veer iam-policy: %v\n%s", err, want)
+		}
+		got := r.text(t, "route53_policy")
+		if !sameJSON(t, got, want) {
+			t.Errorf("%s: the module makes\n%s\nveer iam-policy prints\n%s", name, got, want)
+		}
+		if sameJSON(t, strings.Replace(got, "CREATE", "UPSERT", 1), want) {
+			t.Errorf("%s: a policy with another action passes for the same", name)
+		}
+	}
+}
