@@ -495,7 +495,8 @@ func TestCookiesRequired(t *testing.T) {
 func TestCookieEscapesTheRateLimit(t *testing.T) {
 	for _, way := range ways {
 		synctest.Test(t, func(t *testing.T) {
-			s := limitedServer(t, way, RateLimit{ResponsesPerSecond: 2})
+			second := 2
+			s := limitedServer(t, way, RateLimit{ResponsesPerSecond: 2, Slip: &second})
 			a := s.answerer()
 			a.from.addr = netip.MustParseAddr("192.0.2.1")
 			ask := func(cookie string) *dns.Msg {

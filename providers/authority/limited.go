@@ -94,11 +94,14 @@ func (l *limiter) decide(from netip.Addr, what subject, now uint64) limitAction 
 		return limitPass
 	}
 	l.note(account, from, what.class, now)
-	action := limitDrop
+	action, slip := limitDrop, l.rules.slip
+	if slip == 1 && what.class == limitErrors {
+		slip = 2 // nothing of them is left out
+	}
 	switch {
 	case l.rules.logOnly:
 		action = limitLog
-	case l.rules.slip > 0 && over%l.rules.slip == 0:
+	case slip > 0 && over%slip == 0:
 		action = limitSlip
 	}
 	l.counts[what.class][action].Add(1)

@@ -60,7 +60,8 @@ func (a *answerer) ask(t *testing.T, name string, typ uint16) *dns.Msg {
 func TestRateLimit(t *testing.T) {
 	for _, way := range ways {
 		synctest.Test(t, func(t *testing.T) {
-			s := limitedServer(t, way, RateLimit{ResponsesPerSecond: 3, Window: 2 * time.Second})
+			second := 2
+			s := limitedServer(t, way, RateLimit{ResponsesPerSecond: 3, Window: 2 * time.Second, Slip: &second})
 			a := s.answerer()
 			for round := range 2 {
 				for i := range 9 {
@@ -202,6 +203,7 @@ func TestRateLimitSettings(t *testing.T) {
 // TestRateLimitOfErrors: errors have limits of their own, and slip as they are.
 func TestRateLimitOfErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		// No slip is given: all slip, but of errors every second one.
 		s := limitedServer(t, FastAuto, RateLimit{ResponsesPerSecond: 5, ErrorsPerSecond: 2, NXDomainsPerSecond: 1})
 		a := s.answerer()
 		a.from.addr = netip.MustParseAddr("192.0.2.1")
@@ -221,11 +223,11 @@ func TestRateLimitOfErrors(t *testing.T) {
 		}
 		want := []string{
 			"REFUSED", "NXDOMAIN", "NOERROR",
-			"REFUSED", "-", "NOERROR",
+			"REFUSED", "TC NXDOMAIN", "NOERROR",
 			"-", "TC NXDOMAIN", "NOERROR",
-			"REFUSED", "-", "NOERROR",
+			"REFUSED", "TC NXDOMAIN", "NOERROR",
 			"-", "TC NXDOMAIN", "NOERROR",
-			"REFUSED", "-", "-",
+			"REFUSED", "TC NXDOMAIN", "TC NOERROR",
 		}
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("got  %v\nwant %v", got, want)

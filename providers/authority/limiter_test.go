@@ -57,7 +57,11 @@ func (b *ledger) decide(from netip.Addr, what subject, now time.Duration) limitA
 	}
 	acc.left = max(acc.left, second-time.Second-b.window)
 	acc.over++
-	if b.slip > 0 && acc.over%b.slip == 0 {
+	slip := b.slip
+	if what.class == limitErrors && slip > 0 {
+		slip = max(slip, 2)
+	}
+	if slip > 0 && acc.over%slip == 0 {
 		return limitSlip
 	}
 	return limitDrop
@@ -193,7 +197,8 @@ func TestSmallTableForgives(t *testing.T) {
 // TestLoopsShareAccounts: what several loops give one network is counted once.
 func TestLoopsShareAccounts(t *testing.T) {
 	const rate, each = 100, 10_000
-	config := RateLimit{ResponsesPerSecond: rate}
+	second := 2
+	config := RateLimit{ResponsesPerSecond: rate, Slip: &second}
 	l := newLimiter(config.rules(), defaultAccounts)
 	var passed, dropped atomic.Int64
 	var loops sync.WaitGroup

@@ -24,7 +24,8 @@ type RateLimit struct {
 	// Window is how long a flood is remembered at most. 0 is 15 s.
 	Window time.Duration `yaml:"window"`
 	// Slip: every so many-th answer over the limit is sent without its records
-	// and with TC. 0: none is; nil is 2.
+	// and with TC; of errors, which have none, at most every second one. 0: none
+	// is; nil is 1.
 	Slip *int `yaml:"slip"`
 	// PrefixV4 and PrefixV6 are how long a client network's prefix is. 0 is 24
 	// and 56.
@@ -47,7 +48,7 @@ const (
 	maxRate         = 100_000
 	defaultWindow   = 15 * time.Second
 	maxWindow       = time.Hour
-	defaultSlip     = 2
+	defaultSlip     = 1
 	maxSlip         = 100
 	defaultLimitV4  = 24
 	defaultLimitV6  = 56
@@ -69,7 +70,7 @@ func (r RateLimit) check(bad func(field, format string, args ...any)) {
 	within("prefix_v6", r.PrefixV6, 16, 128, " bits (default 56)")
 	within("accounts", r.Accounts, minAccounts, maxAccounts, " (default 65536)")
 	if r.Slip != nil {
-		within("slip", *r.Slip, 0, maxSlip, " (default 2)")
+		within("slip", *r.Slip, 0, maxSlip, " (default 1)")
 	}
 	if r.Window != 0 && (r.Window < time.Second || r.Window > maxWindow) {
 		bad("rate_limit.window", "%s is out of range; expected 1s to %s (default %s)", r.Window, maxWindow, defaultWindow)

@@ -22,7 +22,7 @@ cluster:
 regions: [eu-west, us-east, ap-south]
 velocity: off # twenty failovers of each kind are more shifts than it allows an hour
 providers:
-  here: {kind: authority, listen: ["0.0.0.0:53"], zones: [{name: example.test, file: example.test.zone}]}
+  here: {kind: authority, listen: ["0.0.0.0:53"], zones: [{name: example.test, file: example.test.zone}], rate_limit: {enabled: false}}
   aws:
     kind: route53
     region: us-east-1
