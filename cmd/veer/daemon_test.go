@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -121,11 +122,18 @@ func (l *live) expect(code int, want string, args ...string) {
 // until runs a command after everything that moves, until it prints want.
 func (l *live) until(want string, args ...string) {
 	l.t.Helper()
+	l.matches(regexp.QuoteMeta(want), args...)
+}
+
+// matches is until for a regular expression.
+func (l *live) matches(want string, args ...string) {
+	l.t.Helper()
+	pattern := regexp.MustCompile(want)
 	patience := time.NewTimer(time.Minute)
 	defer patience.Stop()
 	for {
 		_, text := l.veer(args...)
-		if strings.Contains(text, want) {
+		if pattern.MatchString(text) {
 			return
 		}
 		select {
