@@ -75,6 +75,20 @@ func TestIndexOfPages(t *testing.T) {
 	}
 }
 
+// TestPagesNameTestsThatExist: so do those of docs/partitions.md and
+// docs/dns-conformance.md, by tests of their own.
+func TestPagesNameTestsThatExist(t *testing.T) {
+	code := testCode(t)
+	for page, text := range readPages(t) {
+		if page == "docs/dns-conformance.md" || page == "docs/partitions.md" {
+			continue
+		}
+		for _, name := range missingTests(text, code) {
+			t.Errorf("%s names %s, which is no test", page, name)
+		}
+	}
+}
+
 func notInIndex(pages map[string]string) []string {
 	const index = "docs/README.md"
 	listed := map[string]bool{index: true}
