@@ -210,3 +210,31 @@ func prose(text string) string {
 	out, _ := split(text)
 	return out
 }
+
+// TestComparisonHasSources: each thing that docs/comparison.md says of another
+// product leads to where it is said.
+func TestComparisonHasSources(t *testing.T) {
+	text := readPages(t)["docs/comparison.md"]
+	for _, line := range withoutSource(text) {
+		t.Errorf("docs/comparison.md says something of another product and not where it is from: %s", line)
+	}
+	// The check sees what it must.
+	for _, planted := range []string{"- It is slow.\n", "- See [us](faq.md).\n", "| **Other** | its own probes | somebody |\n"} {
+		if found := withoutSource(text + "\n" + planted); len(found) != 1 {
+			t.Errorf("the check proves nothing: of one planted claim it finds %q", found)
+		}
+	}
+}
+
+// withoutSource are the points and rows of a comparison without a link to the
+// outside; a row that is all about Veer needs none.
+func withoutSource(text string) []string {
+	var out []string
+	for _, line := range strings.Split(text, "\n") {
+		claim := strings.HasPrefix(line, "- ") || strings.HasPrefix(line, "| **") && !strings.HasPrefix(line, "| **Veer**")
+		if claim && !strings.Contains(line, "](https://") {
+			out = append(out, line)
+		}
+	}
+	return out
+}
