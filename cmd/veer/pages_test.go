@@ -17,6 +17,9 @@ import (
 // repository is the root, as seen from this package.
 const repository = "../.."
 
+// index leads to all pages; its last table has the decisions.
+const index = "docs/README.md"
+
 // readPages are the pages of the repository by their path in it.
 func readPages(t *testing.T) map[string]string {
 	t.Helper()
@@ -63,16 +66,39 @@ func TestLinksOfPages(t *testing.T) {
 	}
 }
 
-// TestIndexOfPages: docs/README.md leads to every other page.
+// TestIndexOfPages: docs/README.md leads to every other page; -update adds
+// decisions at its end. Where another page belongs only its author knows.
 func TestIndexOfPages(t *testing.T) {
 	pages := readPages(t)
+	if *update {
+		pages[index] = withDecisions(pages)
+		if err := os.WriteFile(filepath.Join(repository, index), []byte(pages[index]), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, page := range notInIndex(pages) {
 		t.Errorf("docs/README.md does not lead to %s: add it to the index", page)
 	}
-	pages["docs/planted.md"] = "# Planted\n"
-	if found := notInIndex(pages); !slices.Contains(found, "docs/planted.md") {
-		t.Error("the check proves nothing: it does not see a page that is not in the index")
+	pages["docs/planted.md"], pages["docs/adr/9999-planted.md"] = "# Planted\n", "# 9999. Planted\n"
+	if found := notInIndex(pages); len(found) < 2 {
+		t.Errorf("the check proves nothing: of two pages that are not in the index it sees %q", found)
 	}
+	if text := withDecisions(pages); !strings.HasSuffix(text, "\n| [9999](adr/9999-planted.md) | Planted |\n") {
+		t.Error("a decision is not added")
+	}
+}
+
+// decision is the title of a decision, without its number.
+var decision = regexp.MustCompile(`^# [0-9]+[.:] *(.*)\n`)
+
+func withDecisions(pages map[string]string) string {
+	text := pages[index]
+	for _, page := range notInIndex(pages) {
+		if title := decision.FindStringSubmatch(pages[page]); title != nil && path.Dir(page) == "docs/adr" {
+			text += fmt.Sprintf("| [%s](%s) | %s |\n", path.Base(page)[:4], strings.TrimPrefix(page, "docs/"), title[1])
+		}
+	}
+	return text
 }
 
 // TestPagesNameTestsThatExist: so do those of docs/partitions.md and
@@ -90,7 +116,6 @@ func TestPagesNameTestsThatExist(t *testing.T) {
 }
 
 func notInIndex(pages map[string]string) []string {
-	const index = "docs/README.md"
 	listed := map[string]bool{index: true}
 	for _, target := range links(pages[index]) {
 		file, _, _ := strings.Cut(target, "#")
