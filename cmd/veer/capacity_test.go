@@ -62,7 +62,7 @@ func TestMisquotesAreSeen(t *testing.T) {
 // misquoted are the lines of blocks that begin with a benchmark's name and
 // whose file does not have them, and how many lines there are in all.
 func misquoted(page string, kept func(string) string) (lines int, wrong []string) {
-	_, fences := split(page)
+	_, fences := proseAndFences(page)
 	for _, f := range fences {
 		file, quotes := quoted(f)
 		for _, line := range quotes {
@@ -105,7 +105,7 @@ func said(line string) string {
 // requoted is the page with lines of the files in the place of those that are
 // the same but for their figures.
 func requoted(page string, kept func(string) string) string {
-	_, fences := split(page)
+	_, fences := proseAndFences(page)
 	for _, f := range fences {
 		file, quotes := quoted(f)
 		if file == "" {

@@ -66,7 +66,7 @@ var inlineCommand = regexp.MustCompile("`veer ([^`]+)`")
 // how many there are. Those in the text may be parts of lines: of them only
 // the words are looked at.
 func badCommands(text string) (lines int, problems []string) {
-	prose, fences := split(text)
+	prose, fences := proseAndFences(text)
 	var usages []string
 	for _, c := range tree(newSession(nil, "", nil).root()) {
 		usages = append(usages, c.UseLine())

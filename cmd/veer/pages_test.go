@@ -146,8 +146,8 @@ func brokenLinks(pages map[string]string, exists func(string) bool) []string {
 				problems = append(problems, fmt.Sprintf("%s: the link %s leads out of the repository", page, target))
 			case !known && !exists(to):
 				problems = append(problems, fmt.Sprintf("%s: the link %s leads nowhere: there is no %s", page, target, to))
-			case anchored && known && !slices.Contains(anchors(text), anchor):
-				problems = append(problems, fmt.Sprintf("%s: the link %s leads to no heading: %s has %s", page, target, to, strings.Join(anchors(text), ", ")))
+			case anchored && known && !slices.Contains(anchorsOf(text), anchor):
+				problems = append(problems, fmt.Sprintf("%s: the link %s leads to no heading: %s has %s", page, target, to, strings.Join(anchorsOf(text), ", ")))
 			}
 		}
 	}
@@ -171,9 +171,9 @@ func links(text string) []string {
 	return out
 }
 
-// anchors are those that a page's headings get where it is shown: in lower
+// anchorsOf are those that a page's headings get where it is shown: in lower
 // case, blanks as hyphens, other signs left out, and numbered where they repeat.
-func anchors(text string) []string {
+func anchorsOf(text string) []string {
 	var out []string
 	seen := map[string]int{}
 	for _, line := range strings.Split(prose(text), "\n") {
@@ -209,8 +209,8 @@ type fence struct {
 	lines    []string
 }
 
-// split parts a page into its prose and its fenced blocks.
-func split(text string) (prose string, fences []fence) {
+// proseAndFences parts a page into its prose and its fenced blocks.
+func proseAndFences(text string) (prose string, fences []fence) {
 	var b strings.Builder
 	inside := false
 	for _, line := range strings.Split(text, "\n") {
@@ -232,7 +232,7 @@ func split(text string) (prose string, fences []fence) {
 }
 
 func prose(text string) string {
-	out, _ := split(text)
+	out, _ := proseAndFences(text)
 	return out
 }
 

@@ -62,7 +62,7 @@ func readTutorial(t *testing.T, name string) map[string]string {
 
 // notQuoted says which files a page does not show as they are.
 func notQuoted(page string, files map[string]string) []string {
-	_, fences := split(page)
+	_, fences := proseAndFences(page)
 	var problems []string
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if !slices.ContainsFunc(fences, func(f fence) bool { return strings.Join(f.lines, "\n")+"\n" == files[name] }) {
