@@ -12,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/veerdns/veer/cmd/veer/api"
 	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/cmd/veer/daemon"
 	"github.com/veerdns/veer/providers"
@@ -108,15 +109,20 @@ func TestValidateLive(t *testing.T) {
 	}
 }
 
-// TestStatusZones shows the zones of written providers.
-func TestStatusZones(t *testing.T) {
+// failing has a zone of a written provider that cannot be written.
+func failing() api.Status {
 	st := healthy()
 	st.Zones = []controller.ZoneState{
 		{Provider: "aws", Zone: "example.com.", State: controller.ZoneOK, Since: time.Hour, Written: 5 * time.Minute, Calls: 3, Propagation: 42 * time.Second},
 		{Provider: "cf", Zone: "example.net.", State: controller.ZoneFailing, Since: 3 * time.Minute, Error: "503"},
 	}
 	st.Warnings = []string{"example.net at cf: it cannot be written for 3m0s: 503"}
-	s := newSession(&fake{status: st}, "", nil)
+	return st
+}
+
+// TestStatusZones shows the zones of written providers.
+func TestStatusZones(t *testing.T) {
+	s := newSession(&fake{status: failing()}, "", nil)
 	if exit := s.veer(t, "status"); exit != exitDegraded {
 		t.Errorf("exit %d: %s", exit, s.stderr.String())
 	}

@@ -78,6 +78,7 @@ type lab struct {
 	daemons  map[string]*running
 	server   string // the DNS server's address
 	servers  map[string]string
+	listens  map[string]string // where /metrics is, with host.http
 	observer *cluster.Cluster
 }
 
@@ -98,7 +99,7 @@ func newLab(t testing.TB) *lab {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	l := &lab{t: t, dir: dir, backends: map[string]*backend{}, daemons: map[string]*running{}, pulse: make(chan struct{}, 1), servers: map[string]string{}}
+	l := &lab{t: t, dir: dir, backends: map[string]*backend{}, daemons: map[string]*running{}, pulse: make(chan struct{}, 1), servers: map[string]string{}, listens: map[string]string{}}
 	l.openBackends()
 	l.write("example.test.zone", labZone)
 	l.write("veer.yaml", fmt.Sprintf(labConfig, l.port, markerName()))
@@ -248,6 +249,12 @@ func (l *lab) launch(region string, c *config.Config, roles ...string) *running 
 			defer l.mu.Unlock()
 			l.server = addresses[0]
 			l.servers[region] = addresses[0]
+		},
+		HTTP: func(address string) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.listens[region] = address
+			l.kick()
 		},
 		AfterCommit: func(steering.Shard) { l.kick() },
 		Swapped:     func([]steering.Shard) { l.kick() },

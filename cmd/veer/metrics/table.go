@@ -85,6 +85,8 @@ With a token, each request must carry ` + "`Authorization: Bearer TOKEN`" + `, a
 
 Labels take values that the config bounds, and the words below. Names and labels are not renamed within a major version.
 
+[alerts/veer.rules.yml](alerts/veer.rules.yml) has alert rules, the [runbook](runbook.md) a section for each, and [dashboard.json](dashboard.json) is a dashboard for Grafana.
+
 | name | type | labels | series | meaning |
 |---|---|---|---|---|
 `)
