@@ -253,7 +253,7 @@ func (s *Server) serveBatches(ctx context.Context, conn *net.UDPConn, fd int, an
 		}
 		unix.Close(fd) //nolint:errcheck // nothing is lost with it
 	}()
-	a, b := s.answerer(), newBatch(any)
+	a, b, pace := s.answerer(), newBatch(any), pace{}
 	for faults := faults(0); ; {
 		if err := b.take(fd); err != nil {
 			if err, over := faults.over(ctx, conn, err); over {
@@ -283,6 +283,12 @@ func (s *Server) serveBatches(ctx context.Context, conn *net.UDPConn, fd int, an
 		if b.lost > 0 {
 			s.opts.Log.Debug().Err(b.err).Int("answers", b.lost).Msg("answers could not be sent")
 			b.lost = 0
+		}
+		if pace.after(a.clock.now(), b.taken) {
+			// The scheduler is not told, since it would look for other work for
+			// every nap, which costs more than the nap spares.
+			nap := unix.NsecToTimespec(gatherFor.Nanoseconds())
+			unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&nap)), 0, 0) //nolint:errcheck // it may be short
 		}
 	}
 }

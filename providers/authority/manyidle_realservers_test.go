@@ -86,7 +86,7 @@ func idle(order string) error {
 // TestTenThousandIdleConnections: what they hold, that others are answered
 // meanwhile, and that each is still served after.
 func TestTenThousandIdleConnections(t *testing.T) {
-	for _, c := range []struct{ transport, n, most int }{{1, 10_000, 8 << 10}, {2, 2_000, 40 << 10}} {
+	for _, c := range []struct{ transport, n, most int }{{1, 10_000, idleBytes}, {2, 2_000, 40 << 10}} {
 		config, _ := secureConfig(t)
 		config.TCPConnections, config.TCPIdle = c.n+10, 5*time.Minute
 		s := startServer(t, config, Options{})

@@ -352,7 +352,7 @@ func memory() uint64 {
 // measure sees room that is held.
 func TestIdleConnectionsAreSmall(t *testing.T) {
 	const n = 1000
-	const bound = 8 << 10
+	const bound = idleBytes
 	c := exampleConfig()
 	c.TCPConnections, c.TCPConnectionsPerClient, c.TCPIdle = 2*n, 2*n, 5*time.Minute
 	s := startServer(t, c, Options{})
