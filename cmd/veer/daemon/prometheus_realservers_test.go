@@ -247,6 +247,14 @@ func panels(t *testing.T) map[string]string {
 	return out
 }
 
+// selectors are those of the rules that have matchers, but for what is only
+// there when something is wrong.
+func selectors(rules string) []string {
+	return slices.DeleteFunc(regexp.MustCompile(`veer_[a-z_]+\{[^}]*\}`).FindAllString(rules, -1), func(s string) bool {
+		return strings.Contains(s, "state=~\"failing") || strings.Contains(s, "SERVFAIL")
+	})
+}
+
 // watchedLab has three vantages, two written providers, all that has metrics,
 // and a listener over TLS with a token.
 func watchedLab(t *testing.T) (*lab, *stores) {
@@ -298,6 +306,9 @@ func TestPrometheusThroughAFailover(t *testing.T) {
 	}
 	for _, m := range metrics.Table() {
 		well[m.Name] = m.Name
+	}
+	for _, s := range selectors(document(t, "alerts/veer.rules.yml")) {
+		well[s] = s
 	}
 	p.answers(well)
 	if n := p.series(all[notUp]); n != 0 {
