@@ -5,6 +5,7 @@ package daemon_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -30,7 +31,7 @@ type prometheus struct {
 	base string
 }
 
-const prometheusConfig = `global: {scrape_interval: 1500ms, scrape_timeout: 1500ms, evaluation_interval: 500ms}
+const prometheusConfig = `global: {scrape_interval: 2500ms, scrape_timeout: 2500ms, evaluation_interval: 500ms}
 rule_files: [veer.rules.yml]
 scrape_configs:
   - job_name: veer
@@ -247,6 +248,14 @@ func panels(t *testing.T) map[string]string {
 	return out
 }
 
+// selectors are those of the rules that have matchers, but for what is only
+// there when something is wrong.
+func selectors(rules string) []string {
+	return slices.DeleteFunc(regexp.MustCompile(`veer_[a-z_]+\{[^}]*\}`).FindAllString(rules, -1), func(s string) bool {
+		return strings.Contains(s, "state=~\"failing") || strings.Contains(s, "SERVFAIL")
+	})
+}
+
 // watchedLab has three vantages, two written providers, all that has metrics,
 // and a listener over TLS with a token.
 func watchedLab(t *testing.T) (*lab, *stores) {
@@ -287,25 +296,9 @@ func TestPrometheusThroughAFailover(t *testing.T) {
 	p.until("three scrapes", func() (bool, string) { n := p.series(`up == 1`); return n == 3, fmt.Sprint(n) })
 	l.answers("127.0.0.11")
 	p.fires("all is well")
-
+	const notUp = "Votes that are not up A" // nobody votes otherwise yet
 	all := panels(t)
-	const notUp = "Votes that are not up A" // nobody votes otherwise now
-	well := map[string]string{}
-	for name, expr := range all {
-		if name != notUp {
-			well[name] = expr
-		}
-	}
-	for _, m := range metrics.Table() {
-		well[m.Name] = m.Name
-	}
-	p.answers(well)
-	if n := p.series(all[notUp]); n != 0 {
-		t.Errorf("%d votes are not up", n)
-	}
-	if n := p.series(`veer_no_such_metric`); n != 0 {
-		t.Errorf("%d series of what does not exist", n)
-	}
+	p.tellsAll(all, notUp)
 
 	l.down("127.0.0.11")
 	l.answers("127.0.0.12")
@@ -328,7 +321,35 @@ func TestPrometheusThroughAFailover(t *testing.T) {
 	}
 	p.fires("all are up")
 	l.well()
+	p.loses()
+}
 
+// tellsAll waits until every query of the dashboard but one, every metric and
+// every selector of the rules has data.
+func (p *prometheus) tellsAll(panels map[string]string, but string) {
+	t := p.l.t.(*testing.T)
+	t.Helper()
+	want := maps.Clone(panels)
+	delete(want, but)
+	for _, m := range metrics.Table() {
+		want[m.Name] = m.Name
+	}
+	for _, s := range selectors(document(t, "alerts/veer.rules.yml")) {
+		want[s] = s
+	}
+	p.answers(want)
+	if n := p.series(panels[but]); n != 0 {
+		t.Errorf("%s: %d series, want none", but, n)
+	}
+	if n := p.series("veer_no_such_metric"); n != 0 {
+		t.Errorf("%d series of what does not exist", n)
+	}
+}
+
+// loses ends one region after another.
+func (p *prometheus) loses() {
+	l := p.l
+	l.t.Helper()
 	l.halt("us-east")
 	p.fires("a vantage ended", "VeerProcessDown", "VeerVantageSilent us-east")
 	l.halt("ap-south")

@@ -52,7 +52,7 @@ var (
 	named     = regexp.MustCompile(`\bveer[a-zA-Z0-9_]*`)
 )
 
-// read finds what an expression uses, and what of it the table does not have.
+// readQuery finds what an expression uses, and what of it the table does not have.
 // Whether it is PromQL otherwise is for promtool to say.
 func readQuery(expr string) (query, error) {
 	q := query{labels: scraped()}
