@@ -5,16 +5,13 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/veerdns/veer/cmd/internal/lab"
+	"golang.org/x/sys/unix"
 )
 
 // The bounds of a failover under load: from the ledger's commit to the last
@@ -37,31 +34,19 @@ type failoverOptions struct {
 
 func parseFailover(args []string) (failoverOptions, error) {
 	var o failoverOptions
-	f := flag.NewFlagSet("benchdns failover", flag.ContinueOnError)
-	f.StringVar(&o.veer, "veer", "bin/veer", "the veer binary")
+	f := o.flags("benchdns failover")
+	o.saturating(f)
 	f.IntVar(&o.repeats, "repeats", 20, "failovers, and as many returns, at each load")
 	f.DurationVar(&o.span, "for", 3*time.Second, "time of the measurement of saturation")
-	f.IntVar(&o.window, "window", 256, "queries in flight at saturation; more than a server's receive buffer holds are lost")
-	f.IntVar(&o.burst, "burst", 8, "queries that leave a source at once at saturation, 1 to 16")
-	f.IntVar(&o.serverCPU, "server-cpu", 0, "the CPU of the server")
-	f.IntVar(&o.loadCPU, "load-cpu", 1, "the CPU of the generator")
-	f.BoolVar(&o.keep, "keep", false, "keep the temporary folder with configuration and log")
-	if err := f.Parse(args); err != nil {
+	if err := o.parse(f, args); err != nil {
 		return o, err
 	}
 	o.warm, o.rest, o.seed = time.Second, 2*time.Second, movesSeed
-	switch {
-	case f.NArg() > 0:
-		return o, fmt.Errorf("found %q; expected flags only", f.Args())
-	case o.repeats < 1 || o.span < time.Second || o.burst < 1 || o.burst > maxBurst || o.window < o.burst || o.window > 1<<15:
-		return o, fmt.Errorf("found --repeats %d, --for %s, --burst %d, --window %d; expected at least 1 and 1s, 1 to %d, and from the burst to %d",
-			o.repeats, o.span, o.burst, o.window, maxBurst, 1<<15)
-	case o.serverCPU == o.loadCPU:
-		return o, fmt.Errorf("found CPU %d for both; expected that server and generator have one each", o.serverCPU)
+	if o.repeats < 1 || !o.mayBurst() {
+		return o, fmt.Errorf("found --repeats %d, --burst %d, --window %d; expected at least 1, 1 to %d, and from the burst to %d",
+			o.repeats, o.burst, o.window, maxBurst, maxWindow)
 	}
-	var err error
-	o.veer, err = filepath.Abs(o.veer)
-	return o, err
+	return o, nil
 }
 
 // moved is what one load's moves came to.
@@ -85,19 +70,11 @@ func runFailover(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	dir, err := inMemory()
+	b, done, err := newBench(o.options, inMemory(), out)
 	if err != nil {
 		return err
 	}
-	if o.keep {
-		fmt.Fprintf(os.Stderr, "benchdns: configuration and log are kept in %s\n", dir)
-	} else {
-		defer os.RemoveAll(dir)
-	}
-	if err := pinAll(o.loadCPU); err != nil {
-		return err
-	}
-	b := &bench{o: o.options, dir: dir, out: out, random: rand.New(rand.NewPCG(o.seed, uint64(os.Getpid())))} // #nosec G404 -- of ports
+	defer done()
 	if err := b.lay(); err != nil {
 		return err
 	}
@@ -129,14 +106,15 @@ func runFailover(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// inMemory makes a folder in memory, where the system has such a place: how
-// long a disk takes until a commit is safe comes before the commit, and is no
-// part of what is measured.
-func inMemory() (string, error) {
-	if dir, err := os.MkdirTemp("/dev/shm", "vdns"); err == nil {
-		return dir, nil
+// inMemory is a folder in memory, where the system has such a place: how long a
+// disk takes until a commit is safe comes before the commit, and is no part of
+// what is measured.
+func inMemory() string {
+	const place = "/dev/shm"
+	if unix.Access(place, unix.W_OK) == nil {
+		return place
 	}
-	return os.MkdirTemp("", "vdns")
+	return ""
 }
 
 // moves measures saturation, and then moves at half of it and at all of it.

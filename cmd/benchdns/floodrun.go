@@ -5,12 +5,9 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -23,33 +20,22 @@ type floodOptions struct {
 
 func parseFlood(args []string) (floodOptions, error) {
 	var o floodOptions
-	f := flag.NewFlagSet("benchdns flood", flag.ContinueOnError)
-	f.StringVar(&o.veer, "veer", "bin/veer", "the veer binary")
+	f := o.flags("benchdns flood")
 	f.IntVar(&o.rounds, "rounds", 3, "measurements of each flood, each after one without it")
 	f.DurationVar(&o.span, "for", 4*time.Second, "time of each measurement")
 	f.Float64Var(&o.honest, "honest", 10000, "honest queries a second")
 	f.Float64Var(&o.flood, "flood", 40000, "packets of a flood a second")
 	f.IntVar(&o.idle, "idle", 10000, "idle TCP connections, as far as open files are allowed")
 	f.IntVar(&o.slow, "slow", 200, "TCP clients that do not read")
-	f.IntVar(&o.serverCPU, "server-cpu", 0, "the CPU of the server")
-	f.IntVar(&o.loadCPU, "load-cpu", 1, "the CPU of the generator")
-	f.BoolVar(&o.keep, "keep", false, "keep the temporary folder with configuration and log")
-	if err := f.Parse(args); err != nil {
+	if err := o.parse(f, args); err != nil {
 		return o, err
 	}
 	o.warm, o.rest, o.seed, o.burst = time.Second, 2*time.Second, movesSeed, 1
-	switch {
-	case f.NArg() > 0:
-		return o, fmt.Errorf("found %q; expected flags only", f.Args())
-	case o.rounds < 1 || o.span < time.Second || o.honest < 100 || o.flood < 100 || o.idle < 1 || o.idle > 11000 || o.slow < 1 || o.slow > 500:
-		return o, fmt.Errorf("found --rounds %d, --for %s, --honest %.0f, --flood %.0f, --idle %d, --slow %d; expected at least 1, 1s, 100 and 100, 1 to 11000, and 1 to 500",
-			o.rounds, o.span, o.honest, o.flood, o.idle, o.slow)
-	case o.serverCPU == o.loadCPU:
-		return o, fmt.Errorf("found CPU %d for both; expected that server and generator have one each", o.serverCPU)
+	if o.rounds < 1 || o.honest < 100 || o.flood < 100 || o.idle < 1 || o.idle > 11000 || o.slow < 1 || o.slow > 500 {
+		return o, fmt.Errorf("found --rounds %d, --honest %.0f, --flood %.0f, --idle %d, --slow %d; expected at least 1, 100 and 100, 1 to 11000, and 1 to 500",
+			o.rounds, o.honest, o.flood, o.idle, o.slow)
 	}
-	var err error
-	o.veer, err = filepath.Abs(o.veer)
-	return o, err
+	return o, nil
 }
 
 // attack is one kind of flood.
@@ -77,22 +63,14 @@ func runFlood(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "vdns")
+	b, done, err := newBench(o.options, "", out)
 	if err != nil {
 		return err
 	}
-	if o.keep {
-		fmt.Fprintf(os.Stderr, "benchdns: configuration and log are kept in %s\n", dir)
-	} else {
-		defer os.RemoveAll(dir)
-	}
-	if err := pinAll(o.loadCPU); err != nil {
-		return err
-	}
+	defer done()
 	if o.idle, err = connections(o.idle); err != nil {
 		return err
 	}
-	b := &bench{o: o.options, dir: dir, out: out, random: rand.New(rand.NewPCG(o.seed, uint64(os.Getpid())))} // #nosec G404 -- of ports
 	if err := b.lay(); err != nil {
 		return err
 	}

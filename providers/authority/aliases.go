@@ -269,7 +269,7 @@ func (a *aliases) keep(always bool) {
 	a.mu.Lock()
 	saved := saveTargets(a.targets)
 	a.mu.Unlock()
-	if err := saved.save(a.dir); err != nil {
+	if err := aliasFile.save(a.dir, saved); err != nil {
 		a.log.Error().Err(err).Msg("after a restart, addresses of before this change would be served until hosts are looked up")
 		return
 	}

@@ -3,7 +3,6 @@ package authority
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -268,7 +267,7 @@ func TestAliasRestart(t *testing.T) {
 		if all := newServer(t, aliasConfig("192.0.2.53:53"), Options{DataDir: dir}).Aliases(); len(all) != 0 {
 			t.Errorf("%+v", all)
 		}
-		path := filepath.Join(dir, aliasName)
+		path := filepath.Join(dir, aliasFile.name)
 		content, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -442,7 +441,7 @@ func FuzzAliasFile(f *testing.F) {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		s, err := decodeTargets(sealedAliases(body))
+		s, err := decodeTargets(aliasFile.seal(body))
 		if err != nil {
 			if !errors.Is(err, errCorrupt) {
 				t.Fatalf("error %v", err)
@@ -450,7 +449,7 @@ func FuzzAliasFile(f *testing.F) {
 			return
 		}
 		targets := s.targets()
-		content, err := saveTargets(targets).encode()
+		content, err := aliasFile.encode(saveTargets(targets))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -464,9 +463,4 @@ func FuzzAliasFile(f *testing.F) {
 			}
 		}
 	})
-}
-
-// sealedAliases puts the head of a file of last good addresses before a body.
-func sealedAliases(body []byte) []byte {
-	return append(fmt.Appendf(nil, aliasHead, sha256.Sum256(body), len(body)), body...)
 }

@@ -1,29 +1,18 @@
 package authority
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/veerdns/veer/providers"
 )
 
-// aliasName is the file of the last good addresses in the data folder.
-const aliasName = "authority.aliases"
-
-// maxAliasFile bounds it in bytes.
-const maxAliasFile = 64 << 20
-
-// aliasHead begins it, as snapshotHead begins a snapshot.
-const aliasHead = "veer-authority-aliases 1 sha256=%x bytes=%d\n"
+// aliasFile is that of the last good addresses in the data folder.
+var aliasFile = kept{name: "authority.aliases", what: "last good addresses", head: "veer-authority-aliases 1", most: 64 << 20}
 
 // savedTargets is what a server must know to answer with the last good
 // addresses again.
@@ -60,33 +49,15 @@ func saveTargets(targets map[string]*target) savedTargets {
 			out.Targets = append(out.Targets, one)
 		}
 	}
-	slices.SortFunc(out.Targets, func(a, b savedTarget) int { return bytes.Compare([]byte(a.Host), []byte(b.Host)) })
+	slices.SortFunc(out.Targets, func(a, b savedTarget) int { return strings.Compare(a.Host, b.Host) })
 	return out
 }
 
-// encode writes a file's content.
-func (s savedTargets) encode() ([]byte, error) {
-	body, err := json.Marshal(s)
-	if err != nil {
-		return nil, fmt.Errorf("encode the last good addresses: %w", err)
-	}
-	return append(fmt.Appendf(nil, aliasHead, sha256.Sum256(body), len(body)), body...), nil
-}
-
-// decodeTargets reads what encode wrote, and refuses anything else.
+// decodeTargets reads what was written, and refuses anything else.
 func decodeTargets(content []byte) (savedTargets, error) {
 	var s savedTargets
-	head, body, ok := bytes.Cut(content, []byte("\n"))
-	if want := fmt.Sprintf(aliasHead, sha256.Sum256(body), len(body)); !ok || string(head)+"\n" != want {
-		return s, fmt.Errorf("%w: it begins %.90q; expected %.90q", errCorrupt, head, want)
-	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
-		return s, fmt.Errorf("%w: %w", errCorrupt, err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return s, fmt.Errorf("%w: more follows the JSON value", errCorrupt)
+	if err := aliasFile.decode(content, &s); err != nil {
+		return s, err
 	}
 	for i := range s.Targets {
 		t := &s.Targets[i]
@@ -140,40 +111,14 @@ func (s savedTargets) targets() map[string]*target {
 	return out
 }
 
-// loadTargets reads the file in dir. A corrupt one is moved aside to a name
-// ending in .bad, and aside tells why.
+// loadTargets reads the file in dir: see kept.load.
 func loadTargets(dir string) (s savedTargets, aside, err error) {
-	path := filepath.Join(dir, aliasName)
-	f, err := os.Open(path) // #nosec G304 -- the data folder is the operator's
-	if errors.Is(err, os.ErrNotExist) {
-		return savedTargets{}, nil, nil
-	}
-	if err != nil {
-		return savedTargets{}, nil, fmt.Errorf("open the last good addresses: %w", err)
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	content, err := io.ReadAll(io.LimitReader(f, maxAliasFile+1))
-	if err != nil {
-		return savedTargets{}, nil, fmt.Errorf("read the last good addresses from %s: %w", path, err)
-	}
-	s, bad := decodeTargets(content)
-	if bad == nil {
-		return s, nil, nil
-	}
-	if err := os.Rename(path, path+".bad"); err != nil {
-		return savedTargets{}, nil, fmt.Errorf("move the corrupt file of last good addresses aside: %w", err)
-	}
-	return savedTargets{}, fmt.Errorf("%s is ignored and kept as %s.bad: %w", path, aliasName, bad), nil
-}
-
-// save writes the file into dir, whole or not at all.
-func (s savedTargets) save(dir string) error {
-	content, err := s.encode()
-	if err != nil {
+	found, aside, err := aliasFile.load(dir, func(content []byte) (err error) {
+		s, err = decodeTargets(content)
 		return err
+	})
+	if !found {
+		s = savedTargets{}
 	}
-	if err := replaceFile(dir, aliasName, content); err != nil {
-		return fmt.Errorf("save the last good addresses: %w", err)
-	}
-	return nil
+	return s, aside, err
 }

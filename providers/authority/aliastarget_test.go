@@ -194,7 +194,7 @@ func TestSavedTargets(t *testing.T) {
 			now = now.Add(l.after)
 			realLearner(is, now, l.got)
 		}
-		content, err := saveTargets(map[string]*target{hostName: is, "never.example.net.": new(target)}).encode()
+		content, err := aliasFile.encode(saveTargets(map[string]*target{hostName: is, "never.example.net.": new(target)}))
 		if err != nil {
 			rt.Fatal(err)
 		}

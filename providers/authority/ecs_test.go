@@ -485,7 +485,7 @@ func TestLocationsOutliveARestart(t *testing.T) {
 	if !first.take(steering.Shard{ID: 1, Term: 1, Seq: 1, Answers: geoAnswers(t)[:7]}, epoch) {
 		t.Fatal("the shard is not taken")
 	}
-	content, err := first.snapshot().encode()
+	content, err := snapshotFile.encode(first.snapshot())
 	if err != nil {
 		t.Fatal(err)
 	}

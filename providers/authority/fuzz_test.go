@@ -267,7 +267,7 @@ func FuzzSnapshot(f *testing.F) {
 		for id := range i {
 			s.Shards = append(s.Shards, savedShard{ID: id, Term: 1, Seq: uint64(i), Answers: mustAnswers(f, "a.example.test. A 30 min=5 left=9s set=eu weight=2 192.0.2.1 192.0.2.2")})
 		}
-		whole, err := s.encode()
+		whole, err := snapshotFile.encode(s)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -284,13 +284,13 @@ func FuzzSnapshot(f *testing.F) {
 	f.Add([]byte(`{} {}`), false)
 	f.Fuzz(func(t *testing.T, content []byte, whole bool) {
 		if !whole {
-			content = sealed(content)
+			content = snapshotFile.seal(content)
 		}
 		s, err := decodeSnapshot(content)
 		if err != nil {
 			return
 		}
-		out, err := s.encode()
+		out, err := snapshotFile.encode(s)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,6 @@
 package authority
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"os"
 	"strconv"
@@ -147,11 +146,6 @@ func show(m *dns.Msg) string {
 
 // epoch is a moment for tests that need one.
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-
-// sealed puts the head of a snapshot before a body.
-func sealed(body []byte) []byte {
-	return append(fmt.Appendf(nil, snapshotHead, sha256.Sum256(body), len(body)), body...)
-}
 
 // mustShards is one shard of the ledger with the answers.
 func mustShards(t testing.TB, lines ...string) []steering.Shard {

@@ -144,7 +144,7 @@ func TestAnOverlayWritesNoSnapshot(t *testing.T) {
 	s := newServer(t, exampleConfig(), Options{DataDir: dir})
 	s.Update([]steering.Shard{shard(t, 1, 1, 1, "app.example.test. A 30 192.0.2.1 192.0.2.2")})
 	s.saver.flush()
-	path := filepath.Join(dir, snapshotName)
+	path := filepath.Join(dir, snapshotFile.name)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ func (s *saver) flush() error {
 	if snap == nil {
 		return nil
 	}
-	err := snap.save(s.dir)
+	err := snapshotFile.save(s.dir, snap)
 	if err != nil {
 		s.log.Error().Err(err).Msg("after a restart, answers from before this change would be served until the ledger is read")
 		s.mu.Lock()

@@ -16,7 +16,7 @@ import (
 // folder has the name of what is written first. The returned function mends it.
 func seal(t *testing.T, dir string) (mend func()) {
 	t.Helper()
-	name := filepath.Join(dir, snapshotName+".tmp")
+	name := filepath.Join(dir, snapshotFile.name+".tmp")
 	if err := os.Mkdir(name, 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -134,7 +134,7 @@ func TestCorruptSnapshot(t *testing.T) {
 	stop := runServer(t, s)
 	s.Update([]steering.Shard{shard(t, 1, 1, 1, "app.example.test. A 30 192.0.2.1")})
 	stop()
-	path := filepath.Join(dir, snapshotName)
+	path := filepath.Join(dir, snapshotFile.name)
 	whole, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
