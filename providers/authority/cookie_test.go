@@ -500,21 +500,7 @@ func TestCookieEscapesTheRateLimit(t *testing.T) {
 			a := s.answerer()
 			a.from.addr = netip.MustParseAddr("192.0.2.1")
 			ask := func(cookie string) *dns.Msg {
-				packet, err := withCookie("www.example.test.", dns.TypeA, cookie).Pack()
-				if err != nil {
-					t.Fatal(err)
-				}
-				buf := make([]byte, dns.MaxMsgSize)
-				a.begin()
-				size, _ := a.respond(buf, copy(buf, packet))
-				if size == 0 {
-					return nil
-				}
-				r := new(dns.Msg)
-				if err := r.Unpack(buf[:size]); err != nil {
-					t.Fatal(err)
-				}
-				return r
+				return a.exchange(t, withCookie("www.example.test.", dns.TypeA, cookie))
 			}
 			learnt := cookieIn(ask("0123456789abcdef"))
 			for range 50 {

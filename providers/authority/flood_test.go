@@ -1,7 +1,6 @@
 package authority
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -33,12 +31,12 @@ func TestMalformedFlood(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			c := exampleConfig()
 			c.Fast = way
-			var log lockedLog
+			var log lockedBuffer
 			s := startServer(t, c, Options{Log: zerolog.New(&log)})
 			if err := floodServer(t, s.Addrs()[0].String(), answerWait); err != nil {
 				t.Error(err)
 			}
-			if err := log.fault(); err != nil {
+			if err := faultIn(&log); err != nil {
 				t.Error(err)
 			}
 		})
@@ -83,13 +81,13 @@ func TestMalformedFloodSeesPlantedFaults(t *testing.T) {
 		}
 	}
 	// A fault in answering is caught, and told in the log.
-	var log lockedLog
+	var log lockedBuffer
 	s := startServer(t, c, Options{Log: zerolog.New(&log)})
 	s.table.Store(nil)
 	if err := floodServer(t, s.Addrs()[0].String(), briefWait); !errors.Is(err, errHonest) {
 		t.Errorf("without a table: %v", err)
 	}
-	if err := log.fault(); !errors.Is(err, errFault) {
+	if err := faultIn(&log); !errors.Is(err, errFault) {
 		t.Errorf("without a table: %v", err)
 	}
 }
@@ -127,22 +125,9 @@ func fakeUDP(t *testing.T, answer func(n int, p []byte) []byte) string {
 	return conn.LocalAddr().String()
 }
 
-// lockedLog is a log that several goroutines write.
-type lockedLog struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lockedLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *lockedLog) fault() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.buf.String()) {
+// faultIn is the first query that a log says could not be answered.
+func faultIn(log *lockedBuffer) error {
+	for line := range strings.Lines(log.String()) {
 		if strings.Contains(line, "could not be answered") {
 			return fmt.Errorf("%w: %s", errFault, line)
 		}

@@ -34,10 +34,10 @@ func TestFailoverUnderLoad(t *testing.T) {
 	for _, way := range ways {
 		t.Run(way, func(t *testing.T) {
 			s := swapServer(t, way)
-			swap := func(i int, found func() bool) {
+			swap := func(i int, w *watcher) {
 				s.Update([]steering.Shard{swapShard(t, i)})
 				if i%10 == 0 { // otherwise as fast as it goes
-					awaitServed(s, found)
+					awaitServed(s, w)
 				}
 			}
 			if err := swapUnderLoad(s.Addrs()[0].String(), answerWait, swap, func(int) bool { return true }); err != nil {
@@ -60,12 +60,12 @@ func TestFailoverUnderLoadSeesPlantedFaults(t *testing.T) {
 	for _, way := range ways {
 		t.Run("torn "+way, func(t *testing.T) {
 			s := swapServer(t, way)
-			err := swapUnderLoad(s.Addrs()[0].String(), answerWait, func(i int, found func() bool) {
+			err := swapUnderLoad(s.Addrs()[0].String(), answerWait, func(i int, w *watcher) {
 				old := s.Table()
 				s.Update([]steering.Shard{swapShard(t, i)})
 				whole := s.Table()
 				s.table.Store(tear(t, old, whole))
-				awaitServed(s, found) // somebody must have seen it
+				awaitServed(s, w) // somebody must have seen it
 				s.table.Store(whole)
 			}, all)
 			if !errors.Is(err, errMixed) {
@@ -74,13 +74,13 @@ func TestFailoverUnderLoadSeesPlantedFaults(t *testing.T) {
 		})
 		t.Run("backward "+way, func(t *testing.T) {
 			s := swapServer(t, way)
-			err := swapUnderLoad(s.Addrs()[0].String(), answerWait, func(i int, found func() bool) {
+			err := swapUnderLoad(s.Addrs()[0].String(), answerWait, func(i int, w *watcher) {
 				old := s.Table()
 				s.Update([]steering.Shard{swapShard(t, i)})
-				awaitServed(s, found)
+				awaitServed(s, w)
 				whole := s.Table()
 				s.table.Store(old)
-				awaitServed(s, found)
+				awaitServed(s, w)
 				s.table.Store(whole)
 			}, all)
 			if !errors.Is(err, errOlder) {
@@ -90,9 +90,9 @@ func TestFailoverUnderLoadSeesPlantedFaults(t *testing.T) {
 	}
 	t.Run("lost", func(t *testing.T) {
 		s := swapServer(t, FastAuto)
-		err := swapUnderLoad(s.Addrs()[0].String(), briefWait, func(i int, found func() bool) {
+		err := swapUnderLoad(s.Addrs()[0].String(), briefWait, func(i int, w *watcher) {
 			s.Update([]steering.Shard{swapShard(t, i)})
-			awaitServed(s, found)
+			awaitServed(s, w)
 		}, func(n int) bool { return n != 1 })
 		if !errors.Is(err, errLost) {
 			t.Errorf("a query that nobody answers: %v", err)
@@ -118,19 +118,34 @@ func swapShard(t *testing.T, i int) steering.Shard {
 	return shard(t, 1, 1, uint64(i), line)
 }
 
+// watcher is told by the clients of each answer, and of what they saw wrong.
+type watcher struct {
+	heard chan struct{} // of capacity 1
+	errs  chan error
+}
+
+func (w *watcher) hear() {
+	select {
+	case w.heard <- struct{}{}:
+	default: // who waits looks anyway
+	}
+}
+
+func (w *watcher) found() bool { return len(w.errs) > 0 }
+
 // awaitServed waits until enough answers were given that one of them is of the table
 // that is there now, or a client has found a fault.
-func awaitServed(s *Server, found func() bool) {
+func awaitServed(s *Server, w *watcher) {
 	count := func() uint64 {
 		fast, general := s.Answered()
 		return fast + general
 	}
 	// Each client's window may be of the table before.
 	for from := count(); count() < from+2*swapClients*swapWindow; {
-		if found() {
+		if w.found() {
 			return
 		}
-		time.Sleep(100 * time.Microsecond) // polls, for what has no event
+		<-w.heard
 	}
 }
 
@@ -159,30 +174,30 @@ func tear(t *testing.T, old, whole *Table) *Table {
 
 // swapUnderLoad makes all swaps while clients ask, and returns what they saw
 // wrong. keep says of each query of the first client whether it is sent.
-func swapUnderLoad(at string, wait time.Duration, swap func(i int, found func() bool), keep func(n int) bool) error {
+func swapUnderLoad(at string, wait time.Duration, swap func(i int, w *watcher), keep func(n int) bool) error {
 	var asking sync.WaitGroup
 	var over atomic.Bool
-	errs := make(chan error, swapClients)
+	w := &watcher{heard: make(chan struct{}, 1), errs: make(chan error, swapClients)}
 	for c := range swapClients {
 		asking.Go(func() {
 			send := func(int) bool { return true }
 			if c == 0 {
 				send = keep
 			}
-			if err := swapClient(at, wait, &over, send); err != nil {
-				errs <- fmt.Errorf("client %d: %w", c, err)
+			if err := swapClient(at, wait, &over, send, w.hear); err != nil {
+				w.errs <- fmt.Errorf("client %d: %w", c, err)
 			}
+			w.hear()
 		})
 	}
-	found := func() bool { return len(errs) > 0 }
-	for i := 2; i <= swaps && !found(); i++ {
-		swap(i, found)
+	for i := 2; i <= swaps && !w.found(); i++ {
+		swap(i, w)
 	}
 	over.Store(true)
 	asking.Wait()
-	close(errs)
+	close(w.errs)
 	var all []error
-	for err := range errs {
+	for err := range w.errs {
 		all = append(all, err)
 	}
 	return errors.Join(all...)
@@ -190,7 +205,7 @@ func swapUnderLoad(at string, wait time.Duration, swap func(i int, found func() 
 
 // swapClient keeps queries in flight until the end, and then waits for all that
 // are still due.
-func swapClient(at string, wait time.Duration, over *atomic.Bool, keep func(n int) bool) error {
+func swapClient(at string, wait time.Duration, over *atomic.Bool, keep func(n int) bool, heard func()) error {
 	conn, err := net.Dial("udp", at)
 	if err != nil {
 		return err
@@ -236,6 +251,7 @@ func swapClient(at string, wait time.Duration, over *atomic.Bool, keep func(n in
 		}
 		delete(due, id)
 		newest = max(newest, number)
+		heard()
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/veerdns/veer/regions/cluster"
 )
 
 // copied starts three members whose data folders have one name, as where a host
@@ -39,19 +41,7 @@ func TestACopiedFolderDeposesNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Longer than a predecessor would live, or a promise is good for.
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	seated := make(chan error, 1)
-	go func() {
-		_, err := x.running["b"].Join(ctx, "eu")
-		seated <- err
-	}()
-	if _, err := x.running["b"].Campaign(ctx, "b"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("b leads beside a: %v", err)
-	}
-	if err := <-seated; !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("b sits on a's seat: %v", err)
-	}
+	takesNothing(t, x.running["b"], 5*time.Second)
 	select {
 	case <-lead.Done():
 		t.Error("a was deposed")
@@ -114,18 +104,25 @@ func TestACopyOfAMemberIsNoSuccessor(t *testing.T) {
 	copyFolder(t, x.dirs["b"], to)
 	x.dirs["b"] = to
 	x.start("b")
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	takesNothing(t, x.running["b"], 3*time.Second)
+}
+
+// takesNothing holds a process to neither lead nor sit on the seat of the vantage
+// for so long.
+func takesNothing(t *testing.T, c *cluster.Cluster, wait time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), wait)
 	defer cancel()
 	seated := make(chan error, 1)
 	go func() {
-		_, err := x.running["b"].Join(ctx, "eu")
+		_, err := c.Join(ctx, "eu")
 		seated <- err
 	}()
-	if _, err := x.running["b"].Campaign(ctx, "b"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the copy leads: %v", err)
+	if _, err := c.Campaign(ctx, "b"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("it leads: %v", err)
 	}
 	if err := <-seated; !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the copy sits on the seat: %v", err)
+		t.Errorf("it sits on the seat: %v", err)
 	}
 }
 

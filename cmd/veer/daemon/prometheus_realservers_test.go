@@ -260,14 +260,7 @@ func selectors(rules string) []string {
 // and a listener over TLS with a token.
 func watchedLab(t *testing.T) (*lab, *stores) {
 	l, s := newWrittenLab(t)
-	if _, err := daemon.InitCA(l.dir, "lab", time.Now(), daemon.CALife, false); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := daemon.IssueCert(l.dir, "lab", "eu-west", []string{"127.0.0.1"}, time.Now(), daemon.CertLife, false); err != nil {
-		t.Fatal(err)
-	}
-	l.write("token", scrapeToken+"\n")
-	l.write("host.yaml", "http: {listen: \"127.0.0.1:0\", cert_file: eu-west.pem, key_file: eu-west.key, token_file: token}\n")
+	l.secureHTTP()
 	l.edit(patient()...)
 	l.edit("file: example.test.zone}]}", `file: example.test.zone}], query_log: {sample: 1, path: queries.log}, alias: {resolver: ["127.0.0.1:1"]}}`)
 	l.start("eu-west")

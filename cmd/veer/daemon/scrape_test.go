@@ -85,19 +85,25 @@ func (l *logged) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
+// secureHTTP has daemons listen over TLS, for who has the token.
+func (l *lab) secureHTTP() {
+	l.t.Helper()
+	if _, err := daemon.InitCA(l.dir, "lab", time.Now(), daemon.CALife, false); err != nil {
+		l.t.Fatal(err)
+	}
+	if _, err := daemon.IssueCert(l.dir, "lab", "eu-west", []string{"127.0.0.1"}, time.Now(), daemon.CertLife, false); err != nil {
+		l.t.Fatal(err)
+	}
+	l.write("token", scrapeToken+"\n")
+	l.write("host.yaml", "http: {listen: \"127.0.0.1:0\", cert_file: eu-west.pem, key_file: eu-west.key, token_file: token}\n")
+}
+
 // TestScrapeOfADaemon: a real daemon, over TLS with a token, tells who leads,
 // what is voted and answered, and that another vantage runs another config;
 // and never the token.
 func TestScrapeOfADaemon(t *testing.T) {
 	l := newLab(t)
-	if _, err := daemon.InitCA(l.dir, "lab", time.Now(), daemon.CALife, false); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := daemon.IssueCert(l.dir, "lab", "eu-west", []string{"127.0.0.1"}, time.Now(), daemon.CertLife, false); err != nil {
-		t.Fatal(err)
-	}
-	l.write("token", scrapeToken+"\n")
-	l.write("host.yaml", "http: {listen: \"127.0.0.1:0\", cert_file: eu-west.pem, key_file: eu-west.key, token_file: token}\n")
+	l.secureHTTP()
 	c := l.config("eu-west")
 	if err := os.Remove(filepath.Join(l.dir, "host.yaml")); err != nil { // the others have none
 		t.Fatal(err)
