@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -77,7 +76,7 @@ other process is a client of all members.`,
 			defer stop()
 			hangups, deaf := daemon.Hangups()
 			defer deaf()
-			err = daemon.Run(ctx, daemon.Options{Config: c, ConfigPath: path, Roles: roles, Version: version, Log: log, Reload: hangups, Waiting: makeRoom, Hooks: planted})
+			err = daemon.Run(ctx, daemon.Options{Config: c, ConfigPath: path, Roles: roles, Version: version, Log: log, Reload: hangups, Hooks: planted})
 			if errors.Is(err, daemon.ErrRestart) && ctx.Err() == nil {
 				log.Error().Err(err).Msg("starting anew")
 				return restart(err)
@@ -97,10 +96,6 @@ other process is a client of all members.`,
 	logFlags(cmd, &logs, "info")
 	return cmd
 }
-
-// makeRoom lets so many goroutines wait in system calls without taking turns of
-// the others.
-func makeRoom(loops int) { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + loops) }
 
 func logFlags(cmd *cobra.Command, logs *logging, level string) {
 	f := cmd.Flags()

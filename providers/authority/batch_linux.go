@@ -103,7 +103,7 @@ type batch struct {
 	kept     int   // how many are to be sent: the first ones
 	sent     int   // how many were
 	lost     int   // how many could not be
-	err      error // of the last of them
+	err      error // of taking or, if any were lost, of sending
 }
 
 func newBatch(control bool) *batch {
@@ -121,8 +121,8 @@ func newBatch(control bool) *batch {
 	return b
 }
 
-// take waits for queries and takes those that are there.
-func (b *batch) take(fd int) error {
+// take takes what is there. It returns false when that is nothing.
+func (b *batch) take(fd int) bool {
 	for i := range b.taken { // the others are as they were
 		m, s := &b.messages[i], b.slots[i]
 		m.Namelen = addressRoom
@@ -133,16 +133,19 @@ func (b *batch) take(fd int) error {
 			m.SetControllen(controlRoom)
 		}
 	}
-	b.taken, b.kept, b.sent = 0, 0, 0
+	b.taken, b.kept, b.sent, b.err = 0, 0, 0, nil
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.messages[0])), batchSize, unix.MSG_WAITFORONE, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.messages[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
 			b.taken = int(n) // #nosec G115 -- at most batchSize
-			return nil
+			return true
+		case unix.EAGAIN:
+			return false
 		case unix.EINTR:
 		default:
-			return errno
+			b.err = errno
+			return true
 		}
 	}
 }
@@ -237,58 +240,60 @@ func (s *Server) batchLoop(ctx context.Context, conn *net.UDPConn, any bool, c *
 	}
 }
 
-// serveBatches is that loop. It waits in the system, not in the runtime's poller: where queries come one by
-// one, the poller's calls and wake-ups cost more than all the rest. While it
-// waits it may hold one of the Ps that GOMAXPROCS counts: see Loops.
+// serveBatches is that loop.
 func (s *Server) serveBatches(ctx context.Context, conn *net.UDPConn, fd int, any bool, c *counter) error {
-	ended := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(ended)
-		// It wakes who waits, though a socket that is not connected gives an error.
-		unix.Shutdown(fd, unix.SHUT_RD) //nolint:errcheck // see above
-	})
-	defer func() {
-		if !stop() {
-			<-ended
-		}
-		unix.Close(fd) //nolint:errcheck // nothing is lost with it
-	}()
+	defer unix.Close(fd) //nolint:errcheck // nothing is lost with it
+	bell, err := newDoorbell(fd)
+	if err != nil {
+		return fmt.Errorf("serve %s: %w", conn.LocalAddr(), err)
+	}
+	defer bell.close()
+	stop := context.AfterFunc(ctx, bell.close)
+	defer stop()
 	a, b, pace := s.answerer(), newBatch(any), pace{}
-	for faults := faults(0); ; {
-		if err := b.take(fd); err != nil {
-			if err, over := faults.over(ctx, conn, err); over {
+	for faults, gather := faults(0), false; ctx.Err() == nil; {
+		if gather {
+			nap()
+		}
+		if !pace.fast || !b.take(fd) {
+			if err = bell.wait(func() bool { return b.take(fd) }); err != nil {
+				b.err = err
+			}
+		} else {
+			bell.mute()
+		}
+		if b.err != nil {
+			if err, over := faults.over(ctx, conn, b.err); over {
 				return err
 			}
 			continue
 		}
-		if ctx.Err() != nil {
-			return nil
-		}
 		faults = 0
-		a.begin()
-		for i := range b.taken {
-			buf, n := b.query(i)
-			a.from = b.source(i)
-			start, ok := s.proxies.strip(buf[:n], &a.from)
-			if !ok {
-				s.seats.away[awayProxy].Add(1)
-				continue
-			}
-			if size, _ := a.respond(buf[start:], n-start); size > 0 {
-				b.keep(i, start, size)
-			}
-		}
+		s.answerBatch(a, b)
 		c.add(a)
 		b.send(fd)
 		if b.lost > 0 {
 			s.opts.Log.Debug().Err(b.err).Int("answers", b.lost).Msg("answers could not be sent")
 			b.lost = 0
 		}
-		if pace.after(a.clock.now(), b.taken) {
-			// The scheduler is not told, since it would look for other work for
-			// every nap, which costs more than the nap spares.
-			nap := unix.NsecToTimespec(gatherFor.Nanoseconds())
-			unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&nap)), 0, 0) //nolint:errcheck // it may be short
+		gather = pace.after(a.clock.now(), b.taken)
+	}
+	return nil
+}
+
+// answerBatch answers all queries of a batch.
+func (s *Server) answerBatch(a *answerer, b *batch) {
+	a.begin()
+	for i := range b.taken {
+		buf, n := b.query(i)
+		a.from = b.source(i)
+		start, ok := s.proxies.strip(buf[:n], &a.from)
+		if !ok {
+			s.seats.away[awayProxy].Add(1)
+			continue
+		}
+		if size, _ := a.respond(buf[start:], n-start); size > 0 {
+			b.keep(i, start, size)
 		}
 	}
 }

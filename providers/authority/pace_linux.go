@@ -9,9 +9,9 @@ import "time"
 // sleep for gatherFor after it has answered is woken once for many of them. That
 // is what network cards do with interrupts. Slower ones are taken at once.
 type pace struct {
-	began  time.Time // of the span that is counted
-	taken  int       // in it
-	gather bool      // as the span before it says
+	began time.Time // of the span that is counted
+	taken int       // in it
+	fast  bool      // as the span before it says
 }
 
 const (
@@ -28,8 +28,8 @@ const (
 func (p *pace) after(at time.Time, taken int) bool {
 	p.taken += taken
 	if span := at.Sub(p.began); span >= paceSpan {
-		p.gather = float64(p.taken) >= gatherFrom*span.Seconds()
+		p.fast = float64(p.taken) >= gatherFrom*span.Seconds()
 		p.began, p.taken = at, 0
 	}
-	return p.gather && taken < batchSize/2
+	return p.fast && taken < batchSize/2
 }

@@ -39,16 +39,6 @@ func (s *Server) serve(ctx context.Context, group *errgroup.Group, l listener) {
 
 func (s *Server) batched() bool { return batches && s.config.Fast == FastAuto }
 
-// Loops returns how many goroutines wait in system calls for most of the time,
-// each of which can hold a P for 10 ms (sysmon takes it back then). Where the
-// whole process has few, it is to raise GOMAXPROCS by them.
-func (s *Server) Loops() int {
-	if s.batched() {
-		return s.config.Sockets * len(s.config.Listen)
-	}
-	return 0
-}
-
 // counter makes the counter of one more loop.
 func (s *Server) counter() *counter {
 	c := &counter{codes: s.rcodes.block()}

@@ -78,9 +78,6 @@ type Options struct {
 	// Reload asks for the zone files to be read again, with each value; nil:
 	// never. See Hangups.
 	Reload <-chan os.Signal
-	// Waiting is told, once DNS is served, how many goroutines wait in system
-	// calls most of the time: see authority.Server.Loops. nil is allowed.
-	Waiting func(loops int)
 	// Hooks are for tests.
 	Hooks Hooks
 }
@@ -288,7 +285,6 @@ func (d *daemon) makeAuthorities() error {
 // startAuthority serves.
 func (d *daemon) startAuthority(ctx context.Context) error {
 	var addresses []string
-	loops := 0
 	for _, s := range d.made {
 		d.parts.start("authority "+s.name, s.Run)
 		select {
@@ -299,14 +295,10 @@ func (d *daemon) startAuthority(ctx context.Context) error {
 			return ctx.Err()
 		}
 		d.servers = append(d.servers, s)
-		loops += s.Loops()
 		for _, a := range s.Addrs() {
 			addresses = append(addresses, a.String())
 			d.o.Log.Info().Str("provider", s.name).Str("address", a.Network()+" "+a.String()).Msg("serving DNS")
 		}
-	}
-	if d.o.Waiting != nil && loops > 0 {
-		d.o.Waiting(loops)
 	}
 	if d.o.Hooks.Serving != nil && len(addresses) > 0 {
 		d.o.Hooks.Serving(addresses)
