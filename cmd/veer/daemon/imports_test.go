@@ -153,6 +153,8 @@ func verdictCmd(from, to string) string {
 		return "internal packages belong to the adapters beside them"
 	case to == "cmd/veer/daemon" && from != "cmd/veer":
 		return "only the command imports the daemon"
+	case to == "cmd/veer/tutorial" && from == "cmd/veer":
+		return ""
 	case to == "cmd/veer/daemon" || to == "cmd/veer/config" || to == "cmd/veer/api" || to == "cmd/veer/metrics":
 		return ""
 	case strings.HasPrefix(to, "cmd/veer"):
