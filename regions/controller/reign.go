@@ -19,7 +19,7 @@ type reign struct {
 	o    *Options
 	lead Lead
 	// depose ends the reign, with why.
-	depose  context.CancelCauseFunc
+	depose context.CancelCauseFunc
 	shards [steering.Shards]*shard
 	floor  *floor
 	// writers and, of zones that the config has no more, retired: only the loop

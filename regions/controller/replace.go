@@ -76,6 +76,12 @@ func causeOf(why string) string {
 	return "the config changed: " + why
 }
 
+// assignment is what a writer follows from the config.
+type assignment struct {
+	o *Options
+	Written
+}
+
 // assign tells the writers what they do from now on, hires those of zones that
 // are new, and lets go of those whose zone is gone. One that comes back goes on
 // where it was: no write number is ever given twice.

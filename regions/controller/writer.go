@@ -32,8 +32,8 @@ const (
 // writer keeps one zone of a provider as the ledger says, for one reign. It is
 // level-triggered: it always works towards the newest answers it was given.
 type writer struct {
-	o *Options // what of them does not change
-	w Written  // whose name and zone do not change; for all else see now
+	o        *Options // what of them does not change
+	w        Written  // whose name and zone do not change; for all else see now
 	lead     Lead
 	depose   context.CancelCauseFunc
 	log      zerolog.Logger
@@ -73,12 +73,6 @@ type writer struct {
 	blind   map[int]map[string]bool   // by shard; see reign.blind
 	gen     uint64                    // of answers
 	stands  standing
-}
-
-// assignment is what a writer follows from the config.
-type assignment struct {
-	o *Options
-	Written
 }
 
 func newWriter(o *Options, w Written, lead Lead, depose context.CancelCauseFunc, m *measured) *writer {

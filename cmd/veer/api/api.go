@@ -16,6 +16,7 @@
 //	POST   /v1/once                        -> Pass
 //	GET    /v1/plan[?prune=true]           -> Plan
 //	GET    /v1/standing?name=&name=        -> []Standing
+//	POST   /v1/reload[?dry_run=true]       ReloadRequest -> Reload
 //	POST   /v1/apply                       controller.Request -> Applied
 //
 // An error is a Problem with a 4xx or 5xx status; 409 is a refusal (exit 3).

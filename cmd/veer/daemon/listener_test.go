@@ -143,7 +143,7 @@ func TestTheListenerIsTriedAgain(t *testing.T) {
 		}
 	}))
 	d := &daemon{
-		o: Options{Log: log, Hooks: Hooks{HTTP: func(address string) { listens <- address }}}, c: &config.Config{}, parts: newParts(log),
+		o: Options{Log: log, Hooks: Hooks{HTTP: func(address string) { listens <- address }}}, parts: newParts(log),
 		metrics: metrics.New(metrics.Options{Read: func(context.Context) metrics.Reading { return metrics.Reading{} }}),
 	}
 	d.c.Host.HTTP.Listen = taken.Addr().String()

@@ -20,7 +20,7 @@ import (
 // newMetrics makes the registry, with the counters of the written providers.
 func (d *daemon) newMetrics() *metrics.Metrics {
 	m := metrics.New(metrics.Options{Version: d.o.Version, Read: d.reading})
-	for _, p := range d.c.Providers {
+	for _, p := range d.config().Providers {
 		if p.Written() != nil && d.roles[RoleController] {
 			m.Foresee(p.Name)
 		}
@@ -49,6 +49,7 @@ func (d *daemon) reading(ctx context.Context) metrics.Reading {
 		Endpoints: map[string]int{}, Responses: map[string]map[string]uint64{}, Limited: map[string][]metrics.Limited{},
 		Connections: map[string]map[string]int{}, TurnedAway: map[string]map[string]uint64{}, Aliases: map[string]map[string]int{}, Expiry: d.expiry(p.now),
 	}
+	r.Loaded, r.Refused = d.loaded()
 	if cl := d.cluster.Load(); cl != nil {
 		ctx, cancel := context.WithTimeout(ctx, leaderTimeout)
 		defer cancel()
@@ -59,7 +60,7 @@ func (d *daemon) reading(ctx context.Context) metrics.Reading {
 	if a := d.statusApart(); a != nil {
 		r.CutOff = a.CutOff
 	}
-	own := d.c.Hash()
+	own := d.config().Hash()
 	for _, v := range p.voters() {
 		r.Vantages = append(r.Vantages, metrics.Vantage{
 			Name: string(v.Name), Fresh: v.Fresh, Suspect: v.Suspect, Mismatch: v.Config != "" && v.Config != own, Votes: p.votesOf(v.Name),
@@ -136,7 +137,7 @@ func (d *daemon) expiry(now time.Time) map[string]time.Duration {
 	h := d.c.Host
 	files := map[string]string{"host.tls.ca_file": h.TLS.CAFile, "host.tls.cert_file": h.TLS.CertFile, "host.http.cert_file": h.HTTP.CertFile}
 	if d.roles[RoleAuthority] {
-		for _, p := range d.c.Providers {
+		for _, p := range d.config().Providers {
 			if p.Authority != nil {
 				files["providers."+p.Name+".tls.cert_file"] = p.Authority.TLS.CertFile
 			}

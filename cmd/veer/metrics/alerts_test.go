@@ -21,7 +21,11 @@ const (
 // quiet are the metrics that no alert looks at, and why.
 func quiet() map[string]string {
 	return map[string]string{
-		"veer_build_info":        "two versions at once are what an upgrade is",
+		"veer_build_info":   "two versions at once are what an upgrade is",
+		"veer_reload_total": "whether the last one was refused has an alert; how often is the operator's choice",
+
+		"veer_config_load_timestamp_seconds": "a config may be old and good",
+
 		"veer_decisions_total":   "many decisions are no fault; what they lead to is seen elsewhere",
 		"veer_dns_queries_total": "how many queries come is the world's choice",
 		"veer_dns_answers_total": "where traffic goes is the answer to health, which has alerts",

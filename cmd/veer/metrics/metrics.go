@@ -44,6 +44,7 @@ type Metrics struct {
 	registry  *prometheus.Registry
 	decisions prometheus.Counter
 	writes    *prometheus.CounterVec
+	reloads   *prometheus.CounterVec
 }
 
 // New makes the registry.
@@ -52,10 +53,14 @@ func New(o Options) *Metrics {
 		registry:  prometheus.NewRegistry(),
 		decisions: prometheus.NewCounter(prometheus.CounterOpts{Name: decisions.Name, Help: decisions.Help}),
 		writes:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: writes.Name, Help: writes.Help}, writes.Labels),
+		reloads:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: reloads.Name, Help: reloads.Help}, reloads.Labels),
+	}
+	for _, result := range []string{"changed", "unchanged", "invalid", "refused"} {
+		m.reloads.WithLabelValues(result)
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.decisions, m.writes, reader{version: o.Version, read: o.Read},
+		m.decisions, m.writes, m.reloads, reader{version: o.Version, read: o.Read},
 	)
 	return m
 }
@@ -65,6 +70,10 @@ func (m *Metrics) Decided() { m.decisions.Inc() }
 
 // Wrote counts a write to a provider by what became of it, one of the words above.
 func (m *Metrics) Wrote(provider, outcome string) { m.writes.WithLabelValues(provider, outcome).Inc() }
+
+// Reloaded counts a reload by what came of it: changed, unchanged, invalid or
+// refused.
+func (m *Metrics) Reloaded(result string) { m.reloads.WithLabelValues(result).Inc() }
 
 // Foresee makes the counters of a provider show as 0 from the start.
 func (m *Metrics) Foresee(provider string) {

@@ -24,6 +24,7 @@ var (
 	buildInfo = Metric{"veer_build_info", Gauge, []string{"version", "go_version"}, "Always 1: which Veer this is.", "1"}
 	decisions = Metric{"veer_decisions_total", Counter, nil, "Commits of decisions to the ledger by this process while it led.", "1"}
 	writes    = Metric{"veer_provider_writes_total", Counter, []string{"provider", "outcome"}, "Requests of this process to write a provider's zones, by outcome: ok, fenced (a newer leader has written), conflict (somebody wrote at the same time), error.", "4 a written provider"}
+	reloads   = Metric{"veer_reload_total", Counter, []string{"result"}, "Reloads by what came of them: changed, unchanged, invalid (the config is not valid), refused (it needs a restart, or something that it names can't be had). Of the last two nothing was changed.", "4"}
 
 	leads        = Metric{"veer_leader", Gauge, nil, "1 while this process leads, else 0.", "1"}
 	leaderKnown  = Metric{"veer_leader_known", Gauge, nil, "1 while this process knows of a leader, itself or another, else 0.", "1"}
@@ -48,6 +49,8 @@ var (
 	answers      = Metric{"veer_dns_answers_total", Counter, []string{"provider", "service", "answer"}, "Queries that a service answered, by the region that was answered, or several with + between them in the order of the pools; FALLBACK, OTHER for data of no pool, NODATA for a type that the service has not. A service that is gone has none.", "one a service and set of regions that it answered, 66 at most"}
 	dropped      = Metric{"veer_dns_log_dropped_total", Counter, []string{"provider", "log"}, "Queries that were to be told of and were dropped, since there was no room or nobody took them, by log: query_log, dnstap; absent without that log.", "2 an authority"}
 	aliases      = Metric{"veer_alias_hosts", Gauge, []string{"provider", "state"}, "Host names that an authority looks up for services of type ALIAS, by how they stand: fresh, stale (not renewed in time, the last good addresses are served), unknown (never looked up); absent without a resolver.", "3 an authority"}
+	reloadGood   = Metric{"veer_reload_last_success", Gauge, nil, "1 while the config in force is what the last reload found, 0 since a reload was refused.", "1"}
+	reloadAt     = Metric{"veer_config_load_timestamp_seconds", Gauge, nil, "When the config in force was last read and found good, as a Unix time: at the start, or by a reload.", "1"}
 	expiry       = Metric{"veer_certificate_expiry_seconds", Gauge, []string{"file"}, "Time until a certificate of this host ends, below 0 when it has: host.tls.ca_file, host.tls.cert_file, host.http.cert_file, providers.NAME.tls.cert_file.", "3, and 1 an authority"}
 )
 
@@ -55,14 +58,14 @@ var (
 func read() []*Metric {
 	return []*Metric{
 		&buildInfo, &leads, &leaderKnown, &term, &etcd, &cutOff, &fresh, &suspect, &mismatch, &votes, &endpoints,
-		&allDown, &zoneState, &lag, &probes, &late, &queries, &zoneQueries, &answers, &limitedTotal, &dropped, &connections, &turnedAway, &aliases, &expiry,
+		&allDown, &zoneState, &lag, &probes, &late, &queries, &zoneQueries, &answers, &limitedTotal, &dropped, &connections, &turnedAway, &aliases, &expiry, &reloadGood, &reloadAt,
 	}
 }
 
 // Table lists every metric of Veer's own.
 func Table() []Metric {
 	var out []Metric
-	for _, m := range append(read(), &decisions, &writes) {
+	for _, m := range append(read(), &decisions, &writes, &reloads) {
 		out = append(out, *m)
 	}
 	return out
