@@ -28,11 +28,11 @@ What a process cannot change while it runs (owner, cluster, host, schedule, and
 where and how an authority listens) is refused, and named: restart for it.
 --dry-run only says what would change. SIGHUP does the same, and the log tells.
 
-Exit codes: 0 changed or unchanged; 2 the config is not valid, with the errors of
-veer validate; 3 refused.
+Exit codes: 0 changed or unchanged; 2 the config is not valid, with the errors
+of veer validate; 3 refused.
 
--o json prints {result, dry_run, file, config, was, changes: [{what, change, key,
-was, is}], restart: [the same], errors: [{file, line, column, source, path,
+-o json prints {result, dry_run, file, config, was, changes: [{what, change,
+key, was, is}], restart: [the same], errors: [{file, line, column, source, path,
 problem, expected, hint}], why, notes, took}; result is changed, unchanged,
 invalid or refused.`,
 		Example: "  veer reload --dry-run\n  veer reload",

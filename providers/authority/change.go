@@ -47,6 +47,8 @@ type Change struct {
 	keys   []sipKey         // nil: cookies are off
 	pair   *tls.Certificate // nil: no DNS over TLS
 	places *places          // nil: those of before
+	// geography is what places has.
+	geography *geography
 	// Zones are those that come, go, or have other data, by name: "added",
 	// "removed" or "changed".
 	Zones map[string]string
@@ -84,11 +86,14 @@ func (s *Server) Prepare(c Config, o Options) (*Change, error) {
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("authority: %w", err)
 	}
+	// Only Take makes the state another one, which waits for this; a large database
+	// is not to hold Update up.
+	if was := s.state.places.mapping; len(o.Locations)+len(was) > 0 && !reflect.DeepEqual(o.Locations, was) {
+		ch.geography = s.geo.known()
+		ch.places = newPlaces(o.Locations, ch.geography)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state.places == nil || !reflect.DeepEqual(o.Locations, s.state.places.mapping) && len(o.Locations)+len(s.state.places.mapping) > 0 {
-		ch.places = newPlaces(o.Locations, s.geo.known())
-	}
 	ch.compare(s.state)
 	trial := newBook()
 	trial.region = o.Region
@@ -159,7 +164,7 @@ func (ch *Change) Take() {
 	s.config.Zones, s.config.Allow, s.config.TLS = ch.config.Zones, ch.config.Allow, ch.config.TLS
 	s.given = ch.config
 	if ch.places != nil {
-		s.geo.move(ch.places)
+		s.geo.move(ch.places, ch.geography)
 	}
 	if ch.keys != nil {
 		s.cookies.keys.Store(&ch.keys)

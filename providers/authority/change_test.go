@@ -15,8 +15,8 @@ import (
 	"github.com/veerdns/veer/regions/steering"
 )
 
-// config is the bench's, with more zones.
-func (b *reloadBench) config(more ...string) Config {
+// zonesAnd is the config of the bench, with more zones.
+func (b *reloadBench) zonesAnd(more ...string) Config {
 	c := Config{Listen: []string{"127.0.0.1:0"}}
 	for _, name := range append([]string{"example.test", "example.net"}, more...) {
 		c.Zones = append(c.Zones, Zone{Name: name, File: b.file(name)})
@@ -41,7 +41,7 @@ func TestChangeOfZones(t *testing.T) {
 	stop, _ := b.askers(t)
 	b.write(t, "sub.example.test", smallHead+"www A 192.0.2.77\n")
 	serial := serialOf(t, b.Server)
-	ch := b.change(t, b.config("sub.example.test"), Options{})
+	ch := b.change(t, b.zonesAnd("sub.example.test"), Options{})
 	if fmt.Sprint(ch.Zones) != "map[sub.example.test.:added]" {
 		t.Errorf("the zones are %v", ch.Zones)
 	}
@@ -60,13 +60,13 @@ func TestChangeOfZones(t *testing.T) {
 		t.Errorf("serial %d after %d of a zone that did not change", serialOf(t, b.Server), serial)
 	}
 	b.write(t, "sub.example.test", smallHead+"www A 192.0.2.78\n")
-	if ch = b.change(t, b.config("sub.example.test"), Options{}); fmt.Sprint(ch.Zones) != "map[sub.example.test.:changed]" {
+	if ch = b.change(t, b.zonesAnd("sub.example.test"), Options{}); fmt.Sprint(ch.Zones) != "map[sub.example.test.:changed]" {
 		t.Errorf("the zones are %v", ch.Zones)
 	}
 	if got := lookup(t, b.Server, "www.sub.example.test.", dns.TypeA); !strings.Contains(got, "192.0.2.78") {
 		t.Errorf("after another file:\n%s", got)
 	}
-	if ch = b.change(t, b.config(), Options{}); fmt.Sprint(ch.Zones) != "map[sub.example.test.:removed]" {
+	if ch = b.change(t, b.zonesAnd(), Options{}); fmt.Sprint(ch.Zones) != "map[sub.example.test.:removed]" {
 		t.Errorf("the zones are %v", ch.Zones)
 	}
 	if got := lookup(t, b.Server, "www.sub.example.test.", dns.TypeA); !strings.Contains(got, "NXDOMAIN") {
@@ -85,7 +85,7 @@ func TestChangeKeepsTheTimeLeft(t *testing.T) {
 	b := newReloadBench(t, Options{})
 	b.Update([]steering.Shard{shard(t, 3, 1, 1, "app.example.test. A 300 min=5 left=1h 192.0.2.9")})
 	b.write(t, "example.test", smallHead+"www A 192.0.2.5\n")
-	b.change(t, b.config(), Options{})
+	b.change(t, b.zonesAnd(), Options{})
 	if got := lookup(t, b.Server, "app.example.test.", dns.TypeA); !strings.Contains(got, "app.example.test. 300 IN A") {
 		t.Errorf("the answer is\n%s", got)
 	}
@@ -100,7 +100,7 @@ func TestChangeOfServices(t *testing.T) {
 	sh.Answers[0].Location, sh.Answers[1].Location = steering.DefaultLocation, "near"
 	b.Update([]steering.Shard{sh})
 	start := shard(t, 5, 1, 1, "new.example.test. A 30 192.0.2.11").Answers
-	b.change(t, b.config(), Options{Start: start, Locations: near, Region: func(string, []string) string { return "eu" }})
+	b.change(t, b.zonesAnd(), Options{Start: start, Locations: near, Region: func(string, []string) string { return "eu" }})
 	if got := lookup(t, b.Server, "new.example.test.", dns.TypeA); !strings.Contains(got, "192.0.2.11") {
 		t.Errorf("a new service answers\n%s", got)
 	}
@@ -113,7 +113,7 @@ func TestChangeOfServices(t *testing.T) {
 	if _, answers := b.Counts(); len(answers) == 0 || answers[len(answers)-1].Answer != "eu" {
 		t.Errorf("it is counted as %v", answers)
 	}
-	b.change(t, b.config(), Options{})
+	b.change(t, b.zonesAnd(), Options{})
 	if r := exchange(t, b.Addrs()[0], "app.example.test.", dns.TypeA); !strings.Contains(show(r), "192.0.2.9") {
 		t.Errorf("without locations the client gets\n%s", show(r))
 	}
@@ -121,7 +121,7 @@ func TestChangeOfServices(t *testing.T) {
 
 func TestChangeOfWhoMayAsk(t *testing.T) {
 	b := newReloadBench(t, Options{})
-	c := b.config()
+	c := b.zonesAnd()
 	c.Allow = []string{"192.0.2.0/24"}
 	c.Zones[1].Allow = []string{"127.0.0.0/8"}
 	b.change(t, c, Options{})
@@ -132,7 +132,7 @@ func TestChangeOfWhoMayAsk(t *testing.T) {
 			}
 		}
 	}
-	b.change(t, b.config(), Options{})
+	b.change(t, b.zonesAnd(), Options{})
 	if r := exchange(t, b.Addrs()[0], "www.example.test.", dns.TypeA); r.Rcode != dns.RcodeSuccess {
 		t.Errorf("it is refused still: %s", show(r))
 	}
@@ -157,14 +157,14 @@ func TestChangeIsRefused(t *testing.T) {
 		"another rate limit": {smallHead, func(c *Config) { c.RateLimit.ResponsesPerSecond = 7 }, "rate_limit cannot change"},
 	} {
 		b.write(t, "example.test", c.test)
-		is := b.config()
+		is := b.zonesAnd()
 		c.edit(&is)
 		if _, err := b.Prepare(is, Options{}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q in it", name, err, c.want)
 		}
 	}
 	b.write(t, "example.test", smallHead+"www A 192.0.2.50\n")
-	if _, err := b.Prepare(b.config(), Options{}); err != nil {
+	if _, err := b.Prepare(b.zonesAnd(), Options{}); err != nil {
 		t.Error(err)
 	}
 	if b.Table() != table {
@@ -274,7 +274,7 @@ func TestChangeLosesNoQuery(t *testing.T) {
 	b.write(t, "more.test", smallHead)
 	for i := range 200 {
 		text := smallHead + fmt.Sprintf("www A 192.0.2.%d\nother A 192.0.2.%[1]d\n", 2+i)
-		c := b.config([]string{"more.test"}[:i%2]...)
+		c := b.zonesAnd([]string{"more.test"}[:i%2]...)
 		if i%4 == 3 {
 			b.write(t, "example.test", text+"bad A\n")
 			if _, err := b.Prepare(c, Options{}); err == nil {

@@ -50,11 +50,14 @@ func (d *database) known() *geography {
 	return d.inUse
 }
 
-// move has other locations follow the database from now on.
-func (d *database) move(to *places) {
+// move has other locations, made of a geography, follow the database from now
+// on.
+func (d *database) move(to *places, of *geography) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	to.use(d.inUse) // it may be another one by now
+	if d.inUse != of { // it was read again meanwhile
+		to.use(d.inUse)
+	}
 	d.places = to
 }
 

@@ -42,7 +42,7 @@ func compareLoad(t *testing.T, edits ...string) *Config {
 		t.Fatalf("nothing is edited by %q", edits)
 	}
 	zone := "$TTL 60\n@ IN SOA ns1 hostmaster 1 7200 1800 259200 60\n@ IN NS ns1\nns1 IN A 127.0.0.1\n"
-	for name, content := range map[string]string{"veer.yaml": text, "example.test.zone": zone, "sub.zone": zone, "cf.token": "x"} {
+	for name, content := range map[string]string{"veer.yaml": text, "example.test.zone": zone, "sub.zone": zone, "cf.token": "x", "cf2.token": "x"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}

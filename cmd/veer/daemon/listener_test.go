@@ -16,7 +16,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/cmd/veer/metrics"
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions/controller"

@@ -58,6 +58,9 @@ func (d *daemon) next(c *config.Config) (*next, error) {
 	if n.token, err = readToken(d.c.Host.HTTP); err != nil && n.another("host.http.token_file") {
 		note(err)
 	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err // nothing is made of what cannot be read
+	}
 	byName := map[string]config.Provider{}
 	for _, p := range c.Providers {
 		byName[p.Name] = p
