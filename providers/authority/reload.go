@@ -18,7 +18,8 @@ import (
 // tells where: the other zones are taken all the same.
 //
 // The secrets of cookies are read again as well. The zones themselves are those
-// of the Config: none comes or goes. For another Config see Prepare.
+// of the Config: none comes or goes. This is for who serves zones alone: a daemon
+// reloads by Prepare and Take, whole or not at all.
 func (s *Server) Reload() (changed []string, err error) {
 	s.reloading.Lock() // a later call has read later
 	defer s.reloading.Unlock()

@@ -95,12 +95,12 @@ func (l *loop) launch(flights context.Context, now time.Duration, f *flight) {
 	f.phase, f.began = flying, now
 	l.deadline(f, now+j.limit())
 	l.flying++
-	is := j.Job // the loop may change the job's
 	if j.Starter != nil && j.Starter.Start(j.Monitor.Timeout, func(r checks.Result, waited time.Duration) {
 		l.box.put(landing{flight: f, result: r, waited: waited})
 	}) {
 		return
 	}
+	is := j.Job // the loop may change the job's
 	l.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(flights, is.Monitor.Timeout)
 		defer cancel()

@@ -223,7 +223,8 @@ type Note struct {
 	Time time.Time `json:"time"`
 	// Act is "ordered", "ended" or "expired"; or, without an order, what was
 	// written on request: "applied", "pruned", "imported NAME", "released NAME",
-	// "member NAME added", "member NAME removed".
+	// "member NAME added", "member NAME removed", "reloaded the config in REGION:
+	// HASH -> HASH".
 	Act string `json:"act"`
 	By  string `json:"by"`
 	Why string `json:"why,omitempty"`

@@ -213,7 +213,9 @@ func jobsOf(engine *httpcheck.Engine, probes []config.Probe, files secrets) ([]p
 		if err != nil {
 			return nil, fmt.Errorf("the monitor of %s: %w", p.Endpoint, err)
 		}
-		same, err := files.sign("monitors.", p.Monitor, p.Target)
+		asks := p.Monitor // but for when, and what is made of the results
+		asks.MonitorConfig = prober.MonitorConfig{Kind: asks.Kind, Port: asks.Port}
+		same, err := files.sign("monitors.", asks, p.Target)
 		if err != nil {
 			return nil, fmt.Errorf("the monitor of %s: %w", p.Endpoint, err)
 		}
