@@ -153,7 +153,7 @@ fields are added, never renamed or removed. Errors are then {"error", "hint",
 
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
-		a.initCommand(), a.validateCommand(), a.runCommand(), a.onceCommand(), a.planCommand(),
+		a.initCommand(), a.validateCommand(), a.runCommand(), a.reloadCommand(), a.onceCommand(), a.planCommand(),
 		a.applyCommand(), a.importCommand(), a.releaseCommand(), a.iamPolicyCommand(), a.statusCommand(),
 		a.explainCommand(), a.queryCommand(), a.checkCommand(), a.journalCommand(),
 		a.drainCommand(), a.undrainCommand(), a.forceCommand(), a.freezeCommand(),

@@ -37,6 +37,9 @@ type daemonClient interface {
 	// Members lists the etcd members; ChangeMember adds or removes one.
 	Members(ctx context.Context) (api.Members, error)
 	ChangeMember(ctx context.Context, r api.MemberRequest) (api.MemberResult, error)
+	// Reload has the daemon take over its config as it is in the file, or with
+	// dryRun says what that would change.
+	Reload(ctx context.Context, r api.ReloadRequest, dryRun bool) (api.Reload, error)
 	// Apply has the leader write.
 	Apply(ctx context.Context, r controller.Request) (api.Applied, error)
 	// Backup returns a backup's file, and Restore restores one.

@@ -73,6 +73,7 @@ type fake struct {
 	member   api.MemberResult
 
 	plan     api.Plan
+	reload   api.Reload
 	standing []api.Standing
 	outcome  api.Applied
 	applied  controller.Request
@@ -137,6 +138,11 @@ func (f *fake) EndTakeover(context.Context, api.TakeoverRequest) (api.TakeoverEn
 func (f *fake) Once(context.Context) (api.Pass, error) {
 	f.note("once")
 	return f.pass, f.err
+}
+
+func (f *fake) Reload(_ context.Context, r api.ReloadRequest, dryRun bool) (api.Reload, error) {
+	f.note(fmt.Sprintf("reload by %q dry %v", r.By, dryRun))
+	return f.reload, f.err
 }
 
 func (f *fake) Plan(_ context.Context, prune bool) (api.Plan, error) {

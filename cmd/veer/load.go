@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/veerdns/veer/cmd/veer/api"
 	"github.com/veerdns/veer/cmd/veer/config"
@@ -16,7 +17,12 @@ func (a *app) load(flags ...config.Flag) (*config.Config, string, error) {
 	if err != nil {
 		return nil, "", &exitError{code: exitUsage, err: err}
 	}
-	flags = append(flags, config.Flag{Name: "--data-dir", Env: config.EnvDataDir, Value: a.dataDir})
+	return a.loadFrom(path, flags...)
+}
+
+// loadFrom is load of one file.
+func (a *app) loadFrom(path string, flags ...config.Flag) (*config.Config, string, error) {
+	flags = append(slices.Clip(flags), config.Flag{Name: "--data-dir", Env: config.EnvDataDir, Value: a.dataDir})
 	c, err := config.Load(path, a.env, flags...)
 	var errs config.Errors
 	if errors.As(err, &errs) {

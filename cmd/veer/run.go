@@ -32,9 +32,10 @@ interrupt ends it at once. Without --role it does everything. Several processes
 on one host, each with its own region and data folder, join the first one's etcd
 by its socket. The log goes to standard error; with -o json it is JSON.
 
-SIGHUP has the authority read its zone files again, and the secrets of its
-cookies. A zone that is not valid is refused, with file and line in the log, and
-what it had is served on. Its query log is opened again.
+SIGHUP has the daemon read its config again with all that it names, as veer
+reload does: zones, secrets, certificates. All of it is taken over, or, where
+something is not valid, nothing: the log says what, with file and line. No query
+waits for it. The query log is opened again.
 
 With --user, or host.user, a daemon that is started as root opens its ports,
 hands its data folder over, and goes on as that user without privileges. Better
@@ -68,15 +69,20 @@ other process is a client of all members.`,
 			if err != nil {
 				return err
 			}
-			c, path, err := a.load(config.Flag{Name: "--region", Env: config.EnvRegion, Value: region}, config.Flag{Name: "--user", Env: config.EnvUser, Value: user})
+			flags := []config.Flag{{Name: "--region", Env: config.EnvRegion, Value: region}, {Name: "--user", Env: config.EnvUser, Value: user}}
+			c, path, err := a.load(flags...)
 			if err != nil {
 				return err
+			}
+			again := func() (*config.Config, error) {
+				c, _, err := a.loadFrom(path, flags...)
+				return c, err
 			}
 			ctx, stop := daemon.Signals(cmd.Context())
 			defer stop()
 			hangups, deaf := daemon.Hangups()
 			defer deaf()
-			err = daemon.Run(ctx, daemon.Options{Config: c, ConfigPath: path, Roles: roles, Version: version, Log: log, Reload: hangups, Hooks: planted})
+			err = daemon.Run(ctx, daemon.Options{Config: c, ConfigPath: path, Roles: roles, Version: version, Log: log, Reload: hangups, Load: again, Hooks: planted})
 			if errors.Is(err, daemon.ErrRestart) && ctx.Err() == nil {
 				log.Error().Err(err).Msg("starting anew")
 				return restart(err)

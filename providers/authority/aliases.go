@@ -78,6 +78,13 @@ func (a *aliases) flats(now time.Time) *flats {
 	return flatsOf(a.targets, a.rules, now)
 }
 
+// hold takes over which hosts are always looked up.
+func (a *aliases) hold(always []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.always = always
+}
+
 // want tells to which hosts answers lead now. It returns those that are
 // forgotten, since nothing may lead there any more.
 func (a *aliases) want(services map[string][]string) (forgotten []string) {

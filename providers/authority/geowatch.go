@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -24,10 +25,40 @@ const databaseRetry = time.Minute
 type database struct {
 	path   string
 	log    zerolog.Logger
-	places *places
 	seen   fs.FileInfo // nil: not there
 	failed string      // why that one can't be used; empty: it is
 	retry  time.Time   // when it is read again all the same: it may be one's right to read it
+
+	mu     *sync.Mutex
+	places *places
+	// inUse is what places has.
+	inUse *geography
+}
+
+// use has all locations follow a geography.
+func (d *database) use(g *geography) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.inUse = g
+	d.places.use(g)
+}
+
+// known is the geography in use.
+func (d *database) known() *geography {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.inUse
+}
+
+// move has other locations, made of a geography, follow the database from now
+// on.
+func (d *database) move(to *places, of *geography) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.inUse != of { // it was read again meanwhile
+		to.use(d.inUse)
+	}
+	d.places = to
 }
 
 // newDatabase is the file at path, which is read by watch; until then nothing
@@ -35,7 +66,7 @@ type database struct {
 func newDatabase(path string, mapping map[string][]Location, log zerolog.Logger) database {
 	g := nowhere()
 	g.coming = path != ""
-	return database{path: path, log: log, places: newPlaces(mapping, g)}
+	return database{path: path, log: log, mu: new(sync.Mutex), places: newPlaces(mapping, g), inUse: g}
 }
 
 // first reads the file when the server begins, while it serves already. Without
@@ -48,10 +79,10 @@ func (d *database) first(ctx context.Context) {
 	case ctx.Err() != nil:
 	case err != nil:
 		d.failed, d.retry = err.Error(), time.Now().Add(databaseRetry)
-		d.places.use(nowhere())
+		d.use(nowhere())
 		d.log.Error().Err(err).Msg("the database of countries can't be used; until it can, clients are located by networks alone")
 	default:
-		d.places.use(g)
+		d.use(g)
 		d.log.Info().Str("file", d.path).Time("made", g.made).Int("countries", len(g.countries)-1).Msg("read the database of countries")
 	}
 }
@@ -104,14 +135,16 @@ func (d *database) look(ctx context.Context) {
 		d.retry = time.Now().Add(databaseRetry)
 		return
 	}
-	d.places.use(g)
+	d.use(g)
 	d.log.Info().Str("file", d.path).Time("made", g.made).Int("countries", len(g.countries)-1).Msg("the database of countries was replaced")
 }
 
 // Locate tells in which location of a service a client is, and how many bits of
 // its address that depends on. It is false for a service without locations.
 func (s *Server) Locate(service string, client netip.Addr) (location string, bits int, ok bool) {
+	s.mu.Lock()
 	at, ok := s.state.places.of[providers.CanonicalName(service)]
+	s.mu.Unlock()
 	if !ok {
 		return "", 0, false
 	}

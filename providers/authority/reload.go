@@ -18,7 +18,8 @@ import (
 // tells where: the other zones are taken all the same.
 //
 // The secrets of cookies are read again as well. The zones themselves are those
-// of the Config: none comes or goes.
+// of the Config: none comes or goes. This is for who serves zones alone: a daemon
+// reloads by Prepare and Take, whole or not at all.
 func (s *Server) Reload() (changed []string, err error) {
 	s.reloading.Lock() // a later call has read later
 	defer s.reloading.Unlock()
@@ -55,18 +56,7 @@ func (s *Server) Reload() (changed []string, err error) {
 		s.state.afresh()
 	}
 	s.state.retry(time.Now())
-	table := s.state.build(false)
-	s.saver.offer(s.state.snapshot())
-	for apex, was := range kept {
-		if s.state.serials[apex].Offset != was.Offset {
-			if s.saver.flush() != nil { // see Run: nobody may see the serial before it is kept
-				table = s.unraised(kept)
-			}
-			break
-		}
-	}
-	s.table.Store(table)
-	s.leads()
+	s.publish(kept)
 	if err := errors.Join(problems...); err != nil {
 		return changed, fmt.Errorf("authority: reload: %w", err)
 	}

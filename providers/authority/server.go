@@ -67,7 +67,8 @@ type Options struct {
 
 // Server serves the zones of a Config.
 type Server struct {
-	config  Config
+	config  Config // with its defaults
+	given   Config // without; reloading guards it, and what Take changes of config
 	opts    Options
 	table   atomic.Pointer[Table]
 	rcodes  *rcodes
@@ -101,7 +102,7 @@ type Server struct {
 
 	reloading sync.Mutex
 
-	mu    sync.Mutex // of Update, Reload and Answer; queries never take it
+	mu    sync.Mutex // of Update, Reload, Take and Answer; queries never take it
 	state *state
 }
 
@@ -160,7 +161,7 @@ func New(c Config, o Options) (*Server, error) {
 	if found {
 		st.restore(saved, now)
 	}
-	s := &Server{config: c.withDefaults(), opts: o, state: st, geo: geo, rules: c.ECS.rules(), ready: make(chan struct{}), rcodes: newRcodes(), tallies: newTallies(), aliases: hosts}
+	s := &Server{config: c.withDefaults(), given: c, opts: o, state: st, geo: geo, rules: c.ECS.rules(), ready: make(chan struct{}), rcodes: newRcodes(), tallies: newTallies(), aliases: hosts}
 	s.limits, s.cookies = c.RateLimit.limiter(), jar
 	s.proxies, s.beginWithin = c.Proxy.proxies(), defaultBegin
 	s.seats = newSeats(s.config.TCPConnections, s.config.TCPConnectionsPerClient)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -80,11 +81,12 @@ const certificateCheck = 2 * time.Second
 // certificate is what clients are shown. New sessions have the newest; nothing
 // happens to those that there are.
 type certificate struct {
-	files [2]string // with its key
 	every time.Duration
 	log   zerolog.Logger
 	inUse atomic.Pointer[tls.Certificate]
 
+	mu      sync.Mutex // of all below
+	files   [2]string  // with its key
 	seen    [2]fileStamp
 	settled bool // what was seen was read
 }
@@ -111,6 +113,8 @@ func newCertificate(t TLS, log zerolog.Logger) *certificate {
 // first reads the files when the server is made. One that can't be used ends
 // nothing but DNS over TLS, until it can be.
 func (c *certificate) first(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.seen, c.settled = stampOf(c.files), true
 	c.read(now)
 }
@@ -130,6 +134,8 @@ func (c *certificate) watch(ctx context.Context) {
 
 // look reads the files if they have changed.
 func (c *certificate) look(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch is := stampOf(c.files); {
 	case is != c.seen:
 		c.seen, c.settled = is, false
@@ -143,8 +149,8 @@ func (c *certificate) look(now time.Time) {
 func (c *certificate) read(now time.Time) {
 	is, err := readPair(c.files[0], c.files[1])
 	was := c.inUse.Load()
-	if err == nil && was != nil && !now.Before(is.Leaf.NotAfter) && now.Before(was.Leaf.NotAfter) {
-		err = fmt.Errorf("the certificate %s ended at %s, and the one in use has not", c.files[0], is.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	if err == nil {
+		err = c.refuses(is, c.files[0], now)
 	}
 	if err != nil {
 		said := "the new certificate of DNS over TLS is refused; the former one stays in use"
@@ -156,6 +162,28 @@ func (c *certificate) read(now time.Time) {
 	}
 	c.inUse.Store(is)
 	c.log.Info().Str("file", c.files[0]).Time("ends", is.Leaf.NotAfter).Msg("read the certificate of DNS over TLS")
+}
+
+// refuses says why one is not taken into use.
+func (c *certificate) refuses(is *tls.Certificate, file string, now time.Time) error {
+	was := c.inUse.Load()
+	if was != nil && !now.Before(is.Leaf.NotAfter) && now.Before(was.Leaf.NotAfter) {
+		return fmt.Errorf("the certificate %s ended at %s, and the one in use has not", file, is.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// replace takes one into use that was read of these files; nil: none could be.
+func (c *certificate) replace(t TLS, is *tls.Certificate) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if files := [2]string{t.CertFile, t.KeyFile}; files != c.files {
+		c.files, c.seen, c.settled = files, stampOf(files), true
+	}
+	if was := c.inUse.Load(); is != nil && (was == nil || !was.Leaf.Equal(is.Leaf)) {
+		c.inUse.Store(is)
+		c.log.Info().Str("file", c.files[0]).Time("ends", is.Leaf.NotAfter).Msg("read the certificate of DNS over TLS")
+	}
 }
 
 // secure is how sessions are made. Sessions are resumed by tickets, whose keys

@@ -44,7 +44,8 @@ type Cluster struct {
 	boot      func() (id string, at time.Duration, ok bool)
 	// sleepless is a clock that goes on while the machine sleeps; 0: none.
 	sleepless func() time.Duration
-	trouble   *trouble // with endpoints
+	trouble   *trouble               // with endpoints
+	config    atomic.Pointer[string] // nil: that of opts
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc

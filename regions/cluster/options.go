@@ -34,7 +34,7 @@ type Options struct {
 	// whether they still do or not. 0: it is a daemon.
 	Pass time.Duration
 	// Config is the hash of the config that this process runs, which goes with
-	// its votes, at most 64 bytes.
+	// its votes, at most 64 bytes. See Cluster.Reconfigured.
 	Config string
 	// Client keeps this process from embedding a member: it speaks to the
 	// client URLs of Members.

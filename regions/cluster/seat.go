@@ -171,6 +171,17 @@ func (s *seat) Cast(ctx context.Context, b regions.Ballot) error {
 	return nil
 }
 
+// Reconfigured has this process tell another hash of its config from its next
+// ballot on. It is safe for concurrent use.
+func (c *Cluster) Reconfigured(hash string) { c.config.Store(&hash) }
+
+func (c *Cluster) configHash() string {
+	if hash := c.config.Load(); hash != nil {
+		return *hash
+	}
+	return c.opts.Config
+}
+
 // toCast sorts the votes by endpoint, the newest of each only, reasons bounded.
 func toCast(in []regions.Vote) []cast {
 	out := make([]cast, len(in))
@@ -207,7 +218,7 @@ func (s *seat) settled(votes []cast) map[regions.EndpointID]bool {
 func (s *seat) changes(b regions.Ballot, votes []cast, settled map[regions.EndpointID]bool) ([]clientv3.Op, map[int]chunk, error) {
 	var ops []clientv3.Op
 	dirty := map[int]chunk{}
-	h := head{Suspect: b.Suspect, Why: b.Why, Config: s.c.opts.Config}
+	h := head{Suspect: b.Suspect, Why: b.Why, Config: s.c.configHash()}
 	if !s.headDone || s.head != h {
 		value, err := pack(h)
 		if err != nil {

@@ -100,7 +100,7 @@ func (c *Controller) Apply(ctx context.Context, req Request) ([]ZoneOutcome, err
 // askAll hands the request to every writer that it picks.
 func (r *reign) askAll(ctx context.Context, req Request) ([]ZoneOutcome, error) {
 	var asked []*writer
-	for _, w := range r.writers {
+	for _, w := range r.active() {
 		if req.picks(w.w) {
 			asked = append(asked, w)
 		}
@@ -137,8 +137,9 @@ func (c *Controller) Zones() []ZoneState {
 	if r == nil || !r.lead.Sure() {
 		return nil
 	}
-	out := make([]ZoneState, 0, len(r.writers))
-	for _, w := range r.writers {
+	writers := r.active()
+	out := make([]ZoneState, 0, len(writers))
+	for _, w := range writers {
 		out = append(out, w.zoneState())
 	}
 	return out
@@ -186,7 +187,7 @@ func (w *writer) keep(ctx context.Context, have providers.Snapshot, may Request,
 	if len(take)+len(release) == 0 {
 		return have, nil
 	}
-	keeper, ok := w.w.Provider.(providers.Keeper)
+	keeper, ok := w.now.Provider.(providers.Keeper)
 	if !ok {
 		return have, fmt.Errorf("%w: the provider %s has no records of ownership", providers.ErrRejected, w.w.Name)
 	}
@@ -221,7 +222,7 @@ func (w *writer) keep(ctx context.Context, have providers.Snapshot, may Request,
 func (w *writer) keeps(have providers.Snapshot, may Request, done *ZoneOutcome) (take, release []string) {
 	for _, name := range canonical(may.Take) {
 		switch {
-		case !w.w.takes(name) || slices.Contains(have.Owned, name):
+		case !w.now.takes(name) || slices.Contains(have.Owned, name):
 		case have.Owners[name] != "":
 			done.Refused = append(done.Refused, Refusal{name, "it belongs to " + have.Owners[name]})
 		default:
@@ -238,7 +239,7 @@ func (w *writer) keeps(have providers.Snapshot, may Request, done *ZoneOutcome) 
 	}
 	answers, _ := w.newest()
 	records := byName(have.Records)
-	for _, name := range PlanZone(w.w, have, answers, w.o.Policy).Held {
+	for _, name := range PlanZone(w.now.Written, have, answers, w.now.o.Policy).Held {
 		if len(records[name]) == 0 && !slices.Contains(release, name) {
 			release = append(release, name)
 		}

@@ -85,6 +85,8 @@ type Options struct {
 	// Decide defaults to steering.Decide, Tally to Quorum.Tally.
 	Decide func(steering.Input) steering.Decision
 	Tally  func(regions.Quorum, regions.EndpointID, []regions.Vote) regions.Verdict
+
+	changed string // why these are others than before
 }
 
 // Schedule gives the next time after now. A cron schedule is one.
@@ -104,7 +106,11 @@ type Written struct {
 // Controller is one candidate: it campaigns, leads while it is elected, and
 // campaigns again.
 type Controller struct {
+	// o are the options that do not change; what Replace replaces is read from
+	// current.
 	o        Options
+	current  atomic.Pointer[Options]
+	replaced chan struct{}         // has room for one: current is another one
 	reigning atomic.Pointer[reign] // while its writers run
 	measured measured
 }
@@ -129,7 +135,9 @@ func New(o Options) *Controller {
 	if o.AfterCommit == nil {
 		o.AfterCommit = func(steering.Shard) {}
 	}
-	return &Controller{o: o}
+	c := &Controller{o: o, replaced: make(chan struct{}, 1)}
+	c.current.Store(&o)
+	return c
 }
 
 // Run blocks until ctx ends, and then returns nil. Losing an election, the

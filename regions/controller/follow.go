@@ -50,7 +50,7 @@ func (m *measured) add(w Written, d time.Duration) {
 // follow measures in the background when a change is on all name servers. It
 // never holds up the next write.
 func (w *writer) follow(ctx context.Context, got providers.Receipt) {
-	f, ok := w.w.Provider.(providers.Follower)
+	f, ok := w.now.Provider.(providers.Follower)
 	if !ok || got.Change == "" {
 		return
 	}

@@ -40,7 +40,7 @@ func (w *writer) mark(ctx context.Context) error {
 // follows when the outcome of a write is not known.
 func (w *writer) wrote(err error) {
 	if w.o.Wrote != nil {
-		w.o.Wrote(w.w, err)
+		w.o.Wrote(w.now.Written, err)
 	}
 	var busy *providers.BusyError
 	switch {
@@ -64,7 +64,7 @@ func (r *reign) unmark(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resignTimeout)
 	defer cancel()
-	for _, w := range r.writers {
+	for _, w := range slices.Concat(r.writers, r.retired) {
 		if !w.marked || w.unsure || !w.claimed {
 			continue
 		}

@@ -28,10 +28,7 @@ type pace struct {
 // many may return after a change of leader as before, or fewer. Credit is the
 // time that went by since the ledger was written.
 func newPace(o *Options, shards []*shard, now, credit time.Duration) *pace {
-	p := &pace{}
-	if o.Percent > 0 && o.Percent < 100 {
-		p.most = max(paceLeast, (len(o.Policy.Services)*o.Percent+99)/100)
-	}
+	p := &pace{most: paceMost(o)}
 	for _, sh := range shards {
 		for _, s := range sh.kept.State.Services {
 			if len(s.Shifts) > 0 && s.Shifts[0]+credit < paceWithin {
@@ -41,6 +38,14 @@ func newPace(o *Options, shards []*shard, now, credit time.Duration) *pace {
 	}
 	slices.Sort(p.taken)
 	return p
+}
+
+// paceMost is how many services the config lets return within paceWithin.
+func paceMost(o *Options) int {
+	if o.Percent <= 0 || o.Percent >= 100 {
+		return 0
+	}
+	return max(paceLeast, (len(o.Policy.Services)*o.Percent+99)/100)
 }
 
 // take takes up to n returns, and says how many those are where they are fewer.

@@ -74,14 +74,14 @@ func (c *Controller) Once(ctx context.Context, p PassOptions) (Outcome, error) {
 	}
 	var moving sync.Mutex
 	out := Outcome{Term: lead.Term(), Unknown: []string{}, Moves: []Event{}, Zones: []ZoneOutcome{}}
-	o := c.o
+	o := *c.current.Load()
 	o.Events = func(e Event) {
 		moving.Lock()
 		out.Moves = append(out.Moves, e)
 		moving.Unlock()
 		c.o.Events(e)
 	}
-	passing := &Controller{o: o}
+	passing := New(o)
 	err = passing.reign(ctx, lead, func(r *reign, ctx context.Context) error { return r.pass(ctx, p, &out) })
 	slices.SortFunc(out.Moves, func(a, b Event) int { return cmp.Compare(a.Service, b.Service) })
 	if err == nil && ctx.Err() != nil {
@@ -207,7 +207,7 @@ func (r *reign) passZones(ctx context.Context, req *Request) []ZoneOutcome {
 		wr.quiet = quiet(wr.id())
 		wr.claimed = wr.quiet
 		wr.marked = r.o.Marks != nil && !wr.quiet
-		r.writers = append(r.writers, wr)
+		r.writers = append(r.writers, wr) // nobody else knows of this reign
 	}
 	for _, sh := range r.shards {
 		for _, wr := range r.writers {

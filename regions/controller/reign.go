@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,10 +19,15 @@ type reign struct {
 	o    *Options
 	lead Lead
 	// depose ends the reign, with why.
-	depose  context.CancelCauseFunc
-	shards  [steering.Shards]*shard
-	floor   *floor
-	writers []*writer
+	depose context.CancelCauseFunc
+	shards [steering.Shards]*shard
+	floor  *floor
+	// writers and, of zones that the config has no more, retired: only the loop
+	// changes them, with mu held.
+	mu               sync.Mutex
+	writers, retired []*writer
+	// hire starts a writer.
+	hire func(Written) *writer
 	// published: the writers have had all answers once.
 	published bool
 	// prunes are orders for the loop; over is closed when it has ended.
@@ -86,7 +92,7 @@ type attempt struct {
 }
 
 func newReign(c *Controller, lead Lead, depose context.CancelCauseFunc) *reign {
-	o := &c.o
+	o := c.current.Load()
 	r := &reign{
 		c: c, o: o, lead: lead, depose: depose, removeAt: map[string]time.Duration{},
 		prunes: make(chan *pruning), over: make(chan struct{}),
@@ -94,11 +100,19 @@ func newReign(c *Controller, lead Lead, depose context.CancelCauseFunc) *reign {
 	for id := range r.shards {
 		r.shards[id] = &shard{id: id, kept: steering.Shard{ID: id}}
 	}
-	for _, s := range o.Policy.Services {
+	r.share()
+	return r
+}
+
+// share gives each shard its services of the policy.
+func (r *reign) share() {
+	for _, sh := range r.shards {
+		sh.services = nil
+	}
+	for _, s := range r.o.Policy.Services {
 		sh := r.shards[steering.ShardOf(s.Name)]
 		sh.services = append(sh.services, s)
 	}
-	return r
 }
 
 // now counts from the start of the term on the monotonic clock. It begins at 1
@@ -130,10 +144,13 @@ func (r *reign) run(ctx context.Context) error {
 	}()
 	inner, stop := context.WithCancel(ctx)
 	defer stop()
-	for _, w := range r.o.Providers {
+	r.hire = func(w Written) *writer {
 		wr := newWriter(r.o, w, r.lead, r.depose, &r.c.measured)
-		r.writers = append(r.writers, wr)
 		writing.Go(func() error { wr.run(inner); return nil })
+		return wr
+	}
+	for _, w := range r.o.Providers {
+		r.writers = append(r.writers, r.hire(w))
 	}
 	defer close(r.over)
 	r.c.reigning.Store(r)
@@ -169,6 +186,7 @@ func (r *reign) loop(ctx context.Context) error {
 		changed := r.o.World.Changed()
 		view := r.o.World.View()
 		now := r.now()
+		r.replace(now)
 		r.observe(view, now)
 		if err := r.decideAll(ctx); err != nil {
 			return err
@@ -185,6 +203,7 @@ func (r *reign) loop(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-changed:
 		case <-timer.C:
+		case <-r.c.replaced:
 		case asked = <-r.prunes:
 			if err := r.prune(asked); err != nil {
 				asked.done <- err

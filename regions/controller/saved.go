@@ -109,10 +109,10 @@ func (w *writer) unsaved(have providers.Snapshot, may Request, done *ZoneOutcome
 		return true
 	}
 	answers, _ := w.newest()
-	changes := PlanZone(w.w, have, answers, w.o.Policy).permitted(may, done)
+	changes := PlanZone(w.now.Written, have, answers, w.now.o.Policy).permitted(may, done)
 	switch {
-	case may.Plan.Config != w.o.ConfigHash:
-		done.Stale = fmt.Sprintf("the config moved: its hash is %s here and %s in the plan", w.o.ConfigHash, may.Plan.Config)
+	case may.Plan.Config != w.now.o.ConfigHash:
+		done.Stale = fmt.Sprintf("the config moved: its hash is %s here and %s in the plan", w.now.o.ConfigHash, may.Plan.Config)
 	case saved.stale(have) != "":
 		done.Stale = saved.stale(have)
 	case done.Guard == "":

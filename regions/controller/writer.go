@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -31,8 +32,8 @@ const (
 // writer keeps one zone of a provider as the ledger says, for one reign. It is
 // level-triggered: it always works towards the newest answers it was given.
 type writer struct {
-	o        *Options
-	w        Written
+	o        *Options // what of them does not change
+	w        Written  // whose name and zone do not change; for all else see now
 	lead     Lead
 	depose   context.CancelCauseFunc
 	log      zerolog.Logger
@@ -45,7 +46,11 @@ type writer struct {
 	following sync.WaitGroup
 	followers chan struct{} // one token for each that may run
 
-	// These are run's own.
+	// task is what the next pass works with; nil: the zone is not written any
+	// more. now is what this one does, and so run's own, as all below is.
+	task atomic.Pointer[assignment]
+	now  *assignment
+
 	claimed bool
 	// quiet: nobody's write can be under way in the zone, so that there is
 	// nothing that a claim could keep out before the first write of this reign.
@@ -71,20 +76,24 @@ type writer struct {
 }
 
 func newWriter(o *Options, w Written, lead Lead, depose context.CancelCauseFunc, m *measured) *writer {
-	return &writer{
+	wr := &writer{
 		o: o, w: w, lead: lead, depose: depose, measured: m,
 		log: o.Log.With().Str("provider", w.Name).Str("zone", w.Zone).Logger(),
 		due: make(chan struct{}, 1), asks: make(chan *ask), done: make(chan struct{}),
 		followers: make(chan struct{}, followAtOnce), rejected: map[string]rejection{},
 		answers: map[int][]steering.Answer{}, blind: map[int]map[string]bool{}, stands: standing{since: time.Now(), pending: map[string]pending{}},
 	}
+	wr.now = &assignment{o, w}
+	wr.task.Store(wr.now)
+	return wr
 }
 
 // give hands over a shard's committed answers, with the names of those that were
 // decided blindly, and reports whether they say
 // anything new of this zone: the time for which they hold is not written.
 func (w *writer) give(shard int, answers []steering.Answer, blind map[string]bool) (news bool) {
-	own := slices.DeleteFunc(slices.Clone(answers), func(a steering.Answer) bool { return !w.w.takes(a.Name) })
+	takes := w.task.Load().takes
+	own := slices.DeleteFunc(slices.Clone(answers), func(a steering.Answer) bool { return !takes(a.Name) })
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	was, is := byAnswer(w.answers[shard]), byAnswer(own)
@@ -192,6 +201,11 @@ func (w *writer) await(ctx context.Context, p pause) (*ask, bool) {
 // guard, permits.
 func (w *writer) once(ctx context.Context, asked *Request) (ZoneOutcome, error) {
 	done, may := ZoneOutcome{Changes: []providers.Change{}}, Request{}
+	task := w.task.Load()
+	if task == nil {
+		return done, nil
+	}
+	w.now = task
 	if asked != nil {
 		may = *asked
 	}
@@ -220,7 +234,7 @@ func (w *writer) once(ctx context.Context, asked *Request) (ZoneOutcome, error) 
 	if may.Plan == nil {
 		answers, done.Refused = w.sighted(answers, have, done.Refused)
 	}
-	plan := PlanZone(w.w, have, answers, w.o.Policy)
+	plan := PlanZone(w.now.Written, have, answers, w.now.o.Policy)
 	changes := plan.permitted(may, &done)
 	done.Refused, done.Held = append(done.Refused, plan.Refused...), plan.Held
 	if may.Plan != nil {
@@ -255,7 +269,7 @@ func (p ZonePlan) permitted(may Request, done *ZoneOutcome) []providers.Change {
 func (w *writer) read(ctx context.Context) (providers.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	have, err := w.w.Provider.Read(ctx, w.w.Zone)
+	have, err := w.now.Provider.Read(ctx, w.w.Zone)
 	if err != nil {
 		return have, err
 	}
@@ -298,7 +312,7 @@ func (w *writer) apply(ctx context.Context, have providers.Snapshot, changes []p
 	if !w.lead.Sure() {
 		return false, errDeposed
 	}
-	got, err := w.w.Provider.Apply(whileLeading(bounded, w.lead), have, next, changes)
+	got, err := w.now.Provider.Apply(whileLeading(bounded, w.lead), have, next, changes)
 	w.wrote(err)
 	done.Calls += got.Calls
 	if err != nil {

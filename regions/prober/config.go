@@ -123,6 +123,9 @@ type Job struct {
 	// make a figure.
 	Measure func(checks.Result) time.Duration
 	WarmUp  int
+	// Same tells jobs of one endpoint apart whose probes ask another thing: see
+	// Replace.
+	Same string
 }
 
 // Options are what a Prober needs.

@@ -41,7 +41,7 @@ func newDesk(vantage regions.Name, jobs []*job) *desk {
 	d := &desk{version: 1, told: make(chan struct{}), voted: make(chan struct{}, 1), suspected: make(chan struct{}, 1)}
 	d.ballot = regions.Ballot{Vantage: vantage, Votes: make([]regions.Vote, len(jobs))}
 	for i, j := range jobs {
-		d.ballot.Votes[i] = regions.Vote{Vantage: vantage, Endpoint: j.Endpoint, Why: "it was not probed yet"}
+		d.ballot.Votes[i] = unprobed(vantage, j)
 	}
 	return d
 }

@@ -40,6 +40,8 @@ type flight struct {
 	deadline time.Duration
 	// void: the process was paused during it, its result says nothing.
 	void bool
+	// outdated: it asks what is not asked any more.
+	outdated bool
 }
 
 // landing is a flight's result.
@@ -98,10 +100,11 @@ func (l *loop) launch(flights context.Context, now time.Duration, f *flight) {
 	}) {
 		return
 	}
+	is := j.Job // the loop may change the job's
 	l.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(flights, j.Monitor.Timeout)
+		ctx, cancel := context.WithTimeout(flights, is.Monitor.Timeout)
 		defer cancel()
-		l.box.put(landing{flight: f, result: j.Prober.Probe(ctx, j.Target)})
+		l.box.put(landing{flight: f, result: is.Prober.Probe(ctx, is.Target)})
 	})
 }
 
@@ -150,12 +153,19 @@ func (l *loop) land(now time.Duration, d landing) {
 	j.air[f.cause] = nil
 	if was == stuck {
 		j.stuck--
-		if j.stuck == 0 {
+		if j.stuck == 0 && !j.gone {
 			l.schedule(j, now)
 		}
 		return
 	}
 	l.flying--
+	if j.gone {
+		return
+	}
+	if f.outdated {
+		l.schedule(j, now)
+		return
+	}
 	if f.void {
 		l.discard(now, j)
 		return
@@ -194,6 +204,14 @@ func (l *loop) discard(now time.Duration, j *job) {
 // checker did not return.
 func (l *loop) late(now time.Duration, f *flight) {
 	j := f.job
+	if j.gone {
+		if f.phase == flying {
+			f.phase = stuck
+			l.flying--
+			j.stuck++
+		}
+		return
+	}
 	defer l.answer(now, j, now)
 	switch f.phase {
 	case waiting:

@@ -1,6 +1,7 @@
 package prober
 
 import (
+	"context"
 	"hash/fnv"
 	"io"
 	"math/rand/v2"
@@ -21,7 +22,7 @@ const settlings = 2
 const never time.Duration = -1
 
 // job is an endpoint with all that the loop remembers of it. Only the loop
-// touches it once it runs, but for Job, which does not change.
+// touches it once it runs.
 type job struct {
 	Job
 	index      int // in the ballot
@@ -32,8 +33,10 @@ type job struct {
 	told       time.Duration // of trip, in the last vote
 	round      uint64
 	random     *rand.Rand
-	// watchRandom is the watching goroutine's own.
-	watchRandom *rand.Rand
+	// unwatch ends the watching of it; nil: it is not watched.
+	unwatch context.CancelFunc
+	// gone: it is not probed any more; what flies of it yet means nothing.
+	gone bool
 	// due is when the next scheduled probe starts; never: when the one in
 	// flight or in the queue allows.
 	due time.Duration
@@ -48,25 +51,25 @@ type job struct {
 	nudged time.Duration
 }
 
-func newJob(j Job, o Options, index int) *job {
+func (p *Prober) newJob(j Job, index int) *job {
 	j.Monitor = j.Monitor.Defaults()
-	random := randomOf(o, j, "schedule")
+	random := p.randomOf(j, "schedule")
 	due := time.Duration(random.Int64N(int64(j.Monitor.Interval)))
 	return &job{
 		Job: j, index: index, thresholds: j.Monitor.Thresholds(), due: due, nudged: never,
-		random: random, watchRandom: randomOf(o, j, "watch"),
+		random: random,
 	}
 }
 
 // randomOf returns the numbers of one endpoint at one vantage. The vantage is
 // part of it, so that the vantages' phases differ and a failure is seen by
 // the first of them soon.
-func randomOf(o Options, j Job, use string) *rand.Rand {
+func (p *Prober) randomOf(j Job, use string) *rand.Rand {
 	h := fnv.New64a()
-	for _, part := range []string{string(o.Vantage), string(j.Endpoint), use} {
+	for _, part := range []string{string(p.vantage), string(j.Endpoint), use} {
 		io.WriteString(h, part+"\x00") // a hash's Write never fails
 	}
-	return rand.New(rand.NewPCG(o.Seed, h.Sum64()))
+	return rand.New(rand.NewPCG(p.seed, h.Sum64()))
 }
 
 // jittered is the time to the next scheduled probe.

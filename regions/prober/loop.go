@@ -70,6 +70,7 @@ func (l *loop) run(ctx context.Context, suspicions <-chan []regions.EndpointID) 
 			}
 		})
 	}
+	l.watchAll(ctx)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -81,6 +82,7 @@ func (l *loop) run(ctx context.Context, suspicions <-chan []regions.EndpointID) 
 			return
 		case <-timer.C:
 		case <-l.box.bell:
+		case <-l.p.replacing:
 		case lost = <-l.lost:
 		case asked = <-l.p.asks:
 		case ids, ok := <-suspicions:
@@ -93,6 +95,7 @@ func (l *loop) run(ctx context.Context, suspicions <-chan []regions.EndpointID) 
 		l.came = l.box.swap(l.came)
 		now := l.tick()
 		l.collect(now)
+		l.replace(ctx, now)
 		if lost != nil {
 			l.loss(flights, now, lost)
 		}
@@ -193,7 +196,7 @@ func (l *loop) nudge(flights context.Context, now time.Duration, ids []regions.E
 
 // loss re-probes an endpoint whose watched connection was lost.
 func (l *loop) loss(flights context.Context, now time.Duration, j *job) {
-	if !j.settled() && j.air[loss] == nil {
+	if !j.gone && !j.settled() && j.air[loss] == nil {
 		l.start(flights, now, j, loss, now)
 	}
 }

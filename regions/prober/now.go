@@ -26,9 +26,6 @@ type ask struct {
 // another process votes for the vantage. It works while Run does.
 func (p *Prober) Now(ctx context.Context) (regions.Ballot, error) {
 	a := &ask{left: map[*job]int{}, done: make(chan struct{})}
-	for _, j := range p.all() {
-		a.left[j] = j.thresholds.Fall
-	}
 	select {
 	case p.asks <- a:
 	case <-ctx.Done():
@@ -50,6 +47,9 @@ func (p *Prober) Now(ctx context.Context) (regions.Ballot, error) {
 func (l *loop) ask(now time.Duration, a *ask) {
 	a.at = now
 	l.asks = append(l.asks, a)
+	for _, j := range l.p.all() {
+		a.left[j] = j.thresholds.Fall
+	}
 	for j := range a.left {
 		if j.stuck > 0 {
 			delete(a.left, j) // its votes are unknown already

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -16,14 +17,19 @@ import (
 
 // Prober is a vantage's loop. Make one with New.
 type Prober struct {
-	vantage    regions.Name
-	booth      Booth
-	log        zerolog.Logger
-	renew      time.Duration
-	jobs       []*job // voted on, in the order of the ballot
+	vantage regions.Name
+	booth   Booth
+	log     zerolog.Logger
+	renew   time.Duration
+	seed    uint64
+	// jobs are voted on, in the order of the ballot. While Run does, the loop
+	// alone changes these and what follows from them, with mu held.
+	jobs       []*job
 	references []*job
 	desk       *desk
 	asks       chan *ask
+	replacing  chan struct{} // has room for one: others is another one
+	others     atomic.Pointer[jobs]
 	// room is how many probes may be in flight, rate how many probes a second
 	// others' suspicions may start.
 	room int
@@ -44,24 +50,29 @@ func New(o Options) (*Prober, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("prober of vantage %q: %w", o.Vantage, err)
 	}
-	p := &Prober{vantage: o.Vantage, booth: o.Booth, log: o.Log, renew: o.Renew, asks: make(chan *ask), engine: o.Engine}
+	p := &Prober{vantage: o.Vantage, booth: o.Booth, log: o.Log, renew: o.Renew, asks: make(chan *ask), replacing: make(chan struct{}, 1), seed: o.Seed, engine: o.Engine}
 	fill(&p.renew, time.Second)
 	for i, j := range o.Jobs {
-		p.jobs = append(p.jobs, newJob(j, o, i))
+		p.jobs = append(p.jobs, p.newJob(j, i))
 	}
 	for _, j := range o.References {
-		p.references = append(p.references, newJob(j, o, reference))
+		p.references = append(p.references, p.newJob(j, reference))
 	}
 	for i, j := range p.all() {
 		j.number = i
 		p.last = append(p.last, last{id: j.Endpoint})
 	}
-	p.room = room(p.all())
-	p.rate = suspicionRate(p.jobs)
+	p.measure()
 	p.desk = newDesk(o.Vantage, p.jobs)
 	start := time.Now()
 	p.clock = func() time.Duration { return time.Since(start) }
 	return p, nil
+}
+
+// measure sets what follows from how many probes there are.
+func (p *Prober) measure() {
+	p.room = room(p.all())
+	p.rate = suspicionRate(p.jobs)
 }
 
 func (o Options) check() error {
@@ -75,8 +86,14 @@ func (o Options) check() error {
 	if o.Renew < 0 {
 		errs = append(errs, fmt.Errorf("renew %s: expected more than 0", o.Renew))
 	}
-	seen := make(map[regions.EndpointID]bool, len(o.Jobs))
-	for _, j := range append(o.Jobs[:len(o.Jobs):len(o.Jobs)], o.References...) {
+	return errors.Join(append(errs, checkJobs(o.Jobs, o.References))...)
+}
+
+// checkJobs names every problem of the jobs.
+func checkJobs(voted, references []Job) error {
+	var errs []error
+	seen := make(map[regions.EndpointID]bool, len(voted))
+	for _, j := range append(voted[:len(voted):len(voted)], references...) {
 		if seen[j.Endpoint] {
 			errs = append(errs, fmt.Errorf("endpoint %q is listed twice", j.Endpoint))
 		}
@@ -105,11 +122,6 @@ func (p *Prober) Run(ctx context.Context) error {
 	l := newLoop(p)
 	suspicions := p.booth.Suspicions(ctx, p.vantage)
 	wg.Go(func() { p.attend(ctx) })
-	for _, j := range p.all() {
-		if j.Monitor.Watch && j.Watcher != nil {
-			wg.Go(func() { l.watch(ctx, j) })
-		}
-	}
 	l.run(ctx, suspicions)
 	wg.Wait()
 	return nil

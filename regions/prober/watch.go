@@ -2,16 +2,30 @@ package prober
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 )
 
-// watch holds a connection to j's endpoint open and tells the loop when it is
+// watchAll begins to watch the connections of jobs that ask for it and are not
+// watched yet, until ctx ends or unwatch is called.
+func (l *loop) watchAll(ctx context.Context) {
+	for _, j := range l.p.all() {
+		if !j.Monitor.Watch || j.Watcher == nil || j.unwatch != nil {
+			continue
+		}
+		watching, end := context.WithCancel(ctx)
+		j.unwatch = end
+		is, random := j.Job, l.p.randomOf(j.Job, "watch")
+		l.wg.Go(func() { l.watch(watching, j, is, random) })
+	}
+}
+
+// watch holds a connection to an endpoint open and tells the loop when it is
 // lost, until ctx ends. Reconnections come after 100 ms, doubling to the
 // interval; a connection that lived for an interval starts that again. Each
 // pause is jittered, by up to half of it, so that the many connections that
 // one server loses do not come back as one.
-func (l *loop) watch(ctx context.Context, j *job) {
-	random := j.watchRandom
+func (l *loop) watch(ctx context.Context, of *job, j Job, random *rand.Rand) {
 	pause := min(firstPause, j.Monitor.Interval)
 	if !wait(ctx, time.Duration(random.Int64N(int64(j.Monitor.Interval)))) {
 		return
@@ -24,7 +38,7 @@ func (l *loop) watch(ctx context.Context, j *job) {
 		}
 		l.p.log.Debug().Err(err).Str("endpoint", string(j.Endpoint)).Msg("the watched connection was lost")
 		select {
-		case l.lost <- j:
+		case l.lost <- of:
 		case <-ctx.Done():
 			return
 		}

@@ -17,6 +17,7 @@
 //	POST   /v1/once                        -> Pass
 //	GET    /v1/plan[?prune=true]           -> Plan
 //	GET    /v1/standing?name=&name=        -> []Standing
+//	POST   /v1/reload[?dry_run=true]       ReloadRequest -> Reload
 //	POST   /v1/apply                       controller.Request -> Applied
 //
 // An error is a Problem with a 4xx or 5xx status; 409 is a refusal (exit 3).
@@ -223,7 +224,8 @@ type Note struct {
 	Time time.Time `json:"time"`
 	// Act is "ordered", "ended" or "expired"; or, without an order, what was
 	// written on request: "applied", "pruned", "imported NAME", "released NAME",
-	// "member NAME added", "member NAME removed".
+	// "member NAME added", "member NAME removed", "reloaded the config in REGION:
+	// HASH -> HASH".
 	Act string `json:"act"`
 	By  string `json:"by"`
 	Why string `json:"why,omitempty"`

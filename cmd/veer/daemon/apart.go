@@ -84,7 +84,7 @@ func (l localOrders) check() error {
 // recallApart reads what this host's operator ordered before the restart. A
 // file that cannot be read moves nothing and stops nothing.
 func (d *daemon) recallApart() error {
-	d.apart.lonely.after = d.c.Isolation.After
+	d.apart.lonely.after = d.config().Isolation.After
 	l, found, err := readKept[localOrders](d.keptPath(localName))
 	switch {
 	case errors.Is(err, errNotKept):
@@ -104,7 +104,7 @@ func (d *daemon) keepApart(ctx context.Context) error {
 	var writing sync.WaitGroup
 	defer writing.Wait()
 	d.resumeTakeover(ctx, &writing)
-	if d.c.Isolation.Mode == config.IsolationLocal && d.roles[RoleAuthority] && !d.roles[RoleProber] {
+	if d.config().Isolation.Mode == config.IsolationLocal && d.roles[RoleAuthority] && !d.roles[RoleProber] {
 		d.o.Log.Warn().Msg(noVantage)
 	}
 	tick := time.NewTicker(apartEvery)
@@ -204,7 +204,7 @@ func (d *daemon) sayLaid(was map[string][]steering.Answer) {
 // not narrow here. A vantage that doubts itself sees nothing.
 func (d *daemon) seenHere() map[regions.EndpointID]checks.Health {
 	p := d.prober.Load()
-	if d.c.Isolation.Mode != config.IsolationLocal || p == nil {
+	if d.config().Isolation.Mode != config.IsolationLocal || p == nil {
 		return nil
 	}
 	out := map[regions.EndpointID]checks.Health{}
@@ -265,7 +265,8 @@ func (d *daemon) overlay() authority.Overlay {
 	if len(orders) == 0 && seen == nil {
 		return nil
 	}
-	policy, state, standing := d.scene.policy, d.scene.states(), d.standingOrders()
+	_, policy := d.scene.rules()
+	state, standing := d.scene.states(), d.standingOrders()
 	return func(ledger []steering.Answer) []steering.Answer {
 		now := time.Now()
 		out := ledger
@@ -317,7 +318,7 @@ func (d *daemon) statusApart() *api.Apart {
 	a := &d.apart
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	out := &api.Apart{Isolation: d.c.Isolation.Mode, Narrows: a.seen != nil, Orders: append([]controller.Order{}, a.orders...), Services: []string{}}
+	out := &api.Apart{Isolation: d.config().Isolation.Mode, Narrows: a.seen != nil, Orders: append([]controller.Order{}, a.orders...), Services: []string{}}
 	if a.cut {
 		out.CutOff = a.lonely.cut
 	}

@@ -68,7 +68,7 @@ func (d *daemon) watchCertificates(ctx context.Context) error {
 	tick := time.NewTicker(certificatesEvery)
 	defer tick.Stop()
 	for {
-		for _, w := range d.c.CertificateWarnings(time.Now()) {
+		for _, w := range d.config().CertificateWarnings(time.Now()) {
 			d.o.Log.Warn().Str("part", "certificates").Msg(w)
 		}
 		select {

@@ -34,7 +34,8 @@ func certified(t *testing.T, life time.Duration) *config.Config {
 func TestExpiryIsLoggedDaily(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log guarded
-		d := &daemon{c: certified(t, 33*24*time.Hour-time.Hour), o: Options{Log: zerolog.New(&log)}}
+		d := &daemon{o: Options{Log: zerolog.New(&log)}}
+		d.configure(certified(t, 33*24*time.Hour-time.Hour))
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- d.watchCertificates(ctx) }()

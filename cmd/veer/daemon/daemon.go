@@ -25,6 +25,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/veerdns/veer/checks/httpcheck"
 	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/cmd/veer/metrics"
 	"github.com/veerdns/veer/cmd/veer/notify"
@@ -76,9 +77,11 @@ type Options struct {
 	Log     zerolog.Logger
 	// Open makes the clients of providers; nil is the function Open.
 	Open Opener
-	// Reload asks for the zone files to be read again, with each value; nil:
-	// never. See Hangups.
+	// Reload asks for a reload with each value; nil: never. See Hangups.
 	Reload <-chan os.Signal
+	// Load reads the config anew, from where Config was read; nil: a reload takes
+	// Config for what is there, and reads what it names.
+	Load func() (*config.Config, error)
 	// Hooks are for tests.
 	Hooks Hooks
 }
@@ -110,7 +113,7 @@ type Hooks struct {
 // daemon is one process.
 type daemon struct {
 	o       Options
-	c       *config.Config
+	c       fixed
 	roles   map[string]bool
 	keeps   bool  // an etcd member, where the cluster has one for this region
 	sealed  error // why the data folder takes no writes; nil: it does. Set before anything starts
@@ -132,8 +135,18 @@ type daemon struct {
 	notices notices
 	exports exports
 
+	current atomic.Pointer[config.Config] // see config
+	last    reloaded
+	// reloading is held by a reload, and while what it replaces is made first. It
+	// guards engine; files are read with it or with opening, and set with both.
+	reloading sync.Mutex
+	engine    *httpcheck.Engine
+	files     secrets
+	token     atomic.Pointer[httpToken]
+
 	opening sync.Mutex
 	written []controller.Written // see clients
+	opened  map[string]opened    // by provider
 
 	prober     atomic.Pointer[prober.Prober]         // nil without the role, and before it starts
 	controller atomic.Pointer[controller.Controller] // nil without the role, and before it starts
@@ -144,7 +157,7 @@ type server struct {
 	*authority.Server
 	name string
 	// foreign are services that the config gives to other providers only.
-	foreign map[string]bool
+	foreign atomic.Pointer[map[string]bool]
 }
 
 // Signals returns a context that ends at the first SIGINT or SIGTERM; a second
@@ -188,8 +201,9 @@ func Run(ctx context.Context, o Options) (err error) {
 }
 
 func newDaemon(o Options) (*daemon, error) {
-	d := &daemon{o: o, c: o.Config, roles: map[string]bool{}, began: time.Now(), parts: newParts(o.Log)}
-	d.scene = newScene(d.c, d.c.Policy())
+	d := &daemon{o: o, roles: map[string]bool{}, began: time.Now(), parts: newParts(o.Log)}
+	d.configure(o.Config)
+	d.scene = newScene(d.config())
 	d.scene.others = d.sayOther
 	given := o.Roles
 	if len(given) == 0 {
@@ -211,8 +225,8 @@ func newDaemon(o Options) (*daemon, error) {
 			d.roles[r] = true
 		}
 	}
-	if d.roles[RoleProber] && !slices.Contains(d.c.Vantages, d.c.Host.Region) {
-		return nil, fmt.Errorf("%s: host.region is %q, which is none of the vantages %v: set it in host.yaml or VEER_REGION, or run without the role prober", o.ConfigPath, d.c.Host.Region, d.c.Vantages)
+	if d.roles[RoleProber] && !slices.Contains(d.config().Vantages, d.c.Host.Region) {
+		return nil, fmt.Errorf("%s: host.region is %q, which is none of the vantages %v: set it in host.yaml or VEER_REGION, or run without the role prober", o.ConfigPath, d.c.Host.Region, d.config().Vantages)
 	}
 	d.metrics = d.newMetrics()
 	d.notices = newNotices()
@@ -246,7 +260,7 @@ func (d *daemon) start(ctx context.Context) error {
 		}
 	}
 	d.o.Log.Info().Str("region", string(d.c.Host.Region)).Strs("roles", d.roleNames()).
-		Str("version", d.o.Version).Str("config", d.c.Hash()).Msg("veer runs")
+		Str("version", d.o.Version).Str("config", d.config().Hash()).Msg("veer runs")
 	return nil
 }
 
@@ -266,18 +280,17 @@ func (d *daemon) makeAuthorities() error {
 	if !d.roles[RoleAuthority] {
 		return nil
 	}
-	first := steering.Decide(steering.Input{Policy: d.c.Policy()}).Answers
-	for _, p := range d.c.Providers {
+	c := d.config()
+	for _, p := range c.Providers {
 		if p.Authority == nil {
 			continue
 		}
-		s := &server{name: p.Name, foreign: d.foreign(p)}
-		own := *p.Authority
-		own.Identity = strings.ReplaceAll(own.Identity, "{region}", string(d.c.Host.Region))
+		s := &server{name: p.Name}
+		s.foreign.Store(foreign(c, p))
+		own, o := d.authorityOf(c, c.Policy(), p)
+		o.DataDir, o.Sealed, o.Log = d.folder(p.Name), d.sealed != nil, d.o.Log.With().Str("part", "authority").Str("provider", p.Name).Logger()
 		var err error
-		s.Server, err = authority.New(own, authority.Options{
-			DataDir: d.folder(p.Name), Sealed: d.sealed != nil, Start: s.own(first), Locations: d.c.Locations(), HTTPS: d.c.HTTPS(), Hosts: d.c.AliasHosts(p.Name), Region: answerNames(d.c.Policy()), Log: d.o.Log.With().Str("part", "authority").Str("provider", p.Name).Logger(),
-		})
+		s.Server, err = authority.New(own, o)
 		if err != nil {
 			return fmt.Errorf("authority %s: %w", p.Name, err)
 		}
@@ -285,6 +298,17 @@ func (d *daemon) makeAuthorities() error {
 		d.made = append(d.made, s)
 	}
 	return nil
+}
+
+// authorityOf is an authority's config, and what else follows from the whole.
+func (d *daemon) authorityOf(c *config.Config, policy steering.Policy, p config.Provider) (authority.Config, authority.Options) {
+	own := *p.Authority
+	own.Identity = strings.ReplaceAll(own.Identity, "{region}", string(d.c.Host.Region))
+	first, others := steering.Decide(steering.Input{Policy: policy}).Answers, *foreign(c, p)
+	return own, authority.Options{
+		Start:     slices.DeleteFunc(first, func(a steering.Answer) bool { return others[a.Name] }),
+		Locations: c.Locations(), HTTPS: c.HTTPS(), Hosts: c.AliasHosts(p.Name), Region: answerNames(policy),
+	}
 }
 
 // startAuthority serves.
@@ -316,11 +340,15 @@ func (d *daemon) startController(context.Context) error {
 	if !d.roles[RoleController] {
 		return nil
 	}
+	d.reloading.Lock()
 	c, err := d.newController()
+	if err == nil {
+		d.controller.Store(c)
+	}
+	d.reloading.Unlock()
 	if err != nil {
 		return err
 	}
-	d.controller.Store(c)
 	d.parts.start("requests", func(ctx context.Context) error { return d.answerOthers(ctx, d.joined, c) })
 	d.parts.start("controller", func(ctx context.Context) error {
 		d.readFences(ctx, d.written)
@@ -340,19 +368,25 @@ func (d *daemon) newController() (*controller.Controller, error) {
 	}
 	cl := d.joined
 	committed := d.o.Hooks.AfterCommit
-	return controller.New(controller.Options{
-		Name: string(d.c.Host.Region), Owner: d.c.Owner,
-		Policy: d.c.Policy(), Quorums: d.c.Quorums(), Vantages: d.c.Vantages, Calendar: d.c.Calendar,
-		Recovery: d.c.Recovery(), Panic: d.c.Panic.Rule(), Percent: int(d.c.Velocity.Share),
-		World: cl, Elector: cl, Ledger: cl, Served: d.served, Reconcile: d.c.Reconcile.Schedule(),
-		Providers: written, Marks: cl, Fence: func(f providers.Fence) { d.fences.saw(f.Term) },
-		ConfigHash: d.c.Hash(), Version: d.o.Version,
-		Log: log, Wrote: d.counted, Tally: d.o.Hooks.Tally, Decide: d.o.Hooks.Decide,
-		AfterCommit: func(s steering.Shard) {
-			d.metrics.Decided()
-			if committed != nil {
-				committed(s)
-			}
-		},
-	}), nil
+	o := controllerOf(d.config(), d.config().Policy(), written)
+	o.Name, o.Owner, o.Version = string(d.c.Host.Region), d.c.Owner, d.o.Version
+	o.World, o.Elector, o.Ledger, o.Marks, o.Served = cl, cl, cl, cl, d.served
+	o.Fence = func(f providers.Fence) { d.fences.saw(f.Term) }
+	o.Log, o.Wrote, o.Tally, o.Decide = log, d.counted, d.o.Hooks.Tally, d.o.Hooks.Decide
+	o.AfterCommit = func(s steering.Shard) {
+		d.metrics.Decided()
+		if committed != nil {
+			committed(s)
+		}
+	}
+	return controller.New(o), nil
+}
+
+// controllerOf is what of a controller's options follows from the config.
+func controllerOf(c *config.Config, policy steering.Policy, written []controller.Written) controller.Options {
+	return controller.Options{
+		Policy: policy, Quorums: c.Quorums(), Vantages: c.Vantages, Calendar: c.Calendar,
+		Recovery: c.Recovery(), Panic: c.Panic.Rule(), Percent: int(c.Velocity.Share),
+		Reconcile: c.Reconcile.Schedule(), Providers: written, ConfigHash: c.Hash(),
+	}
 }

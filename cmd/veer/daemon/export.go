@@ -74,14 +74,14 @@ func (e *exports) failing(now time.Time) map[string]time.Duration {
 
 // startExports writes the journal out, where the config says so.
 func (d *daemon) startExports() {
-	if c := d.c.Journal.File; c != nil {
+	if c := d.config().Journal.File; c != nil {
 		d.parts.start("journal file", func(ctx context.Context) error {
 			return d.export(ctx, journalout.OutputFile, func(_ context.Context, o journalout.Origin) (journalout.Output, error) {
 				return journalout.OpenFile(*c, o)
 			})
 		})
 	}
-	if c := d.c.Journal.Syslog; c != nil {
+	if c := d.config().Journal.Syslog; c != nil {
 		d.parts.start("journal syslog", func(ctx context.Context) error {
 			return d.export(ctx, journalout.OutputSyslog, func(ctx context.Context, o journalout.Origin) (journalout.Output, error) {
 				return d.openSyslog(ctx, *c, o)

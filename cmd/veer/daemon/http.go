@@ -79,7 +79,7 @@ func (d *daemon) serveHTTP(ctx context.Context) error {
 		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get, NextProtos: []string{"http/1.1"}})
 	}
 	s := &http.Server{
-		Handler: tokenOnly(token, d.httpHandler()), ErrorLog: stdlog.New(quietly{d.o.Log}, "", 0),
+		Handler: d.guarded(token, d.httpHandler()), ErrorLog: stdlog.New(quietly{d.o.Log}, "", 0),
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: httpTimeout, WriteTimeout: 2 * httpTimeout, IdleTimeout: 2 * httpTimeout, MaxHeaderBytes: 16 << 10,
 	}
 	d.o.Log.Info().Str("address", address).Bool("tls", h.CertFile != "").Bool("token", token != "").Msg("serving metrics and health")
@@ -136,6 +136,17 @@ func readToken(h config.HTTP) (string, error) {
 		return "", fmt.Errorf("%s: the token has %d bytes: expected %d to %d letters, digits or signs, without spaces; `openssl rand -hex 32` makes one", place, len(token), tokenLeast, tokenMost)
 	}
 	return token, nil
+}
+
+// httpToken is what requests must carry, as it is now.
+type httpToken struct{ token string }
+
+// guarded lets in who carries the token that was read last.
+func (d *daemon) guarded(token string, next http.Handler) http.Handler {
+	d.token.Store(&httpToken{token})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tokenOnly(d.token.Load().token, next).ServeHTTP(w, r)
+	})
 }
 
 // tokenOnly lets only those in who carry the token; empty: everybody.

@@ -72,3 +72,23 @@ func TestTokens(t *testing.T) {
 		}
 	}
 }
+
+// The token that was read last is the one that counts.
+func TestTokenIsReplaced(t *testing.T) {
+	d := &daemon{}
+	h := d.guarded(testToken, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	ask := func(token string) int {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/metrics", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		h.ServeHTTP(w, r)
+		return w.Code
+	}
+	const another = "another-token-0123456789"
+	if ask(testToken) != http.StatusOK || ask(another) != http.StatusUnauthorized {
+		t.Error("the first token does not count")
+	}
+	d.token.Store(&httpToken{another})
+	if ask(testToken) != http.StatusUnauthorized || ask(another) != http.StatusOK {
+		t.Error("the token of before counts on")
+	}
+}

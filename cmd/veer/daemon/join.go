@@ -102,7 +102,7 @@ func (d *daemon) join(ctx context.Context) (*cluster.Cluster, error) {
 func (d *daemon) clusterOptions() cluster.Options {
 	return cluster.Options{
 		Owner: d.c.Owner, Name: string(d.c.Host.Region), DataDir: d.c.Host.DataDir,
-		Floor: d.termFloor, LeaseOverrun: d.o.Hooks.LeaseOverrun, Unguarded: d.o.Hooks.Unguarded, Config: d.c.Hash(),
+		Floor: d.termFloor, LeaseOverrun: d.o.Hooks.LeaseOverrun, Unguarded: d.o.Hooks.Unguarded, Config: d.config().Hash(),
 		Client: d.isClient(), Waiting: d.scene.lost,
 		TLS: cluster.TLS{CAFile: d.c.Host.TLS.CAFile, CertFile: d.c.Host.TLS.CertFile, KeyFile: d.c.Host.TLS.KeyFile},
 		Log: d.o.Log.With().Str("part", "cluster").Logger(),
@@ -161,9 +161,10 @@ func (s *server) update(shards []steering.Shard) {
 }
 
 func (s *server) own(answers []steering.Answer) []steering.Answer {
+	foreign := *s.foreign.Load()
 	out := make([]steering.Answer, 0, len(answers))
 	for _, a := range answers {
-		if !s.foreign[a.Name] {
+		if !foreign[a.Name] {
 			out = append(out, a)
 		}
 	}
@@ -171,9 +172,9 @@ func (s *server) own(answers []steering.Answer) []steering.Answer {
 }
 
 // foreign are the services that the config gives to other providers only.
-func (d *daemon) foreign(p config.Provider) map[string]bool {
+func foreign(c *config.Config, p config.Provider) *map[string]bool {
 	out := map[string]bool{}
-	for _, s := range d.c.Services {
+	for _, s := range c.Services {
 		listed := len(s.Providers) == 0
 		for _, name := range s.Providers {
 			listed = listed || name == p.Name
@@ -182,7 +183,7 @@ func (d *daemon) foreign(p config.Provider) map[string]bool {
 			out[s.Name] = true
 		}
 	}
-	return out
+	return &out
 }
 
 // startProber starts this region's vantage.
@@ -190,25 +191,35 @@ func (d *daemon) startProber(context.Context) error {
 	if !d.roles[RoleProber] {
 		return nil
 	}
+	d.reloading.Lock()
 	p, err := d.newProber()
+	if err == nil {
+		d.prober.Store(p)
+	}
+	d.reloading.Unlock()
 	if err != nil {
 		return err
 	}
-	d.prober.Store(p)
 	d.parts.start("prober", p.Run)
 	return nil
 }
 
 // jobsOf makes the jobs of what the config lists, and has the engine run those
 // probes that it can.
-func jobsOf(engine *httpcheck.Engine, probes []config.Probe) ([]prober.Job, error) {
+func jobsOf(engine *httpcheck.Engine, probes []config.Probe, files secrets) ([]prober.Job, error) {
 	out := make([]prober.Job, 0, len(probes))
 	for _, p := range probes {
 		checker, err := checkerOf(p.Monitor)
 		if err != nil {
 			return nil, fmt.Errorf("the monitor of %s: %w", p.Endpoint, err)
 		}
-		job := prober.Job{Endpoint: p.Endpoint, Target: p.Target, Monitor: p.Monitor.MonitorConfig, Prober: checker, Measure: measureOf(p), WarmUp: p.WarmUp}
+		asks := p.Monitor // but for when, and what is made of the results
+		asks.MonitorConfig = prober.MonitorConfig{Kind: asks.Kind, Port: asks.Port}
+		same, err := files.sign("monitors.", asks, p.Target)
+		if err != nil {
+			return nil, fmt.Errorf("the monitor of %s: %w", p.Endpoint, err)
+		}
+		job := prober.Job{Endpoint: p.Endpoint, Target: p.Target, Monitor: p.Monitor.MonitorConfig, Prober: checker, Measure: measureOf(p), WarmUp: p.WarmUp, Same: same}
 		if w, ok := checker.(checks.Watcher); ok && p.Monitor.Watch {
 			job.Watcher = w
 		}

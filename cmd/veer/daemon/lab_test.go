@@ -210,6 +210,17 @@ func (l *lab) configIn(region, data string, endpoints ...string) *config.Config 
 	return c
 }
 
+// again loads the config that c was loaded from, as it is then.
+func (l *lab) again(c *config.Config) func() (*config.Config, error) {
+	env := map[string]string{"VEER_REGION": string(c.Host.Region), "VEER_DATA_DIR": c.Host.DataDir}
+	if len(c.Cluster.Endpoints) > 0 {
+		env["VEER_CLUSTER_ENDPOINTS"] = strings.Join(c.Cluster.Endpoints, ",")
+	}
+	return func() (*config.Config, error) {
+		return config.Load(filepath.Join(l.dir, "veer.yaml"), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	}
+}
+
 func (l *lab) socket() string { return "unix://" + filepath.Join(l.dir, "eu-west", "etcd.sock") }
 
 // kick wakes whoever waits for something to change.
@@ -238,7 +249,7 @@ func (l *lab) launch(region string, c *config.Config, roles ...string) *running 
 	r := &running{region: region, stop: stop, done: make(chan error, 1), started: make(chan struct{}), dataDir: c.Host.DataDir, reload: l.reload}
 	var once sync.Once
 	log := zerolog.New(zerolog.NewTestWriter(l.t)).Level(zerolog.InfoLevel).With().Str("host", region).Logger()
-	o := daemon.Options{Config: c, ConfigPath: "veer.yaml", Roles: roles, Version: "test", Log: log, Open: l.open, Reload: l.reload, Hooks: daemon.Hooks{
+	o := daemon.Options{Config: c, ConfigPath: "veer.yaml", Roles: roles, Version: "test", Log: log, Open: l.open, Reload: l.reload, Load: l.again(c), Hooks: daemon.Hooks{
 		Started: func(stage string) {
 			if stage == daemon.StageController {
 				once.Do(func() { close(r.started) })

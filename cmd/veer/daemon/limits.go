@@ -32,7 +32,7 @@ func (s *scene) compare(ballots []regions.Ballot) {
 
 // sayOther logs that a vantage runs another config.
 func (d *daemon) sayOther(vantage regions.Name, hash string) {
-	if own := d.c.Hash(); hash != own {
+	if own := d.config().Hash(); hash != own {
 		d.o.Log.Warn().Str("vantage", string(vantage)).Str("config", hash).Str("own", own).
 			Msg("another vantage runs another config; the leader decides by its own")
 	}

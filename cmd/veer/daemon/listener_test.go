@@ -16,7 +16,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/cmd/veer/metrics"
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions/controller"
@@ -143,7 +142,7 @@ func TestTheListenerIsTriedAgain(t *testing.T) {
 		}
 	}))
 	d := &daemon{
-		o: Options{Log: log, Hooks: Hooks{HTTP: func(address string) { listens <- address }}}, c: &config.Config{}, parts: newParts(log),
+		o: Options{Log: log, Hooks: Hooks{HTTP: func(address string) { listens <- address }}}, parts: newParts(log),
 		metrics: metrics.New(metrics.Options{Read: func(context.Context) metrics.Reading { return metrics.Reading{} }}),
 	}
 	d.c.Host.HTTP.Listen = taken.Addr().String()

@@ -54,6 +54,9 @@ func (d *daemon) noteFacts(ctx context.Context) error {
 }
 
 func (d *daemon) noteFact(ctx context.Context, act, why string) {
+	if !d.notifiesAnybody() {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, noteWithin)
 	defer cancel()
 	if err := d.joined.JournalNote(ctx, cluster.Note{Act: act, By: string(d.c.Host.Region), Why: why}); err != nil {
@@ -64,7 +67,7 @@ func (d *daemon) noteFact(ctx context.Context, act, why string) {
 // noteCertificates notes what is wrong with this host's certificates, once a day
 // whatever restarts.
 func (d *daemon) noteCertificates(ctx context.Context) {
-	warnings := d.c.CertificateWarnings(time.Now())
+	warnings := d.config().CertificateWarnings(time.Now())
 	if len(warnings) == 0 {
 		return
 	}
@@ -83,7 +86,7 @@ func (d *daemon) noteCertificates(ctx context.Context) {
 
 // tellTakeover tells that a takeover began: nobody leads who could.
 func (d *daemon) tellTakeover(by, why string, term uint64) {
-	if len(d.c.Notifications.Receivers) == 0 {
+	if !d.notifiesAnybody() {
 		return
 	}
 	now := time.Now().UTC()

@@ -50,11 +50,9 @@ type keptNotices struct {
 	State  notify.State  `json:"state"`
 }
 
-// startNotifications tells the receivers while this process leads.
+// startNotifications tells the receivers, if there are any, while this process
+// leads.
 func (d *daemon) startNotifications() {
-	if len(d.c.Notifications.Receivers) == 0 {
-		return
-	}
 	d.parts.start("notices", d.noteFacts)
 	d.parts.start("notifications", d.notifies)
 }
@@ -65,7 +63,7 @@ func (d *daemon) notifies(ctx context.Context) error {
 	defer tick.Stop()
 	log := d.o.Log.With().Str("part", "notifications").Logger()
 	for {
-		if c := d.controller.Load(); c != nil && c.Leads() {
+		if c := d.controller.Load(); c != nil && c.Leads() && d.notifiesAnybody() {
 			if err := d.notifyLeading(ctx, c, log); err != nil && ctx.Err() == nil {
 				log.Warn().Err(err).Msg("notifications begin again from what the ledger has")
 			}
@@ -79,6 +77,8 @@ func (d *daemon) notifies(ctx context.Context) error {
 		}
 	}
 }
+
+func (d *daemon) notifiesAnybody() bool { return len(d.config().Notifications.Receivers) > 0 }
 
 // notifyApart tells of what happens where nobody can lead.
 func (d *daemon) notifyApart(ctx context.Context, m notify.Message, log zerolog.Logger) {
@@ -112,8 +112,9 @@ func (d *daemon) notifyApart(ctx context.Context, m notify.Message, log zerolog.
 }
 
 func (d *daemon) deskOptions(id string) notify.Options {
-	o := notify.Options{Owner: d.c.Owner, Group: d.c.Notifications.Group, Wants: map[string][]notify.Event{}, ID: id}
-	for _, r := range d.c.Notifications.Receivers {
+	c := d.config()
+	o := notify.Options{Owner: c.Owner, Group: c.Notifications.Group, Wants: map[string][]notify.Event{}, ID: id}
+	for _, r := range c.Notifications.Receivers {
 		o.Wants[r.Name] = r.Common().Wants(r.Kind)
 	}
 	return o
@@ -121,7 +122,7 @@ func (d *daemon) deskOptions(id string) notify.Options {
 
 func (d *daemon) courierOptions(log zerolog.Logger) notify.CourierOptions {
 	o := notify.CourierOptions{Senders: map[string]notify.Sender{}, Queues: map[string]int{}, Log: log, Count: d.metrics.Notified}
-	for _, r := range d.c.Notifications.Receivers {
+	for _, r := range d.config().Notifications.Receivers {
 		o.Senders[r.Name], o.Queues[r.Name] = senderOf(r), r.Common().QueueOr()
 	}
 	return o
@@ -144,6 +145,7 @@ func senderOf(r config.Receiver) notify.Sender {
 type noticeReign struct {
 	d       *daemon
 	c       *controller.Controller
+	config  *config.Config
 	log     zerolog.Logger
 	courier *notify.Courier
 	place   cluster.Place
@@ -159,7 +161,7 @@ type noticeReign struct {
 func (d *daemon) notifyLeading(ctx context.Context, c *controller.Controller, log zerolog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := &noticeReign{d: d, c: c, log: log}
+	r := &noticeReign{d: d, c: c, config: d.config(), log: log}
 	if err := r.begin(ctx); err != nil {
 		return err
 	}
@@ -261,6 +263,9 @@ func (r *noticeReign) run(ctx context.Context, records <-chan cluster.Record, en
 			}
 			if err := r.tick(ctx); err != nil {
 				return err
+			}
+			if r.d.config() != r.config { // a reload: it begins again with what that says
+				return r.keep(ctx)
 			}
 		}
 	}

@@ -73,9 +73,10 @@ func Once(ctx context.Context, o OnceOptions) (_ api.Pass, err error) {
 
 // daemon has what a command shares with a daemon; nothing of it runs.
 func (o OnceOptions) daemon() *daemon {
-	d := &daemon{o: Options{Config: o.Config, ConfigPath: o.ConfigPath, Version: o.Version, Log: o.Log, Open: o.Open}, c: o.Config, began: time.Now()}
+	d := &daemon{o: Options{Config: o.Config, ConfigPath: o.ConfigPath, Version: o.Version, Log: o.Log, Open: o.Open}, began: time.Now()}
+	d.configure(o.Config)
 	d.metrics = d.newMetrics() // nobody scrapes a pass, but the controller counts
-	d.scene = newScene(d.c, d.c.Policy())
+	d.scene = newScene(d.config())
 	return d
 }
 
@@ -94,7 +95,7 @@ func joinOnce(ctx context.Context, o OnceOptions) (*daemon, func() error, error)
 		lock = f.Close
 	}
 	co := d.clusterOptions()
-	co.Pass = leasePeriods * max(d.c.Schedule, time.Second)
+	co.Pass = leasePeriods * max(d.config().Schedule, time.Second)
 	cl, err := cluster.Start(ctx, d.c.Cluster, co)
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("joining the ledger: %w", err), lock())
@@ -179,7 +180,7 @@ func (d *daemon) leadPass(ctx context.Context, req *controller.Request, out *api
 	}
 	d.readFences(ctx, d.written)
 	done, err := c.Once(ctx, controller.PassOptions{
-		Wait: max(d.c.Schedule/2, 10*time.Second), Look: d.joined.Survey, Interlude: d.joined, Request: req,
+		Wait: max(d.config().Schedule/2, 10*time.Second), Look: d.joined.Survey, Interlude: d.joined, Request: req,
 	})
 	out.Term, out.Unknown, out.Zones = done.Term, shortAll(done.Unknown), append(out.Zones, done.Zones...)
 	for _, e := range done.Moves {
@@ -221,11 +222,8 @@ func shortAll(names []string) []string {
 // newProber makes this region's vantage.
 func (d *daemon) newProber() (*prober.Prober, error) {
 	engine := httpcheck.NewEngine()
-	endpoints, err := jobsOf(engine, d.c.Endpoints())
-	if err != nil {
-		return nil, err
-	}
-	references, err := jobsOf(engine, d.c.ReferenceProbes())
+	d.engine = engine
+	endpoints, references, err := d.jobs(d.config(), d.files)
 	if err != nil {
 		return nil, err
 	}

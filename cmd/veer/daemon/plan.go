@@ -37,7 +37,7 @@ type read struct {
 
 // readAll reads what a plan is made of; cl may be nil: there is no ledger.
 func (d *daemon) readAll(ctx context.Context, cl *cluster.Cluster) (read, error) {
-	s := newScene(d.c, d.c.Policy())
+	s := newScene(d.config())
 	if cl == nil {
 		return read{picture: s.picture(nil), first: true}.firstAnswers(), nil
 	}
@@ -83,8 +83,8 @@ func (d *daemon) plan(ctx context.Context, cl *cluster.Cluster, prune bool) (api
 		return api.Plan{}, err
 	}
 	out := api.Plan{
-		Owner: d.c.Owner, Config: d.c.Hash(), Region: d.c.Host.Region, First: known.first, Prune: prune,
-		Zones: make([]api.PlanZone, len(written)), Ledger: []api.Decided{}, Budgets: d.c.Budgets(), Warnings: d.planWarnings(known),
+		Owner: d.c.Owner, Config: d.config().Hash(), Region: d.c.Host.Region, First: known.first, Prune: prune,
+		Zones: make([]api.PlanZone, len(written)), Ledger: []api.Decided{}, Budgets: d.config().Budgets(), Warnings: d.planWarnings(known),
 	}
 	out.Ledger = append(out.Ledger, known.decided...)
 	for _, v := range known.decided {
@@ -145,13 +145,13 @@ func changed(c providers.Change) string {
 // planWarnings are what is valid and yet likely not meant, and what is not as
 // it should be.
 func (d *daemon) planWarnings(known read) []string {
-	out := append([]string{}, d.c.Warnings()...)
+	out := append([]string{}, d.config().Warnings()...)
 	if known.trouble != nil {
 		out = append(out, fmt.Sprintf("parts of the ledger cannot be read: %v", known.trouble))
 	}
 	out = append(out, known.limits()...)
 	if !known.first {
-		out = append(out, differing(known.picture, d.c.Hash())...)
+		out = append(out, differing(known.picture, d.config().Hash())...)
 	}
 	for _, svc := range known.policy.Services {
 		state := known.state(svc.Name)
@@ -165,7 +165,7 @@ func (d *daemon) planWarnings(known read) []string {
 	if c := d.controller.Load(); c != nil {
 		for _, z := range c.Zones() {
 			if z.State == controller.ZoneReadOnly {
-				out = append(out, zoneWarnings(d.c, z)...)
+				out = append(out, zoneWarnings(d.config(), z)...)
 			}
 		}
 	}
@@ -180,15 +180,10 @@ func (d *daemon) clients() ([]controller.Written, error) {
 	if d.written != nil {
 		return d.written, nil
 	}
-	open := d.o.Open
-	if open == nil {
-		open = Open
+	written, opened, err := d.open(d.config(), d.files)
+	if err == nil {
+		d.written, d.opened = written, opened
 	}
-	written, err := Written(d.c, open, d.o.Log.With().Str("part", "controller").Logger())
-	if err == nil && written == nil {
-		written = []controller.Written{}
-	}
-	d.written = written
 	return written, err
 }
 
@@ -223,7 +218,7 @@ func (d *daemon) standing(ctx context.Context, cl *cluster.Cluster, names []stri
 
 // longest reports whether the name goes to this zone of the provider.
 func (d *daemon) longest(w controller.Written, name string) bool {
-	for _, p := range d.c.Providers {
+	for _, p := range d.config().Providers {
 		if p.Name == w.Name {
 			return providers.CanonicalName(p.Zone(name)) == providers.CanonicalName(w.Zone)
 		}

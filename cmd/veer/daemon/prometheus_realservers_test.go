@@ -316,6 +316,13 @@ func TestPrometheusThroughAFailover(t *testing.T) {
 	}
 	p.fires("all are up")
 	l.well()
+	good := l.read("veer.yaml")
+	l.write("veer.yaml", good+"bad: true\n")
+	l.reloads("eu-west", api.ReloadInvalid)
+	p.fires("a reload was refused", "VeerReloadRefused")
+	l.write("veer.yaml", good)
+	l.reloads("eu-west", api.ReloadUnchanged)
+	p.fires("the file is mended")
 	p.loses()
 }
 

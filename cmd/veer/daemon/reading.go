@@ -11,6 +11,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/cmd/veer/metrics"
 	"github.com/veerdns/veer/cmd/veer/notify"
 	"github.com/veerdns/veer/providers"
@@ -21,20 +22,24 @@ import (
 // newMetrics makes the registry, with the counters of the written providers.
 func (d *daemon) newMetrics() *metrics.Metrics {
 	m := metrics.New(metrics.Options{Version: d.o.Version, Read: d.reading})
-	for _, p := range d.c.Providers {
+	for _, p := range d.config().Providers {
 		if p.Written() != nil && d.roles[RoleController] {
 			m.Foresee(p.Name)
 		}
 	}
 	if d.roles[RoleController] {
-		for _, r := range d.c.Notifications.Receivers {
-			m.ForeseeReceiver(r.Name, notify.Sent, notify.Failed, notify.Dropped)
-		}
-		for _, output := range d.c.Journal.Outputs() {
+		foreseeReceivers(m, d.config())
+		for _, output := range d.config().Journal.Outputs() {
 			m.ForeseeOutput(output)
 		}
 	}
 	return m
+}
+
+func foreseeReceivers(m *metrics.Metrics, c *config.Config) {
+	for _, r := range c.Notifications.Receivers {
+		m.ForeseeReceiver(r.Name, notify.Sent, notify.Failed, notify.Dropped)
+	}
 }
 
 // counted tells the metrics of a write.
@@ -63,6 +68,7 @@ func (d *daemon) reading(ctx context.Context) metrics.Reading {
 	if c := d.courier.Load(); c != nil {
 		r.Waiting = c.Waiting()
 	}
+	r.Loaded, r.Refused = d.loaded()
 	if cl := d.cluster.Load(); cl != nil {
 		ctx, cancel := context.WithTimeout(ctx, leaderTimeout)
 		defer cancel()
@@ -73,7 +79,7 @@ func (d *daemon) reading(ctx context.Context) metrics.Reading {
 	if a := d.statusApart(); a != nil {
 		r.CutOff = a.CutOff
 	}
-	own := d.c.Hash()
+	own := d.config().Hash()
 	for _, v := range p.voters() {
 		r.Vantages = append(r.Vantages, metrics.Vantage{
 			Name: string(v.Name), Fresh: v.Fresh, Suspect: v.Suspect, Mismatch: v.Config != "" && v.Config != own, Votes: p.votesOf(v.Name),
@@ -150,7 +156,7 @@ func (d *daemon) expiry(now time.Time) map[string]time.Duration {
 	h := d.c.Host
 	files := map[string]string{"host.tls.ca_file": h.TLS.CAFile, "host.tls.cert_file": h.TLS.CertFile, "host.http.cert_file": h.HTTP.CertFile}
 	if d.roles[RoleAuthority] {
-		for _, p := range d.c.Providers {
+		for _, p := range d.config().Providers {
 			if p.Authority != nil {
 				files["providers."+p.Name+".tls.cert_file"] = p.Authority.TLS.CertFile
 			}

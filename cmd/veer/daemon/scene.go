@@ -17,10 +17,9 @@ import (
 // scene is what this process has heard of the votes and the ledger, with when
 // it heard it, on the monotonic clock. It is safe for concurrent use.
 type scene struct {
-	c      *config.Config
-	policy steering.Policy
-
 	mu     sync.Mutex
+	c      *config.Config
+	policy steering.Policy // of c
 	votes  map[voteKey]voteSeen
 	shards map[int]shardSeen
 	moved  map[string]time.Time // service: when its data changed
@@ -49,8 +48,22 @@ type shardSeen struct {
 	at time.Time
 }
 
-func newScene(c *config.Config, p steering.Policy) *scene {
-	return &scene{c: c, policy: p, votes: map[voteKey]voteSeen{}, shards: map[int]shardSeen{}, moved: map[string]time.Time{}, configs: map[regions.Name]string{}, news: make(chan struct{})}
+func newScene(c *config.Config) *scene {
+	return &scene{c: c, policy: c.Policy(), votes: map[voteKey]voteSeen{}, shards: map[int]shardSeen{}, moved: map[string]time.Time{}, configs: map[regions.Name]string{}, news: make(chan struct{})}
+}
+
+// replace has the scene looked at by another config.
+func (s *scene) replace(c *config.Config, p steering.Policy) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.c, s.policy = c, p
+}
+
+// rules are the config and its policy.
+func (s *scene) rules() (*config.Config, steering.Policy) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.c, s.policy
 }
 
 // watch notes when votes arrive, until ctx ends.
@@ -152,7 +165,8 @@ type picture struct {
 
 // picture takes one. w may be nil: then no vote is known.
 func (s *scene) picture(w controller.World) *picture {
-	p := &picture{now: time.Now(), c: s.c, policy: s.policy, quorums: s.c.Quorums(), byVote: map[regions.EndpointID][]regions.Vote{}}
+	c, policy := s.rules()
+	p := &picture{now: time.Now(), c: c, policy: policy, quorums: c.Quorums(), byVote: map[regions.EndpointID][]regions.Vote{}}
 	if w != nil {
 		p.view = w.View()
 		s.seen(p.view)
@@ -170,8 +184,8 @@ func (s *scene) picture(w controller.World) *picture {
 	s.mu.Unlock()
 	p.suspects = slices.Clone(p.view.Suspects)
 	slices.Sort(p.suspects)
-	p.calendar = s.c.Calendar(p.now)
-	p.ballots = regions.SelfSuspect(p.view.Ballots, s.c.Vantages)
+	p.calendar = c.Calendar(p.now)
+	p.ballots = regions.SelfSuspect(p.view.Ballots, c.Vantages)
 	slices.SortFunc(p.ballots, func(a, b regions.Ballot) int { return compareNames(a.Vantage, b.Vantage) })
 	for _, b := range p.ballots {
 		for _, v := range b.Votes {

@@ -59,7 +59,7 @@ func (d *daemon) holdFolder() (*os.File, error) {
 	if err == nil || !refuses(err) {
 		return lock, err
 	}
-	serves := d.roles[RoleAuthority] && slices.ContainsFunc(d.c.Providers, func(p config.Provider) bool { return p.Authority != nil })
+	serves := d.roles[RoleAuthority] && slices.ContainsFunc(d.config().Providers, func(p config.Provider) bool { return p.Authority != nil })
 	if !serves {
 		if lock != nil {
 			err = errors.Join(err, lock.Close())

@@ -82,6 +82,7 @@ func (d *daemon) handler() http.Handler {
 	route("GET /v1/plan", d.handlePlan)
 	route("GET /v1/standing", d.handleStanding)
 	route("POST /v1/apply", d.handleApply)
+	route("POST /v1/reload", d.handleReload)
 	route("GET /v1/members", d.handleMembers)
 	route("POST /v1/members", d.handleChangeMember)
 	route("POST /v1/once", func(r *http.Request) (any, *api.Problem) { return d.handleOnce(r.Context()) })

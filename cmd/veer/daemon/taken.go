@@ -156,7 +156,7 @@ func (d *daemon) arm(t *taken, term regions.Term) error {
 		return err
 	}
 	t.w = controller.NewTakeover(controller.TakeoverOptions{Options: controller.Options{
-		Owner: d.c.Owner, Policy: d.c.Policy(), Providers: written, ConfigHash: d.c.Hash(), Version: d.o.Version,
+		Owner: d.c.Owner, Policy: d.config().Policy(), Providers: written, ConfigHash: d.config().Hash(), Version: d.o.Version,
 		Log: d.o.Log.With().Str("part", "takeover").Uint64("term", uint64(term)).Logger(),
 	}, Term: term, Holder: holder})
 	return nil
@@ -223,7 +223,8 @@ func (d *daemon) writeTaken(ctx context.Context, t *taken) []controller.ZoneOutc
 
 // takenAnswers are those of the services that the orders have been about.
 func (d *daemon) takenAnswers(t *taken, orders []controller.Order, now time.Time) []steering.Answer {
-	answers, _ := steering.Ordered(d.scene.policy, d.scene.states(), t.base(t.file.Touched...), inForce(d.standingOrders(), now), inForce(orders, now))
+	_, policy := d.scene.rules()
+	answers, _ := steering.Ordered(policy, d.scene.states(), t.base(t.file.Touched...), inForce(d.standingOrders(), now), inForce(orders, now))
 	return answers
 }
 

@@ -116,7 +116,8 @@ func (d *daemon) begin(told api.Takeover, was *taken, written []controller.Writt
 		return t
 	}
 	p := d.picture()
-	for _, svc := range d.scene.policy.Services {
+	_, policy := d.scene.rules()
+	for _, svc := range policy.Services {
 		t.file.Base = append(t.file.Base, d.lastAnswers(p, svc.Name, written, snaps)...)
 	}
 	return t

@@ -8,6 +8,8 @@ import (
 	"os/user"
 	"slices"
 	"strconv"
+
+	"github.com/veerdns/veer/cmd/veer/config"
 )
 
 // This file has a daemon that is started as root go on as another user, once it
@@ -81,7 +83,7 @@ func (d *daemon) settle() error {
 	if err := handOver(d.c.Host.DataDir, to); err != nil {
 		return err
 	}
-	raw := d.pingsRaw(to)
+	raw := d.pingsRaw(d.config(), to)
 	if err := become(to, raw); err != nil {
 		return fmt.Errorf("becoming the user %s: %w", name, err)
 	}
@@ -97,11 +99,11 @@ func (d *daemon) settle() error {
 
 // pingsRaw reports whether a monitor needs the capability CAP_NET_RAW: one of
 // kind icmp that wants it, or can have no other socket.
-func (d *daemon) pingsRaw(to account) bool {
+func (d *daemon) pingsRaw(c *config.Config, to account) bool {
 	if !d.roles[RoleProber] {
 		return false
 	}
-	for _, m := range d.c.Monitors {
+	for _, m := range c.Monitors {
 		if m.ICMP != nil && (m.ICMP.Privileged == "raw" || m.ICMP.Privileged != "udp" && !mayPing(to)) {
 			return true
 		}
@@ -111,7 +113,7 @@ func (d *daemon) pingsRaw(to account) bool {
 
 // warnUnreadable says which files a reload will not be able to read.
 func (d *daemon) warnUnreadable(name string) {
-	for _, p := range d.c.Providers {
+	for _, p := range d.config().Providers {
 		if p.Authority == nil || !d.roles[RoleAuthority] {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/rs/zerolog"
 
@@ -19,19 +20,22 @@ import (
 // and blocks at the named stage.
 func victim(dir, stage string) int {
 	env := map[string]string{"VEER_REGION": "here", "VEER_DATA_DIR": filepath.Join(dir, "data")}
-	c, err := config.Load(filepath.Join(dir, "veer.yaml"), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	load := func() (*config.Config, error) {
+		return config.Load(filepath.Join(dir, "veer.yaml"), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	}
+	c, err := load()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	v := &teller{stage: stage}
+	v := &teller{stage: stage, dir: dir, reload: make(chan os.Signal, 1)}
 	ctx, stop := daemon.Signals(context.Background())
 	defer stop()
-	err = daemon.Run(ctx, daemon.Options{Config: c, ConfigPath: "veer.yaml", Version: "kill",
+	err = daemon.Run(ctx, daemon.Options{Config: c, ConfigPath: "veer.yaml", Version: "kill", Load: load, Reload: v.reload,
 		Log: zerolog.New(os.Stderr).Level(zerolog.WarnLevel), Hooks: daemon.Hooks{
 			Started:     v.started,
 			Serving:     func(addresses []string) { v.say("SERVING", addresses[0]) },
-			AfterCommit: func(s steering.Shard) { v.tell("COMMIT", s) },
+			AfterCommit: func(s steering.Shard) { v.tell("COMMIT", s); v.edit() },
 			BeforeSwap:  v.beforeSwap,
 			Swapped:     func(shards []steering.Shard) { v.tell("SWAPPED", shards...) },
 		}})
@@ -45,6 +49,9 @@ func victim(dir, stage string) int {
 // teller writes the child's lines.
 type teller struct {
 	stage  string
+	dir    string
+	reload chan os.Signal
+	edits  int
 	mu     sync.Mutex
 	loaded bool
 	known  string
@@ -60,6 +67,23 @@ func (v *teller) say(words ...any) {
 func (v *teller) block(where string) {
 	v.say("AT", where)
 	select {}
+}
+
+// edit changes the zone file and has it reloaded, so that many deaths come in the
+// middle of a reload.
+func (v *teller) edit() {
+	v.mu.Lock()
+	v.edits++
+	n := v.edits
+	v.mu.Unlock()
+	next := filepath.Join(v.dir, fmt.Sprintf("zone.%d", n%2))
+	if os.WriteFile(next, fmt.Appendf(nil, "%sedit IN TXT %d\n", labZone, n), 0o600) == nil {
+		_ = os.Rename(next, filepath.Join(v.dir, "example.test.zone")) // else it stays as it is
+	}
+	select {
+	case v.reload <- syscall.SIGHUP:
+	default:
+	}
 }
 
 func (v *teller) started(stage string) {

@@ -54,12 +54,19 @@ func namesOf(c *config.Config, p config.Provider) []string {
 // the services that go there: each to the longest matching zone of each of its
 // providers.
 func Written(c *config.Config, open Opener, log zerolog.Logger) ([]controller.Written, error) {
+	return writtenBy(c, func(p config.Provider) (providers.Provider, error) {
+		return open(c, p, log.With().Str("provider", p.Name).Logger())
+	})
+}
+
+// writtenBy is Written with the clients that open gives.
+func writtenBy(c *config.Config, open func(config.Provider) (providers.Provider, error)) ([]controller.Written, error) {
 	var out []controller.Written
 	for _, p := range c.Providers {
 		if p.Written() == nil {
 			continue
 		}
-		client, err := open(c, p, log.With().Str("provider", p.Name).Logger())
+		client, err := open(p)
 		if err != nil {
 			return nil, fmt.Errorf("provider %s: %w", p.Name, err)
 		}

@@ -27,6 +27,9 @@ func quiet() map[string]string {
 		"veer_dns_answers_total":      "where traffic goes is the answer to health, which has alerts",
 		"veer_journal_exported_total": "how much is decided is no fault; that it is not written out has an alert",
 		"veer_dns_connections":        "what is too many is turned away, which has an alert",
+		"veer_reload_total":           "whether the last one was refused has an alert; how often is the operator's choice",
+
+		"veer_config_load_timestamp_seconds": "a config may be old and good",
 	}
 }
 

@@ -47,6 +47,7 @@ type Metrics struct {
 	notified  *prometheus.CounterVec
 	exported  *prometheus.CounterVec
 	gaps      *prometheus.CounterVec
+	reloads   *prometheus.CounterVec
 }
 
 // New makes the registry.
@@ -61,10 +62,14 @@ func New(o Options) *Metrics {
 		notified:  vec(notified),
 		exported:  vec(exported),
 		gaps:      vec(exportGaps),
+		reloads:   vec(reloads),
+	}
+	for _, result := range []string{"changed", "unchanged", "invalid", "refused"} {
+		m.reloads.WithLabelValues(result)
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.decisions, m.writes, m.notified, m.exported, m.gaps, reader{version: o.Version, read: o.Read},
+		m.decisions, m.writes, m.notified, m.exported, m.gaps, m.reloads, reader{version: o.Version, read: o.Read},
 	)
 	return m
 }
@@ -74,6 +79,10 @@ func (m *Metrics) Decided() { m.decisions.Inc() }
 
 // Wrote counts a write to a provider by what became of it, one of the words above.
 func (m *Metrics) Wrote(provider, outcome string) { m.writes.WithLabelValues(provider, outcome).Inc() }
+
+// Reloaded counts a reload by what came of it: changed, unchanged, invalid or
+// refused.
+func (m *Metrics) Reloaded(result string) { m.reloads.WithLabelValues(result).Inc() }
 
 // Foresee makes the counters of a provider show as 0 from the start.
 func (m *Metrics) Foresee(provider string) {

@@ -15,6 +15,8 @@ func words(metric, label string) []string {
 		return Healths()
 	case "veer_provider_writes_total outcome":
 		return []string{WriteOK, WriteFenced, WriteConflict, WriteError}
+	case "veer_reload_total result":
+		return []string{"changed", "unchanged", "invalid", "refused"}
 	case "veer_zone_state state":
 		return []string{"ok", "behind", "failing", "refused", "guarded", "read-only"}
 	case "veer_alias_hosts state":

@@ -45,6 +45,10 @@ type Reading struct {
 	Failing map[string]time.Duration
 	// Expiry is until the end of each certificate, by key of the config.
 	Expiry map[string]time.Duration
+	// Loaded is when the config in force was read, Refused that a reload since
+	// was refused.
+	Loaded  time.Time
+	Refused bool
 }
 
 // Vantage is one voter.
@@ -99,6 +103,8 @@ func (r Reading) emit(emit func(m *Metric, value float64, labels ...string)) {
 		}
 		emit(m, value, labels...)
 	}
+	is(&reloadGood, !r.Refused)
+	emit(&reloadAt, float64(r.Loaded.Unix()))
 	is(&leads, r.Leads)
 	is(&leaderKnown, r.LeaderKnown)
 	emit(&term, float64(r.Term))

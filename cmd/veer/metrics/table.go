@@ -24,6 +24,7 @@ var (
 	buildInfo = Metric{"veer_build_info", Gauge, []string{"version", "go_version"}, "Always 1: which Veer this is.", "1"}
 	decisions = Metric{"veer_decisions_total", Counter, nil, "Commits of decisions to the ledger by this process while it led.", "1"}
 	writes    = Metric{"veer_provider_writes_total", Counter, []string{"provider", "outcome"}, "Requests of this process to write a provider's zones, by outcome: ok, fenced (a newer leader has written), conflict (somebody wrote at the same time), error.", "4 a written provider"}
+	reloads   = Metric{"veer_reload_total", Counter, []string{"result"}, "Reloads by what came of them: changed, unchanged, invalid (the config is not valid), refused (it needs a restart, or something that it names can't be had). Of the last two nothing was changed.", "4"}
 
 	leads        = Metric{"veer_leader", Gauge, nil, "1 while this process leads, else 0.", "1"}
 	leaderKnown  = Metric{"veer_leader_known", Gauge, nil, "1 while this process knows of a leader, itself or another, else 0.", "1"}
@@ -53,6 +54,8 @@ var (
 	exported     = Metric{"veer_journal_exported_total", Counter, []string{"output"}, "Records of the journal that this process wrote out, by output: file, syslog; absent without one.", "1 an output"}
 	exportGaps   = Metric{"veer_journal_gaps_total", Counter, []string{"output"}, "Times that records may be missing in what was written out, since the ledger did not have them any more; absent without an output.", "1 an output"}
 	exportFails  = Metric{"veer_journal_failing_seconds", Gauge, []string{"output"}, "How long an output of the journal has not been written to, since it cannot be; 0: it can; absent without one.", "1 an output"}
+	reloadGood   = Metric{"veer_reload_last_success", Gauge, nil, "1 while the config in force is what the last reload found, 0 since a reload was refused.", "1"}
+	reloadAt     = Metric{"veer_config_load_timestamp_seconds", Gauge, nil, "When the config in force was last read and found good, as a Unix time: at the start, or by a reload.", "1"}
 	expiry       = Metric{"veer_certificate_expiry_seconds", Gauge, []string{"file"}, "Time until a certificate of this host ends, below 0 when it has: host.tls.ca_file, host.tls.cert_file, host.http.cert_file, providers.NAME.tls.cert_file.", "3, and 1 an authority"}
 )
 
@@ -61,14 +64,14 @@ func read() []*Metric {
 	return []*Metric{
 		&buildInfo, &leads, &leaderKnown, &term, &etcd, &cutOff, &fresh, &suspect, &mismatch, &votes, &endpoints,
 		&allDown, &zoneState, &lag, &probes, &late, &queries, &zoneQueries, &answers, &limitedTotal, &dropped, &connections, &turnedAway, &aliases, &expiry,
-		&waiting, &exportFails,
+		&waiting, &exportFails, &reloadGood, &reloadAt,
 	}
 }
 
 // Table lists every metric of Veer's own.
 func Table() []Metric {
 	var out []Metric
-	for _, m := range append(read(), &decisions, &writes, &notified, &exported, &exportGaps) {
+	for _, m := range append(read(), &decisions, &writes, &notified, &exported, &exportGaps, &reloads) {
 		out = append(out, *m)
 	}
 	return out
