@@ -25,6 +25,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/veerdns/veer/checks/callcheck"
 	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/cmd/veer/metrics"
 	"github.com/veerdns/veer/providers"
@@ -127,6 +128,10 @@ type daemon struct {
 	fences  fences
 	apart   detached
 	traffic traffic
+	beats   map[string]config.Monitor // who calls in, by the endpoint
+	book    *callcheck.Book           // what was called in, anywhere
+	calls   *pending                  // what was called in here
+	gates   gates                     // of hooks
 
 	opening sync.Mutex
 	written []controller.Written // see clients
@@ -187,6 +192,8 @@ func newDaemon(o Options) (*daemon, error) {
 	d := &daemon{o: o, c: o.Config, roles: map[string]bool{}, began: time.Now(), parts: newParts(o.Log)}
 	d.scene = newScene(d.c, d.c.Policy())
 	d.scene.others = d.sayOther
+	d.beats, d.calls = d.c.Heartbeats(), newPending()
+	d.book = d.newBook()
 	given := o.Roles
 	if len(given) == 0 {
 		given = []string{RoleAll}

@@ -76,6 +76,7 @@ func (o OnceOptions) daemon() *daemon {
 	d := &daemon{o: Options{Config: o.Config, ConfigPath: o.ConfigPath, Version: o.Version, Log: o.Log, Open: o.Open}, c: o.Config, began: time.Now()}
 	d.metrics = d.newMetrics() // nobody scrapes a pass, but the controller counts
 	d.scene = newScene(d.c, d.c.Policy())
+	d.book = deaf() // with a schedule nothing is called in
 	return d
 }
 
@@ -221,11 +222,11 @@ func shortAll(names []string) []string {
 // newProber makes this region's vantage.
 func (d *daemon) newProber() (*prober.Prober, error) {
 	engine := httpcheck.NewEngine()
-	endpoints, err := jobsOf(engine, d.c.Endpoints())
+	endpoints, err := jobsOf(engine, d.book, d.c.Endpoints())
 	if err != nil {
 		return nil, err
 	}
-	references, err := jobsOf(engine, d.c.ReferenceProbes())
+	references, err := jobsOf(engine, d.book, d.c.ReferenceProbes())
 	if err != nil {
 		return nil, err
 	}

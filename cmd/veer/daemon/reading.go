@@ -25,6 +25,17 @@ func (d *daemon) newMetrics() *metrics.Metrics {
 			m.Foresee(p.Name)
 		}
 	}
+	if d.c.Host.HTTP.Listen == "" {
+		return m
+	}
+	for name, monitor := range d.c.Monitors {
+		if monitor.Heartbeat != nil {
+			m.ForeseeCalls(metrics.CallHeartbeat, name)
+		}
+	}
+	for name := range d.c.Hooks {
+		m.ForeseeCalls(metrics.CallHook, name)
+	}
 	return m
 }
 

@@ -25,6 +25,7 @@ func quiet() map[string]string {
 		"veer_decisions_total":   "many decisions are no fault; what they lead to is seen elsewhere",
 		"veer_dns_queries_total": "how many queries come is the world's choice",
 		"veer_dns_answers_total": "where traffic goes is the answer to health, which has alerts",
+		"veer_calls_total":       "strangers who are refused are no fault, and calls that fail leave endpoints unknown, which has an alert",
 		"veer_dns_connections":   "what is too many is turned away, which has an alert",
 	}
 }

@@ -28,6 +28,24 @@ const (
 	WriteError    = "error"
 )
 
+// The kinds of calls, and their outcomes.
+const (
+	CallHeartbeat = "heartbeat"
+	CallHook      = "hook"
+
+	CallTaken    = "taken"
+	CallRefused  = "refused"
+	CallBad      = "bad"
+	CallUnknown  = "unknown"
+	CallReplayed = "replayed"
+	CallLimited  = "limited"
+	CallNotDone  = "not_done"
+	CallFailed   = "failed"
+
+	// CallOther stands for all names that the config does not have.
+	CallOther = "OTHER"
+)
+
 // readWithin bounds what a scrape waits for.
 const readWithin = 2 * time.Second
 
@@ -44,6 +62,7 @@ type Metrics struct {
 	registry  *prometheus.Registry
 	decisions prometheus.Counter
 	writes    *prometheus.CounterVec
+	calls     *prometheus.CounterVec
 }
 
 // New makes the registry.
@@ -52,10 +71,11 @@ func New(o Options) *Metrics {
 		registry:  prometheus.NewRegistry(),
 		decisions: prometheus.NewCounter(prometheus.CounterOpts{Name: decisions.Name, Help: decisions.Help}),
 		writes:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: writes.Name, Help: writes.Help}, writes.Labels),
+		calls:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: called.Name, Help: called.Help}, called.Labels),
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.decisions, m.writes, reader{version: o.Version, read: o.Read},
+		m.decisions, m.writes, m.calls, reader{version: o.Version, read: o.Read},
 	)
 	return m
 }
@@ -70,6 +90,18 @@ func (m *Metrics) Wrote(provider, outcome string) { m.writes.WithLabelValues(pro
 func (m *Metrics) Foresee(provider string) {
 	for _, outcome := range []string{WriteOK, WriteFenced, WriteConflict, WriteError} {
 		m.writes.WithLabelValues(provider, outcome)
+	}
+}
+
+// Called counts a call from outside. The name is one of the config, or CallOther.
+func (m *Metrics) Called(kind, name, outcome string) {
+	m.calls.WithLabelValues(kind, name, outcome).Inc()
+}
+
+// ForeseeCalls makes the counters of a monitor or a hook show as 0 from the start.
+func (m *Metrics) ForeseeCalls(kind, name string) {
+	for _, outcome := range []string{CallTaken, CallRefused, CallBad, CallUnknown, CallReplayed, CallLimited, CallNotDone, CallFailed} {
+		m.calls.WithLabelValues(kind, name, outcome)
 	}
 }
 

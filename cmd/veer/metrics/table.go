@@ -48,6 +48,7 @@ var (
 	answers      = Metric{"veer_dns_answers_total", Counter, []string{"provider", "service", "answer"}, "Queries that a service answered, by the region that was answered, or several with + between them in the order of the pools; FALLBACK, OTHER for data of no pool, NODATA for a type that the service has not. A service that is gone has none.", "one a service and set of regions that it answered, 66 at most"}
 	dropped      = Metric{"veer_dns_log_dropped_total", Counter, []string{"provider", "log"}, "Queries that were to be told of and were dropped, since there was no room or nobody took them, by log: query_log, dnstap; absent without that log.", "2 an authority"}
 	aliases      = Metric{"veer_alias_hosts", Gauge, []string{"provider", "state"}, "Host names that an authority looks up for services of type ALIAS, by how they stand: fresh, stale (not renewed in time, the last good addresses are served), unknown (never looked up); absent without a resolver.", "3 an authority"}
+	called       = Metric{"veer_calls_total", Counter, []string{"kind", "name", "outcome"}, "Calls to this process's listener, by kind (heartbeat, hook), the name of the monitor or hook (OTHER: one that the config does not have) and outcome: taken; refused (no token, or not signed); bad (not what it must be); unknown (no such monitor, endpoint or hook); replayed; limited (too often, or too much at once); not_done (a drain that would leave no endpoint, or one too many); failed (the ledger does not answer, or a secret can't be read). Absent where nothing can be called in.", "8 a monitor of kind heartbeat and hook, and 8 for each kind"}
 	expiry       = Metric{"veer_certificate_expiry_seconds", Gauge, []string{"file"}, "Time until a certificate of this host ends, below 0 when it has: host.tls.ca_file, host.tls.cert_file, host.http.cert_file, providers.NAME.tls.cert_file.", "3, and 1 an authority"}
 )
 
@@ -62,7 +63,7 @@ func read() []*Metric {
 // Table lists every metric of Veer's own.
 func Table() []Metric {
 	var out []Metric
-	for _, m := range append(read(), &decisions, &writes) {
+	for _, m := range append(read(), &decisions, &writes, &called) {
 		out = append(out, *m)
 	}
 	return out
@@ -79,9 +80,11 @@ Written from the code by ` + "`go test ./cmd/veer/metrics -update`" + `.
 
 - ` + "`/metrics`" + `: the names below, and ` + "`go_*` and `process_*`" + ` of Prometheus' client library;
 - ` + "`/healthz`" + `: 200 while the process runs;
-- ` + "`/readyz`" + `: 200 when the roles of this process do what they are for, else 503 with a line for each reason. An authority that answers is ready without etcd: it serves what it last knew.
+- ` + "`/readyz`" + `: 200 when the roles of this process do what they are for, else 503 with a line for each reason. An authority that answers is ready without etcd: it serves what it last knew;
+- ` + "`/debug/pprof/`" + `: profiles of the process, where ` + "`host.http.pprof`" + ` asks for them;
+- [calls from outside](calls.md), where the config has monitors of kind heartbeat or hooks.
 
-With a token, each request must carry ` + "`Authorization: Bearer TOKEN`" + `, also those of Prometheus (` + "`authorization: {credentials_file: FILE}`" + ` in its ` + "`scrape_config`" + `).
+With a token, each of these requests must carry ` + "`Authorization: Bearer TOKEN`" + `, also those of Prometheus (` + "`authorization: {credentials_file: FILE}`" + ` in its ` + "`scrape_config`" + `).
 
 Labels take values that the config bounds, and the words below. Names and labels are not renamed within a major version.
 
