@@ -81,7 +81,7 @@ func (d *dnstapWriter) run(ctx context.Context) {
 		if time.Since(began) > dnstapPauses {
 			pause = dnstapPause
 		}
-		d.log.Warn().Err(err).Dur("again_ms", pause).Msg("dnstap messages are not taken; they are dropped until they are")
+		d.log.Warn().Err(err).Dur("again_in_ms", pause).Msg("dnstap messages are not taken; they are dropped until they are")
 		d.discard(ctx, pause)
 	}
 }

@@ -84,7 +84,7 @@ func (l *limiter) gather(networks map[netip.Prefix]*followed, log zerolog.Logger
 	for network, f := range networks {
 		if time.Since(f.last) >= episodeQuiet {
 			delete(networks, network)
-			log.Info().Stringer("network", network).Dur("for", f.last.Sub(f.since)).Msg("a client network is within the rate limit again")
+			log.Info().Stringer("network", network).Dur("for_ms", f.last.Sub(f.since)).Msg("a client network is within the rate limit again")
 		}
 	}
 }

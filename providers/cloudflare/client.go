@@ -124,7 +124,7 @@ func (c *client) once(req *http.Request, secret, scope string, next func(*http.R
 		e := newError(res.StatusCode, res.Header, bytes.ReplaceAll(body, []byte(secret), []byte("[the token]")), scope)
 		if e.kind() == busy {
 			c.limit.pause(e.After)
-			c.log.Debug().Dur("wait", e.After).Msg("the API is asked too often: nothing is sent before the time that it names")
+			c.log.Debug().Dur("wait_ms", e.After).Msg("the API is asked too often: nothing is sent before the time that it names")
 		}
 		return nil, e
 	}

@@ -63,7 +63,7 @@ func (b *buckets) wait(ctx context.Context, action string) error {
 		return nil
 	}
 	if delay >= longWait {
-		b.log.Info().Str("action", action).Dur("wait", delay).Msg("waiting for Route 53's rate limit")
+		b.log.Info().Str("action", action).Dur("wait_ms", delay).Msg("waiting for Route 53's rate limit")
 	}
 	timer := time.NewTimer(delay)
 	defer timer.Stop()

@@ -90,6 +90,7 @@ func Start(ctx context.Context, c Config, o Options) (*Cluster, error) {
 	}
 	cl.ctx, cl.cancel = context.WithCancel(context.Background())
 	cl.world = newWorld(cl.keys, c.VoteLease, o.Log)
+	cl.world.ear = o.Ear
 	if err := cl.connect(ctx); err != nil {
 		cl.cancel()
 		return nil, err

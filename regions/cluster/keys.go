@@ -15,6 +15,8 @@ import (
 //	world/ballot/<vantage>/<chunk>    some of its votes                (lease)
 //	world/suspect/<vantage>/<endpoint>                                 (lease)
 //	world/order/<id>                  an override
+//	world/call/<process>              what endpoints called in there last
+//	world/hook/<hook>                 what a hook says
 //	seat/<vantage>                    who sits there                   (lease)
 //	leader/<lease>                    who stands for election; the oldest leads,
 //	                                  and puts its key again as a sign of life
@@ -93,6 +95,8 @@ func (k keys) ask(id string) string        { return k.asks() + id }
 func (k keys) reply(id string) string      { return string(k) + "reply/" + id }
 func (k keys) slip(name string) string     { return string(k) + "slip/" + name }
 func (k keys) order(id string) string      { return k.world() + "order/" + id }
+func (k keys) call(name string) string     { return k.world() + "call/" + name }
+func (k keys) hook(name string) string     { return k.world() + "hook/" + name }
 func (k keys) seat(v regions.Name) string {
 	return k.seats() + string(v)
 }

@@ -39,6 +39,8 @@ type Options struct {
 	// Client keeps this process from embedding a member: it speaks to the
 	// client URLs of Members.
 	Client bool
+	// Ear hears what is called in; nil: nobody does.
+	Ear Ear
 	// Waiting is told why a member with an empty folder waits for the others,
 	// each time that the reason changes; nil: only the log is.
 	Waiting func(why error)

@@ -60,6 +60,24 @@ func (c *Cluster) AddOrder(ctx context.Context, o controller.Order) error {
 	return nil
 }
 
+// Orders returns the overrides that are in etcd at this moment, expired ones
+// included, sorted by ID: View may lag behind. One that can't be read is left out.
+func (c *Cluster) Orders(ctx context.Context) ([]controller.Order, error) {
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+	resp, err := c.etcd.Get(ctx, c.keys.order(""), clientv3.WithPrefix())
+	if err != nil {
+		return nil, fmt.Errorf("read the orders: %w", err)
+	}
+	var out []controller.Order
+	for _, kv := range resp.Kvs {
+		if o, err := unpack[order](kv.Value); err == nil {
+			out = append(out, o.Order)
+		}
+	}
+	return out, nil
+}
+
 // DeleteOrder ends an override without a note; see EndOrder. ErrNoOrder says
 // that there was none.
 func (c *Cluster) DeleteOrder(ctx context.Context, id string) error {

@@ -25,6 +25,7 @@ type world struct {
 	keys  keys
 	log   zerolog.Logger
 	lease time.Duration // how long knowledge without a proof counts
+	ear   Ear           // nil: nobody hears what is called in; told with mu held
 
 	mu       sync.Mutex
 	ballots  map[regions.Name]*ballot
@@ -33,6 +34,7 @@ type world struct {
 	rev      int64 // the newest revision of a suspicion that was told
 	loaded   bool
 	asOf     time.Time // all of this was true then
+	since    time.Time // no change was missed since then; zero: nothing is known
 	stale    bool
 	changed  chan struct{}
 	subs     map[*subscriber]struct{}
@@ -122,6 +124,7 @@ func (w *world) proven(at time.Time) {
 	}
 	if w.stale && time.Since(w.asOf) <= w.lease {
 		w.stale = false
+		w.since = time.Now() // nobody could be heard meanwhile
 		w.notify()
 	}
 }
@@ -159,11 +162,12 @@ func (w *world) reset(kvs []*mvccpb.KeyValue) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	before := w.suspects
+	w.since = time.Now()
 	w.clear()
 	var fresh []suspectID
 	told := w.rev
 	for _, kv := range kvs {
-		if id, ok := w.put(kv); ok && kv.ModRevision > told {
+		if id, ok := w.put(kv, true); ok && kv.ModRevision > told {
 			fresh = append(fresh, id)
 		}
 	}
@@ -184,19 +188,26 @@ func (w *world) apply(evs []*clientv3.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var fresh []suspectID
+	seen := false // what is called in changes no view
 	for _, ev := range evs {
+		if kind, _ := w.split(string(ev.Kv.Key)); kind != "call" && kind != "hook" {
+			seen = true
+		}
 		if ev.Type == clientv3.EventTypeDelete {
 			w.remove(string(ev.Kv.Key))
-		} else if id, ok := w.put(ev.Kv); ok {
+		} else if id, ok := w.put(ev.Kv, false); ok {
 			fresh = append(fresh, id)
 		}
 	}
 	w.tell(fresh)
-	w.notify()
+	if seen {
+		w.notify()
+	}
 }
 
-// put takes one key in. ok says that it is a suspicion.
-func (w *world) put(kv *mvccpb.KeyValue) (id suspectID, ok bool) {
+// put takes one key in. ok says that it is a suspicion. Listed: it was found,
+// and not heard of when it changed.
+func (w *world) put(kv *mvccpb.KeyValue, listed bool) (id suspectID, ok bool) {
 	kind, rest := w.split(string(kv.Key))
 	var err error
 	switch kind {
@@ -218,12 +229,35 @@ func (w *world) put(kv *mvccpb.KeyValue) (id suspectID, ok bool) {
 		default:
 			w.orders[rest] = o.Order
 		}
+	case "call", "hook":
+		err = w.hear(kind, rest, kv.Value, listed)
 	}
 	if err != nil {
 		w.log.Error().Err(err).Str("key", string(kv.Key)).Msg("etcd holds a value that cannot be read; it does not count")
 		w.remove(string(kv.Key))
 	}
 	return id, ok
+}
+
+// hear tells the ear what was called in, or what a hook says.
+func (w *world) hear(kind, rest string, value []byte, listed bool) error {
+	switch {
+	case w.ear == nil:
+		return nil
+	case kind == "hook":
+		s, err := unpack[spoken](value)
+		if err == nil {
+			w.ear.Hook(rest, s.N, s.Said, listed)
+		}
+		return err
+	case listed: // at what time it was called in, nobody knows
+		return nil
+	}
+	c, err := unpack[calls](value)
+	if err == nil {
+		w.ear.Calls(c.Calls)
+	}
+	return err
 }
 
 func (w *world) putBallot(rest string, kv *mvccpb.KeyValue) error {
@@ -260,6 +294,10 @@ func (w *world) remove(key string) {
 		delete(w.suspects, suspectID{regions.Name(vantage), regions.EndpointID(part)})
 	case "order":
 		delete(w.orders, rest)
+	case "hook":
+		if w.ear != nil {
+			w.ear.Hook(rest, 0, nil, true)
+		}
 	case "ballot":
 		b := w.ballots[regions.Name(vantage)]
 		switch {

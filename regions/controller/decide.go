@@ -114,7 +114,7 @@ func (r *reign) commit(ctx context.Context, sh *shard, shard steering.Shard, ent
 	}
 	sh.wrote = &attempt{shard: shard, events: moves, began: began}
 	sh.retry(r.now())
-	r.o.Log.Warn().Err(err).Int("shard", sh.id).Dur("again_in", sh.pause).Msg("cannot commit a decision, trying again")
+	r.o.Log.Warn().Err(err).Int("shard", sh.id).Dur("again_in_ms", sh.pause).Msg("cannot commit a decision, trying again")
 	return nil
 }
 

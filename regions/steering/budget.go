@@ -14,6 +14,9 @@ const agreeTrips = 2
 // Timings are the times that a service's worst case is made of, all of them
 // upper bounds.
 type Timings struct {
+	// Silence is the longest time until the silence of an endpoint that calls in
+	// counts, besides what follows; 0: it is probed.
+	Silence time.Duration
 	// Interval (jitter included), Timeout and Recheck are the monitor's;
 	// Fall is its threshold.
 	Interval, Timeout, Recheck time.Duration
@@ -55,7 +58,11 @@ type Budget struct {
 // election that by which it takes longer than all of these.
 func (t Timings) WithTTL(ttl uint32, limit time.Duration) Budget {
 	fall := max(t.Fall, 1)
-	detection := t.Interval + time.Duration(fall)*t.Timeout + time.Duration(fall-1)*t.Recheck
+	detection := t.Silence + t.Interval + time.Duration(fall)*t.Timeout + time.Duration(fall-1)*t.Recheck
+	how := fmt.Sprintf("interval %s + %d x timeout %s + %d x recheck %s", t.Interval, fall, t.Timeout, fall-1, t.Recheck)
+	if t.Silence > 0 {
+		how = fmt.Sprintf("silence %s + ", t.Silence) + how
+	}
 	agreed := t.Write + agreeTrips*t.RTT
 	write := fmt.Sprintf("write %s + %d x round trip %s", t.Write, agreeTrips, t.RTT)
 	leader := max(t.Leader, detection+agreed)
@@ -65,7 +72,7 @@ func (t Timings) WithTTL(ttl uint32, limit time.Duration) Budget {
 		loss += fmt.Sprintf("; then until the next pass %s", t.Turn)
 	}
 	b := Budget{Limit: limit, Terms: []Term{
-		{"detection", detection, fmt.Sprintf("interval %s + %d x timeout %s + %d x recheck %s", t.Interval, fall, t.Timeout, fall-1, t.Recheck)},
+		{"detection", detection, how},
 		{"vote", agreed, write},
 		{"leader", leader - detection - agreed + t.Turn, loss},
 		{"election", twice - leader, fmt.Sprintf("should etcd's members split their votes, it takes %s", t.Twice)},

@@ -16,6 +16,7 @@ import (
 func (c *Config) timings(s Service) steering.Timings {
 	m := c.Monitors[s.Monitor].MonitorConfig.Defaults()
 	t := steering.Timings{
+		Silence:  c.silence(c.Monitors[s.Monitor]),
 		Interval: m.WorstInterval(),
 		Timeout:  m.Timeout,
 		Recheck:  m.Recheck,
@@ -93,7 +94,7 @@ func (c *Config) Recovery() map[string]controller.Recovery {
 	out := make(map[string]controller.Recovery, len(c.Services))
 	for _, s := range c.Services {
 		t := c.timings(s)
-		out[s.Name] = controller.Recovery{Limit: s.RTO, FirstSign: t.Interval + t.Timeout}
+		out[s.Name] = controller.Recovery{Limit: s.RTO, FirstSign: t.Silence + t.Interval + t.Timeout}
 	}
 	return out
 }
@@ -113,7 +114,11 @@ func (l *loader) budget(s Service, path string) {
 	if b.Holds() {
 		return
 	}
-	hint := fmt.Sprintf("raise rto to at least %s, or lower the interval, timeout, recheck or fall of the monitor %s", showDuration(roundUp(b.Total)), s.Monitor)
+	keys := "interval, timeout, recheck or fall"
+	if l.c.Monitors[s.Monitor].Heartbeat != nil {
+		keys = "within"
+	}
+	hint := fmt.Sprintf("raise rto to at least %s, or lower the %s of the monitor %s", showDuration(roundUp(b.Total)), keys, s.Monitor)
 	if room := b.Total - b.Limit; s.TTL.Min-room >= time.Second {
 		hint += fmt.Sprintf(", or ttl.min to %s", showDuration((s.TTL.Min - room).Truncate(time.Second)))
 	}

@@ -61,6 +61,7 @@ func (c *Config) Places() []string {
 		out = append(out, name)
 	}
 	slices.Sort(out)
+	out = slices.DeleteFunc(out, func(name string) bool { return c.Votes(regions.Name(name)) })
 	return slices.Compact(out)
 }
 

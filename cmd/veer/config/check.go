@@ -40,6 +40,7 @@ func (l *loader) check() {
 	l.services()
 	l.notifications()
 	l.journal()
+	l.hooks()
 	l.host()
 }
 
@@ -47,7 +48,7 @@ func (l *loader) check() {
 // be waited for in vain.
 func (l *loader) members() {
 	var places []string
-	for _, name := range append(slices.Clone(l.c.Regions), l.c.Vantages...) {
+	for _, name := range l.places() {
 		if !slices.Contains(places, string(name)) {
 			places = append(places, string(name))
 		}
@@ -57,6 +58,12 @@ func (l *loader) members() {
 			l.unknown("cluster.members."+name, "region or vantage", name, places)
 		}
 	}
+}
+
+// places are where a host can be: a hook's vantage is nowhere.
+func (l *loader) places() []regions.Name {
+	out := append(slices.Clone(l.c.Regions), l.c.Vantages...)
+	return slices.DeleteFunc(out, func(n regions.Name) bool { return l.c.Votes(n) && !slices.Contains(l.c.Regions, n) })
 }
 
 // schedule is in whole seconds, since it times leases of etcd.
@@ -260,6 +267,10 @@ func (l *loader) monitors() {
 			continue // reported when it was read
 		}
 		l.positive(path, m)
+		if m.Heartbeat != nil {
+			l.heartbeat(path, m)
+			m.MonitorConfig = heartbeatDefaults(m.MonitorConfig)
+		}
 		m.MonitorConfig.Check(l.under(path))
 		m.MonitorConfig = m.MonitorConfig.Defaults()
 		own.Check(l.under(path))
@@ -313,7 +324,7 @@ func (l *loader) positive(path string, m Monitor) {
 
 func (l *loader) host() {
 	h := &l.c.Host
-	places := append(slices.Clone(l.c.Regions), l.c.Vantages...)
+	places := l.places()
 	if h.Region == "" && len(l.c.Regions) == 1 && len(l.c.Vantages) == 1 {
 		h.Region = l.c.Regions[0]
 	}

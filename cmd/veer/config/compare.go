@@ -1,6 +1,7 @@
 package config
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -72,10 +73,11 @@ func Compare(was, is *Config) []Difference {
 func Fixed(was, is *Config) []Difference {
 	var out []Difference
 	for _, d := range Compare(was, is) {
-		if slices.Contains([]string{"owner", "cluster", "host", "journal", "schedule"}, d.What) {
+		if slices.Contains([]string{"owner", "cluster", "hooks", "host", "journal", "schedule"}, d.What) {
 			out = append(out, d)
 		}
 	}
+	out = append(out, calling(was, is)...)
 	before := map[string]Provider{}
 	for _, p := range was.Providers {
 		if p.Authority != nil {
@@ -99,6 +101,28 @@ func Fixed(was, is *Config) []Difference {
 	for _, p := range was.Providers {
 		if _, gone := before[p.Name]; gone {
 			out = append(out, Difference{What: "provider " + p.Name, Change: Removed, Key: "kind", Was: "authority"})
+		}
+	}
+	return out
+}
+
+// calling lists in what differs who calls in, and of what: endpoints with a
+// heartbeat, and those that hooks vote on.
+func calling(was, is *Config) []Difference {
+	var out []Difference
+	a, b := was.Heartbeats(), is.Heartbeats()
+	for _, id := range sortedKeys(a) {
+		if m, ok := b[id]; !ok || !reflect.DeepEqual(m, a[id]) {
+			out = append(out, Difference{What: "heartbeat of " + id, Change: Changed})
+		}
+		delete(b, id)
+	}
+	for _, id := range sortedKeys(b) {
+		out = append(out, Difference{What: "heartbeat of " + id, Change: Added})
+	}
+	for _, name := range was.HookVantages() {
+		if _, ok := is.Hooks[name]; ok && !reflect.DeepEqual(was.HookEndpoints(name), is.HookEndpoints(name)) {
+			out = append(out, Difference{What: "hook " + name, Change: Changed, Key: "the endpoints that it votes on"})
 		}
 	}
 	return out

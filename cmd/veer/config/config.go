@@ -43,6 +43,8 @@ type Config struct {
 	Providers  Providers          `yaml:"providers"`
 	Monitors   map[string]Monitor `yaml:"monitors"`
 	Services   []Service          `yaml:"services"`
+	// Hooks are who may say how endpoints are, by name.
+	Hooks map[string]Hook `yaml:"hooks"`
 	// Panic and Velocity bound how much moves at once, over all services.
 	Panic     Panic     `yaml:"panic"`
 	Velocity  Velocity  `yaml:"velocity"`

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/veerdns/veer/checks/callcheck"
 	"github.com/veerdns/veer/checks/compositecheck"
 	"github.com/veerdns/veer/checks/dnscheck"
 	"github.com/veerdns/veer/checks/execcheck"
@@ -36,7 +37,7 @@ func keys(t reflect.Type, path string) []string {
 		for _, part := range []reflect.Type{
 			reflect.TypeFor[prober.MonitorConfig](), reflect.TypeFor[httpcheck.Config](), reflect.TypeFor[tcpcheck.Config](),
 			reflect.TypeFor[dnscheck.Config](), reflect.TypeFor[execcheck.Config](), reflect.TypeFor[tlscheck.Config](), reflect.TypeFor[grpccheck.Config](), reflect.TypeFor[icmpcheck.Config](),
-			reflect.TypeFor[sqlcheck.Config](), reflect.TypeFor[promcheck.Config](), reflect.TypeFor[compositecheck.Config](),
+			reflect.TypeFor[sqlcheck.Config](), reflect.TypeFor[promcheck.Config](), reflect.TypeFor[compositecheck.Config](), reflect.TypeFor[callcheck.Config](),
 		} {
 			out = append(out, keys(part, path)...)
 		}

@@ -115,6 +115,11 @@ func empty(v reflect.Value) bool {
 	return (v.Kind() == reflect.Slice || v.Kind() == reflect.Map) && v.Len() == 0
 }
 
+// drop removes keys.
+func (n *node) drop(keys ...string) {
+	n.pairs = slices.DeleteFunc(n.pairs, func(p pair) bool { return slices.Contains(keys, p.key.text) })
+}
+
 func (n *node) add(key string, value *node) {
 	if value == nil || value.shape == mapping && len(value.pairs) == 0 {
 		return

@@ -16,7 +16,7 @@ import (
 // whatever it refuses has complete errors. testdata/fuzz keeps what it found.
 func FuzzConfig(f *testing.F) {
 	base := read(f, "testdata/base.yaml")
-	for _, seed := range []string{Starter(), base, read(f, "testdata/minimal.yaml"), read(f, "testdata/full.yaml"), "", "#", "a: b: c", "- a", "\tx: y"} {
+	for _, seed := range []string{Starter(), base, read(f, "testdata/minimal.yaml"), read(f, "testdata/full.yaml"), read(f, "testdata/called.yaml"), "", "#", "a: b: c", "- a", "\tx: y"} {
 		f.Add(seed)
 	}
 	lines := strings.Split(base, "\n")

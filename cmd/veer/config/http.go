@@ -16,6 +16,8 @@ type HTTP struct {
 	// carry.
 	TokenFile string `yaml:"token_file"`
 	TokenEnv  string `yaml:"token_env"`
+	// PProf serves Go's profiles of the process at /debug/pprof/.
+	PProf bool `yaml:"pprof"`
 }
 
 // http checks the listener as a whole.

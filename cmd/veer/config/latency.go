@@ -83,6 +83,8 @@ func (l *loader) measurable(s *Service, path string) {
 	switch {
 	case m.Prom != nil:
 		refuse("asks Prometheus, not the endpoint", "a monitor that probes the endpoint itself, such as kind tcp")
+	case m.Heartbeat != nil:
+		refuse("is told by the endpoint, and measures nothing", "a monitor that probes the endpoint itself, such as kind tcp")
 	case m.Composite != nil:
 		refuse("is of several, whose times are not one", "one of the monitors that it names")
 	case s.Latency.Measure != MeasureConnect:
@@ -101,7 +103,9 @@ func (l *loader) measuredLocation(o *Location, path string) {
 	}
 	var known []string
 	for _, v := range l.c.Vantages {
-		known = append(known, string(v))
+		if !l.c.Votes(v) { // which measures nothing
+			known = append(known, string(v))
+		}
 	}
 	if l.clean(path+".name", "vantages", "regions") && o.Name != steering.DefaultLocation && !slices.Contains(known, o.Name) {
 		l.unknown(path+".name", "vantage", o.Name, known)
@@ -164,7 +168,9 @@ func (s Service) nearness() steering.Nearness {
 func (c *Config) vantageLocations() []steering.Location {
 	var out []steering.Location
 	for _, v := range c.Vantages {
-		out = append(out, steering.Location{Name: string(v)})
+		if !c.Votes(v) {
+			out = append(out, steering.Location{Name: string(v)})
+		}
 	}
 	return out
 }

@@ -26,7 +26,7 @@ type RegionLoss struct {
 func (c *Config) RegionLoss() []RegionLoss {
 	places := slices.Clone(c.Regions)
 	for _, v := range c.Vantages {
-		if !slices.Contains(places, v) {
+		if !slices.Contains(places, v) && !c.Votes(v) {
 			places = append(places, v)
 		}
 	}
@@ -54,9 +54,11 @@ func (c *Config) RegionLoss() []RegionLoss {
 	return out
 }
 
-// votesWithout says why the vantages that are left cannot decide, or "".
+// votesWithout says why the vantages that are left cannot decide, or "". That a
+// hook votes in time nobody promises.
 func (c *Config) votesWithout(s Service, lost regions.Name) string {
 	q, ok := c.quorum(s)
+	q.Vantages = slices.DeleteFunc(q.Vantages, c.Votes)
 	left, decide := q.Without(lost)
 	switch {
 	case !ok:

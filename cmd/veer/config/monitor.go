@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/veerdns/veer/checks/callcheck"
 	"github.com/veerdns/veer/checks/compositecheck"
 	"github.com/veerdns/veer/checks/dnscheck"
 	"github.com/veerdns/veer/checks/execcheck"
@@ -33,6 +34,7 @@ type Monitor struct {
 	SQL       *sqlcheck.Config
 	Prom      *promcheck.Config
 	Composite *compositecheck.Config
+	Heartbeat *callcheck.Config
 	// Parts are the monitors that Composite names, in its order.
 	Parts []Part
 }
@@ -58,10 +60,11 @@ const (
 	KindSQL       = "sql"
 	KindProm      = "prom"
 	KindComposite = "composite"
+	KindHeartbeat = "heartbeat"
 )
 
 func monitorKinds() []string {
-	return []string{KindHTTP, KindHTTPS, KindTCP, KindTLS, KindGRPC, KindGRPCS, KindICMP, KindDNS, KindExec, KindSQL, KindProm, KindComposite}
+	return []string{KindHTTP, KindHTTPS, KindTCP, KindTLS, KindGRPC, KindGRPCS, KindICMP, KindDNS, KindExec, KindSQL, KindProm, KindComposite, KindHeartbeat}
 }
 
 // choose makes the Config of the monitor's kind and returns it, or nil for an
@@ -98,6 +101,9 @@ func (m *Monitor) choose() any {
 	case KindComposite:
 		m.Composite = &compositecheck.Config{}
 		return m.Composite
+	case KindHeartbeat:
+		m.Heartbeat = &callcheck.Config{}
+		return m.Heartbeat
 	}
 	return nil
 }
@@ -127,6 +133,8 @@ func (m Monitor) own() interface {
 		return *m.Prom
 	case m.Composite != nil:
 		return *m.Composite
+	case m.Heartbeat != nil:
+		return *m.Heartbeat
 	}
 	return nil
 }
@@ -159,7 +167,13 @@ func (m Monitor) toNode(e encoder) *node {
 	absent := prober.MonitorConfig{Interval: m.Interval, Rise: m.Rise}.Defaults()
 	plain := prober.MonitorConfig{}.Defaults()
 	absent.Interval, absent.Rise = plain.Interval, plain.Rise
+	if m.Heartbeat != nil {
+		absent.Interval = heartbeatDefaults(prober.MonitorConfig{}).Interval
+	}
 	out := e.against(reflect.ValueOf(m.MonitorConfig), reflect.ValueOf(absent))
+	if m.Heartbeat != nil {
+		out.drop(notOfHeartbeats()...)
+	}
 	if own := m.own(); own != nil {
 		out.pairs = append(out.pairs, e.structs(reflect.ValueOf(own)).pairs...)
 	}

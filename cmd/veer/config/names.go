@@ -70,6 +70,15 @@ func address(text string) (canon, typ, problem string) {
 	return name, "CNAME", ""
 }
 
+// EndpointAddress is an address in the form in which the config has it; what is
+// none is returned as it is.
+func EndpointAddress(text string) string {
+	if canon, _, problem := address(text); problem == "" {
+		return canon
+	}
+	return text
+}
+
 // isLabel reports whether a text can name an owner, a region, a monitor or a
 // provider: it is a DNS label in lower case.
 func isLabel(text string) bool {

@@ -18,6 +18,7 @@ func (c *Config) Warnings() []string {
 		out = append(out, group.what+": "+strings.Join(group.services, ", "))
 	}
 	out = append(out, c.isolationWarnings()...)
+	out = append(out, c.calledIn()...)
 	return append(out, c.sharedAddresses()...)
 }
 

@@ -25,6 +25,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/veerdns/veer/checks/callcheck"
 	"github.com/veerdns/veer/checks/httpcheck"
 	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/cmd/veer/metrics"
@@ -143,6 +144,10 @@ type daemon struct {
 	engine    *httpcheck.Engine
 	files     secrets
 	token     atomic.Pointer[httpToken]
+	beats     map[string]config.Monitor // who calls in, by the endpoint
+	book      *callcheck.Book           // what was called in, anywhere
+	calls     *pending                  // what was called in here
+	gates     gates                     // of hooks
 
 	opening sync.Mutex
 	written []controller.Written // see clients
@@ -205,6 +210,8 @@ func newDaemon(o Options) (*daemon, error) {
 	d.configure(o.Config)
 	d.scene = newScene(d.config())
 	d.scene.others = d.sayOther
+	d.beats, d.calls = d.config().Heartbeats(), newPending()
+	d.book = d.newBook()
 	given := o.Roles
 	if len(given) == 0 {
 		given = []string{RoleAll}

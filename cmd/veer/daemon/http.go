@@ -2,22 +2,19 @@ package daemon
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	stdlog "log"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
-
-	"github.com/veerdns/veer/cmd/veer/config"
 )
 
 // Bounds of the listener.
@@ -25,6 +22,7 @@ const (
 	httpTimeout     = 15 * time.Second
 	headerTimeout   = 5 * time.Second // of the TLS handshake, too
 	httpConnections = 64
+	profileMost     = time.Minute // a profile that takes time
 	tokenLeast      = 16
 	tokenMost       = 512
 )
@@ -36,13 +34,16 @@ func (d *daemon) startHTTP(context.Context) error {
 	if h.Listen == "" {
 		return nil
 	}
+	if len(d.beats) > 0 {
+		d.parts.start("call-ins", d.spread)
+	}
 	d.parts.start("http", func(ctx context.Context) error {
 		for pause := time.Second; ; pause = min(2*pause, time.Minute) {
 			err := d.serveHTTP(ctx)
 			if ctx.Err() != nil {
 				return nil
 			}
-			d.o.Log.Error().Err(err).Dur("again_ms", pause).Msg("metrics and health are not served")
+			d.o.Log.Error().Err(err).Dur("again_in_ms", pause).Msg("metrics and health are not served")
 			select {
 			case <-ctx.Done():
 				return nil
@@ -56,7 +57,7 @@ func (d *daemon) startHTTP(context.Context) error {
 // serveHTTP serves until ctx ends or something fails.
 func (d *daemon) serveHTTP(ctx context.Context) error {
 	h := d.c.Host.HTTP
-	token, err := readToken(h)
+	token, err := tokenFrom("host.http", h.TokenFile, h.TokenEnv)
 	if err != nil {
 		return err
 	}
@@ -79,8 +80,11 @@ func (d *daemon) serveHTTP(ctx context.Context) error {
 		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get, NextProtos: []string{"http/1.1"}})
 	}
 	s := &http.Server{
-		Handler: d.guarded(token, d.httpHandler()), ErrorLog: stdlog.New(quietly{d.o.Log}, "", 0),
+		Handler: d.outsideHandler(token), ErrorLog: stdlog.New(quietly{d.o.Log}, "", 0),
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: httpTimeout, WriteTimeout: 2 * httpTimeout, IdleTimeout: 2 * httpTimeout, MaxHeaderBytes: 16 << 10,
+	}
+	if h.PProf {
+		s.WriteTimeout += profileMost
 	}
 	d.o.Log.Info().Str("address", address).Bool("tls", h.CertFile != "").Bool("token", token != "").Msg("serving metrics and health")
 	if d.o.Hooks.HTTP != nil {
@@ -115,29 +119,6 @@ func serveUntil(ctx context.Context, s *http.Server, l net.Listener) error {
 	return nil
 }
 
-// readToken reads the token, of which an error never tells.
-func readToken(h config.HTTP) (string, error) {
-	var token, place string
-	switch {
-	case h.TokenFile != "":
-		place = "host.http.token_file"
-		text, err := os.ReadFile(h.TokenFile)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", place, err)
-		}
-		token = strings.TrimSpace(string(text))
-	case h.TokenEnv != "":
-		place = "host.http.token_env"
-		token = strings.TrimSpace(os.Getenv(h.TokenEnv))
-	default:
-		return "", nil
-	}
-	if len(token) < tokenLeast || len(token) > tokenMost || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", fmt.Errorf("%s: the token has %d bytes: expected %d to %d letters, digits or signs, without spaces; `openssl rand -hex 32` makes one", place, len(token), tokenLeast, tokenMost)
-	}
-	return token, nil
-}
-
 // httpToken is what requests must carry, as it is now.
 type httpToken struct{ token string }
 
@@ -154,11 +135,8 @@ func tokenOnly(token string, next http.Handler) http.Handler {
 	if token == "" {
 		return next
 	}
-	want := sha256.Sum256([]byte(token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		given, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		is := sha256.Sum256([]byte(given)) // of one length, so that the time tells nothing
-		if subtle.ConstantTimeCompare(is[:], want[:]) != 1 || !bearer {
+		if !bears(r, token) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="veer"`)
 			w.Header().Set("Connection", "close") // whoever has no token keeps no seat
 			http.Error(w, "a token is needed: Authorization: Bearer TOKEN", http.StatusUnauthorized)
@@ -168,8 +146,24 @@ func tokenOnly(token string, next http.Handler) http.Handler {
 	})
 }
 
+// outsideHandler is all that the listener serves: what is called in has tokens of
+// its own.
+func (d *daemon) outsideHandler(token string) http.Handler {
+	mux := http.NewServeMux()
+	d.routeCalls(mux)
+	mux.Handle("/", d.guarded(token, d.httpHandler()))
+	return mux
+}
+
 func (d *daemon) httpHandler() http.Handler {
 	mux := http.NewServeMux()
+	if d.c.Host.HTTP.PProf {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index) // serves each profile by its name
+		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
 	mux.Handle("GET /metrics", d.metrics.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plainly(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {

@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/veerdns/veer/cmd/veer/config"
 )
 
 const testToken = "canary-5f3a0d0a77b14c1d"
@@ -59,7 +57,7 @@ func TestTokens(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, err := readToken(config.HTTP{TokenFile: file})
+		got, err := tokenFrom("host.http", file, "")
 		if (err == nil) != ok || ok && got != strings.TrimSpace(text) {
 			t.Errorf("%.40q: %q, %v", text, got, err)
 		}
@@ -67,7 +65,7 @@ func TestTokens(t *testing.T) {
 			t.Errorf("the error tells the token: %v", err)
 		}
 		t.Setenv("VEERTEST_TOKEN", strings.ReplaceAll(text, "\x00", " "))
-		if _, err := readToken(config.HTTP{TokenEnv: "VEERTEST_TOKEN"}); (err == nil) != ok {
+		if _, err := tokenFrom("host.http", "", "VEERTEST_TOKEN"); (err == nil) != ok {
 			t.Errorf("%.40q from the environment: %v", text, err)
 		}
 	}

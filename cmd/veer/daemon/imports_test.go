@@ -158,7 +158,7 @@ func verdictCmd(from, to string) string {
 		return "only the command imports the daemon"
 	case to == "cmd/veer/tutorial" && from == "cmd/veer":
 		return ""
-	case to == "cmd/veer/daemon" || to == "cmd/veer/config" || to == "cmd/veer/api" || to == "cmd/veer/metrics":
+	case to == "cmd/veer/daemon" || to == "cmd/veer/config" || to == "cmd/veer/api" || to == "cmd/veer/metrics" || to == "cmd/veer/hook":
 		return ""
 	case strings.HasPrefix(to, "cmd/veer"):
 		return "nothing imports a command"

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/veerdns/veer/checks"
+	"github.com/veerdns/veer/checks/callcheck"
 	"github.com/veerdns/veer/checks/dnscheck"
 	"github.com/veerdns/veer/checks/execcheck"
 	"github.com/veerdns/veer/checks/grpccheck"
@@ -103,7 +104,7 @@ func (d *daemon) clusterOptions() cluster.Options {
 	return cluster.Options{
 		Owner: d.c.Owner, Name: string(d.c.Host.Region), DataDir: d.c.Host.DataDir,
 		Floor: d.termFloor, LeaseOverrun: d.o.Hooks.LeaseOverrun, Unguarded: d.o.Hooks.Unguarded, Config: d.config().Hash(),
-		Client: d.isClient(), Waiting: d.scene.lost,
+		Client: d.isClient(), Waiting: d.scene.lost, Ear: ear{d.book, d.config()},
 		TLS: cluster.TLS{CAFile: d.c.Host.TLS.CAFile, CertFile: d.c.Host.TLS.CertFile, KeyFile: d.c.Host.TLS.KeyFile},
 		Log: d.o.Log.With().Str("part", "cluster").Logger(),
 	}
@@ -201,15 +202,15 @@ func (d *daemon) startProber(context.Context) error {
 		return err
 	}
 	d.parts.start("prober", p.Run)
-	return nil
+	return d.startHookVantages()
 }
 
 // jobsOf makes the jobs of what the config lists, and has the engine run those
 // probes that it can.
-func jobsOf(engine *httpcheck.Engine, probes []config.Probe, files secrets) ([]prober.Job, error) {
+func jobsOf(engine *httpcheck.Engine, book *callcheck.Book, probes []config.Probe, files secrets) ([]prober.Job, error) {
 	out := make([]prober.Job, 0, len(probes))
 	for _, p := range probes {
-		checker, err := checkerOf(p.Monitor)
+		checker, err := checkerOf(p.Monitor, book)
 		if err != nil {
 			return nil, fmt.Errorf("the monitor of %s: %w", p.Endpoint, err)
 		}
@@ -233,8 +234,8 @@ func jobsOf(engine *httpcheck.Engine, probes []config.Probe, files secrets) ([]p
 	return out, nil
 }
 
-// checkerOf makes the checker of a monitor's kind.
-func checkerOf(m config.Monitor) (checks.Prober, error) {
+// checkerOf makes the checker of a monitor's kind; heartbeats are in the book.
+func checkerOf(m config.Monitor, book *callcheck.Book) (checks.Prober, error) {
 	switch {
 	case m.HTTP != nil:
 		return httpcheck.New(*m.HTTP)
@@ -255,7 +256,9 @@ func checkerOf(m config.Monitor) (checks.Prober, error) {
 	case m.Prom != nil:
 		return promcheck.New(*m.Prom)
 	case m.Composite != nil:
-		return compositeOf(m)
+		return compositeOf(m, book)
+	case m.Heartbeat != nil:
+		return book.Heartbeats(*m.Heartbeat), nil
 	}
 	return nil, errors.New("it has no kind")
 }

@@ -77,6 +77,7 @@ func (o OnceOptions) daemon() *daemon {
 	d.configure(o.Config)
 	d.metrics = d.newMetrics() // nobody scrapes a pass, but the controller counts
 	d.scene = newScene(d.config())
+	d.book = deaf() // with a schedule nothing is called in
 	return d
 }
 

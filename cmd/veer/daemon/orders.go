@@ -268,6 +268,15 @@ func (d *daemon) end(ctx context.Context, r api.OrderRequest, dry bool) (api.Ord
 	return out, nil
 }
 
+// orderOf is the drain that a hook asks for.
+func orderOf(by string, s cluster.Statement, lasts time.Duration) api.OrderRequest {
+	why := s.Why
+	if why == "" {
+		why = "it says " + s.Health.String()
+	}
+	return api.OrderRequest{Act: steering.Drain, Target: s.Target, By: by, Why: why, For: lasts}
+}
+
 // targetText is a target as people type it.
 func targetText(t steering.Target) string {
 	var parts []string

@@ -265,6 +265,7 @@ func watchedLab(t *testing.T) (*lab, *stores) {
 	l.write("key", hookKey)
 	l.edit("owner: lab\n", "owner: lab\nnotifications: {receivers: {hook: {kind: webhook, url: \""+newHook(t).URL+"\", secret_file: key}}}\njournal: {file: {path: \"{region}.jsonl\"}}\n")
 	l.edit("file: example.test.zone}]}", `file: example.test.zone}], query_log: {sample: 1, path: queries.log}, alias: {resolver: ["127.0.0.1:1"]}}`)
+	l.edit("services:\n", "hooks:\n  pager: {kind: alertmanager, act: drain, token_file: token, rules: [{match: {alertname: InstanceDown}, service: app.example.test, address_label: instance}]}\nservices:\n")
 	l.start("eu-west")
 	l.start("us-east", daemon.RoleProber)
 	l.start("ap-south", daemon.RoleProber)

@@ -33,6 +33,17 @@ func (d *daemon) newMetrics() *metrics.Metrics {
 			m.ForeseeOutput(output)
 		}
 	}
+	if d.c.Host.HTTP.Listen == "" {
+		return m
+	}
+	for name, monitor := range d.config().Monitors {
+		if monitor.Heartbeat != nil {
+			m.ForeseeCalls(metrics.CallHeartbeat, name)
+		}
+	}
+	for name := range d.config().Hooks {
+		m.ForeseeCalls(metrics.CallHook, name)
+	}
 	return m
 }
 

@@ -55,7 +55,7 @@ func (d *daemon) next(c *config.Config) (*next, error) {
 	n.files, err = d.readable(c)
 	note(err)
 	note(d.pairs(n.files))
-	if n.token, err = readToken(d.c.Host.HTTP); err != nil && n.another("host.http.token_file") {
+	if n.token, err = tokenFrom("host.http", d.c.Host.HTTP.TokenFile, d.c.Host.HTTP.TokenEnv); err != nil && n.another("host.http.token_file") {
 		note(err)
 	}
 	if err := errors.Join(problems...); err != nil {
@@ -170,10 +170,10 @@ func (n *next) another(key string) bool { return n.files[key] != n.d.files[key] 
 
 // jobs makes the jobs of a config.
 func (d *daemon) jobs(c *config.Config, files secrets) (endpoints, references []prober.Job, err error) {
-	if endpoints, err = jobsOf(d.engine, c.Endpoints(), files); err != nil {
+	if endpoints, err = jobsOf(d.engine, d.book, c.Endpoints(), files); err != nil {
 		return nil, nil, err
 	}
-	references, err = jobsOf(d.engine, c.ReferenceProbes(), files)
+	references, err = jobsOf(d.engine, d.book, c.ReferenceProbes(), files)
 	return endpoints, references, err
 }
 

@@ -30,6 +30,7 @@ func quiet() map[string]string {
 		"veer_reload_total":           "whether the last one was refused has an alert; how often is the operator's choice",
 
 		"veer_config_load_timestamp_seconds": "a config may be old and good",
+		"veer_calls_total":                   "strangers who are refused are no fault, and calls that fail leave endpoints unknown, which has an alert",
 	}
 }
 

@@ -28,6 +28,24 @@ const (
 	WriteError    = "error"
 )
 
+// The kinds of calls, and their outcomes.
+const (
+	CallHeartbeat = "heartbeat"
+	CallHook      = "hook"
+
+	CallTaken    = "taken"
+	CallRefused  = "refused"
+	CallBad      = "bad"
+	CallUnknown  = "unknown"
+	CallReplayed = "replayed"
+	CallLimited  = "limited"
+	CallNotDone  = "not_done"
+	CallFailed   = "failed"
+
+	// CallOther stands for all names that the config does not have.
+	CallOther = "OTHER"
+)
+
 // readWithin bounds what a scrape waits for.
 const readWithin = 2 * time.Second
 
@@ -48,6 +66,7 @@ type Metrics struct {
 	exported  *prometheus.CounterVec
 	gaps      *prometheus.CounterVec
 	reloads   *prometheus.CounterVec
+	calls     *prometheus.CounterVec
 }
 
 // New makes the registry.
@@ -63,13 +82,14 @@ func New(o Options) *Metrics {
 		exported:  vec(exported),
 		gaps:      vec(exportGaps),
 		reloads:   vec(reloads),
+		calls:     vec(called),
 	}
 	for _, result := range []string{"changed", "unchanged", "invalid", "refused"} {
 		m.reloads.WithLabelValues(result)
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.decisions, m.writes, m.notified, m.exported, m.gaps, m.reloads, reader{version: o.Version, read: o.Read},
+		m.decisions, m.writes, m.notified, m.exported, m.gaps, m.reloads, m.calls, reader{version: o.Version, read: o.Read},
 	)
 	return m
 }
@@ -115,6 +135,18 @@ func (m *Metrics) ForeseeReceiver(name string, outcomes ...string) {
 func (m *Metrics) ForeseeOutput(output string) {
 	m.exported.WithLabelValues(output)
 	m.gaps.WithLabelValues(output)
+}
+
+// Called counts a call from outside. The name is one of the config, or CallOther.
+func (m *Metrics) Called(kind, name, outcome string) {
+	m.calls.WithLabelValues(kind, name, outcome).Inc()
+}
+
+// ForeseeCalls makes the counters of a monitor or a hook show as 0 from the start.
+func (m *Metrics) ForeseeCalls(kind, name string) {
+	for _, outcome := range []string{CallTaken, CallRefused, CallBad, CallUnknown, CallReplayed, CallLimited, CallNotDone, CallFailed} {
+		m.calls.WithLabelValues(kind, name, outcome)
+	}
 }
 
 // Handler serves what there is in Prometheus' formats.

@@ -70,6 +70,8 @@ func scrape(t *testing.T, m *Metrics) string {
 func TestScrape(t *testing.T) {
 	m := New(Options{Version: "1.2.3", Read: func(context.Context) Reading { return full() }})
 	m.Foresee("aws")
+	m.ForeseeCalls(CallHook, "pager")
+	m.Called(CallHook, CallOther, CallUnknown)
 	m.Decided()
 	m.Wrote("aws", WriteFenced)
 	m.ForeseeReceiver("ops", "sent", "dropped")
@@ -79,6 +81,7 @@ func TestScrape(t *testing.T) {
 	m.Gap("syslog")
 	text := scrape(t, m)
 	for _, line := range []string{
+		`veer_calls_total{kind="hook",name="OTHER",outcome="unknown"} 1`, `veer_calls_total{kind="hook",name="pager",outcome="not_done"} 0`,
 		`veer_leader 1`, `veer_term 7`, `veer_cut_off_seconds 3`, `veer_decisions_total 1`,
 		`veer_config_mismatch{region="eu-west"} 0`, `veer_config_mismatch{region="us-east"} 1`,
 		`veer_votes{health="down",vantage="eu-west"} 1`, `veer_votes{health="up",vantage="us-east"} 0`,

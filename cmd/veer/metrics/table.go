@@ -56,6 +56,7 @@ var (
 	exportFails  = Metric{"veer_journal_failing_seconds", Gauge, []string{"output"}, "How long an output of the journal has not been written to, since it cannot be; 0: it can; absent without one.", "1 an output"}
 	reloadGood   = Metric{"veer_reload_last_success", Gauge, nil, "1 while the config in force is what the last reload found, 0 since a reload was refused.", "1"}
 	reloadAt     = Metric{"veer_config_load_timestamp_seconds", Gauge, nil, "When the config in force was last read and found good, as a Unix time: at the start, or by a reload.", "1"}
+	called       = Metric{"veer_calls_total", Counter, []string{"kind", "name", "outcome"}, "Calls to this process's listener, by kind (heartbeat, hook), the name of the monitor or hook (OTHER: one that the config does not have) and outcome: taken; refused (no token, or not signed); bad (not what it must be); unknown (no such monitor, endpoint or hook); replayed; limited (too often, or too much at once); not_done (a drain that would leave no endpoint, or one too many); failed (the ledger does not answer, or a secret can't be read). Absent where nothing can be called in.", "8 a monitor of kind heartbeat and hook, and 8 for each kind"}
 	expiry       = Metric{"veer_certificate_expiry_seconds", Gauge, []string{"file"}, "Time until a certificate of this host ends, below 0 when it has: host.tls.ca_file, host.tls.cert_file, host.http.cert_file, providers.NAME.tls.cert_file.", "3, and 1 an authority"}
 )
 
@@ -71,7 +72,7 @@ func read() []*Metric {
 // Table lists every metric of Veer's own.
 func Table() []Metric {
 	var out []Metric
-	for _, m := range append(read(), &decisions, &writes, &notified, &exported, &exportGaps, &reloads) {
+	for _, m := range append(read(), &decisions, &writes, &notified, &exported, &exportGaps, &reloads, &called) {
 		out = append(out, *m)
 	}
 	return out
@@ -88,9 +89,11 @@ Written from the code by ` + "`go test ./cmd/veer/metrics -update`" + `.
 
 - ` + "`/metrics`" + `: the names below, and ` + "`go_*` and `process_*`" + ` of Prometheus' client library;
 - ` + "`/healthz`" + `: 200 while the process runs;
-- ` + "`/readyz`" + `: 200 when the roles of this process do what they are for, else 503 with a line for each reason. An authority that answers is ready without etcd: it serves what it last knew.
+- ` + "`/readyz`" + `: 200 when the roles of this process do what they are for, else 503 with a line for each reason. An authority that answers is ready without etcd: it serves what it last knew;
+- ` + "`/debug/pprof/`" + `: profiles of the process, where ` + "`host.http.pprof`" + ` asks for them;
+- [calls from outside](calls.md), where the config has monitors of kind heartbeat or hooks.
 
-With a token, each request must carry ` + "`Authorization: Bearer TOKEN`" + `, also those of Prometheus (` + "`authorization: {credentials_file: FILE}`" + ` in its ` + "`scrape_config`" + `).
+With a token, each of these requests must carry ` + "`Authorization: Bearer TOKEN`" + `, also those of Prometheus (` + "`authorization: {credentials_file: FILE}`" + ` in its ` + "`scrape_config`" + `).
 
 Labels take values that the config bounds, and the words below. Names and labels are not renamed within a major version.
 

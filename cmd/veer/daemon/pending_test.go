@@ -1,0 +1,94 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/veerdns/veer/checks"
+	"github.com/veerdns/veer/regions"
+	"github.com/veerdns/veer/regions/cluster"
+)
+
+// TestCallInsAreHeldBack: what an endpoint says anew is told at once, what it
+// repeats by and by, and the last of it always; what could not be told for long
+// is not told as if it were new.
+func TestCallInsAreHeldBack(t *testing.T) {
+	const id = "beat@192.0.2.1"
+	p, now := newPending(), time.Now()
+	within := func(regions.EndpointID) time.Duration { return 30 * time.Second }
+	for i, c := range []struct {
+		after time.Duration
+		says  checks.Health // Unknown: nothing
+		told  string
+		next  time.Duration
+		fails bool
+	}{
+		{0, checks.Up, "up", 0, false},
+		{time.Second, checks.Up, "", 2 * time.Second, false},
+		{time.Second, checks.Up, "", time.Second, false},
+		{time.Second, checks.Unknown, "up", 0, false},
+		{time.Second, checks.Unknown, "", 0, false},
+		{0, checks.Degraded, "degraded", 0, false},
+		{0, checks.Up, "up", 0, true},
+		{time.Second, checks.Unknown, "up", 0, true},
+		{10 * time.Second, checks.Unknown, "up", 0, true},
+		{3 * time.Second, checks.Unknown, "", 0, false},
+		{0, checks.Up, "up", 0, false},
+	} {
+		now = now.Add(c.after)
+		if c.says != checks.Unknown {
+			if allowed, _ := p.take(cluster.Call{Endpoint: id, Health: c.says}, now); !allowed {
+				t.Fatalf("step %d: not allowed", i)
+			}
+		}
+		calls, next := p.due(now, within)
+		told := ""
+		for _, one := range calls {
+			told += one.Health.String()
+		}
+		if told != c.told || next != c.next {
+			t.Errorf("step %d: told %q, next in %s; expected %q and %s", i, told, next, c.told, c.next)
+		}
+		if len(calls) > 0 {
+			var err error
+			if c.fails {
+				err = errors.New("etcd is away")
+			}
+			p.done(calls, now, err)
+			if _, trouble := p.take(cluster.Call{Endpoint: "other", Health: checks.Up}, now); (trouble != nil) != c.fails {
+				t.Errorf("step %d: %v", i, trouble)
+			}
+			delete(p.ends, "other")
+		}
+	}
+	allowed := 0
+	for range 100 {
+		if ok, _ := p.take(cluster.Call{Endpoint: "many", Health: checks.Up}, now); ok {
+			allowed++
+		}
+	}
+	if allowed != beatBurst {
+		t.Errorf("%d of 100 call-ins at once are taken", allowed)
+	}
+}
+
+// TestGates: each hook has its own bound, which time lifts.
+func TestGates(t *testing.T) {
+	var g gates
+	now := time.Now()
+	passed := func(name string) (n int) {
+		for range 100 {
+			if g.pass(name, now) {
+				n++
+			}
+		}
+		return n
+	}
+	got := fmt.Sprint(passed("a"), passed("b"))
+	now = now.Add(time.Second)
+	if got = fmt.Sprint(got, " ", passed("a")); got != fmt.Sprint(hookBurst, hookBurst, " ", hookRate) {
+		t.Errorf("passed %s", got)
+	}
+}
