@@ -6,6 +6,7 @@ FUZZTIME  ?= 10s
 SOAKTIME  ?= 10m
 REPEATS   ?= 20
 ROUNDS    ?= 5
+DIST      ?= dist
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT    ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 DATE      ?= $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
@@ -15,7 +16,7 @@ GOBUILD   := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDF
 export VERSION COMMIT DATE FUZZTIME SOAKTIME REPEATS PARTS
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check accept bench bench-failover bench-scale bench-prober bench-dns bench-dns-failover bench-dns-flood bench-cluster test-cluster test-terraform terraform-docs terraform-schemas mutants fuzz fuzz-authority soak clean toolchain
+.PHONY: help build run test check accept bench bench-failover bench-scale bench-prober bench-dns bench-dns-failover bench-dns-flood bench-cluster test-cluster test-terraform terraform-docs terraform-schemas mutants fuzz fuzz-authority soak deb clean toolchain
 
 help: ## this list
 	@echo 'Veer: DNS failover from one binary. Targets:'
@@ -86,6 +87,12 @@ test-cluster: toolchain ## three regions 80 ms apart in network namespaces, cut 
 bench-cluster: toolchain ## distributions of REPEATS failovers in three regions, with bounds (root, 40 minutes)
 	VEER_BOUNDS=1 VEER_REPEATS=$(REPEATS) $(GO) test -buildvcs=false -count=1 -timeout 0 -v -tags netns \
 		-run 'TestCluster/(backend|region_lost|controller)' ./cmd/veer/clusterlab
+
+# What a release is made of, by a program in a Go module of its own.
+RELEASE = cd cmd/veer/packaging && $(GO) run -buildvcs=false ./release -go $(GO) -version '$(VERSION)' -date '$(DATE)' -ldflags '$(LDFLAGS)' -out '$(abspath $(DIST))'
+
+deb: toolchain ## the Debian package of this machine's architecture into dist (DIST), quickly
+	@$(RELEASE) -kinds deb -targets linux/$(shell $(GO) env GOARCH)
 
 test-terraform: build ## the Terraform modules and examples, without a cloud (root, terraform, systemd-nspawn; 2 minutes)
 	@VEER=$(CURDIR)/bin/veer .ci/terraform $(GO)
