@@ -16,7 +16,7 @@ import (
 func image(o options, made string) error {
 	to := filepath.Join(o.out, "image")
 	source := filepath.Join(o.root, "cmd/veer/packaging/image")
-	for _, sub := range []string{"root/etc/veer", "root/etc/ssl/certs", "data"} {
+	for _, sub := range []string{"root/etc/veer", "root/etc/ssl/certs", "data/veer"} {
 		if err := os.MkdirAll(filepath.Join(to, sub), 0o755); err != nil { // #nosec G301 -- for everybody
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -80,7 +81,8 @@ func assemble(text []byte, context, root string) (container, error) {
 	return c, nil
 }
 
-// copyInto is COPY of a file to a file, or of all in a folder to a folder.
+// copyInto is COPY of a file to a file, or of all in a folder to a folder; mode
+// and owner are those of what is copied, not of a folder that is made for it.
 func copyInto(c *instructions.CopyCommand, from, to string) error {
 	info, err := os.Stat(from)
 	if err != nil {
@@ -90,20 +92,30 @@ func copyInto(c *instructions.CopyCommand, from, to string) error {
 		if err := copyFile(from, to); err != nil {
 			return err
 		}
-	} else {
-		if err := os.MkdirAll(to, 0o755); err != nil {
-			return err
-		}
-		if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-			return err
-		}
+		return own(c, to)
 	}
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return err
+	}
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		return err
+	}
+	return fs.WalkDir(os.DirFS(from), ".", func(name string, _ fs.DirEntry, err error) error {
+		if err != nil || name == "." {
+			return err
+		}
+		return own(c, filepath.Join(to, name))
+	})
+}
+
+// own gives what was copied the mode and the owner that the instruction says.
+func own(c *instructions.CopyCommand, path string) error {
 	if c.Chmod != "" {
 		mode, err := strconv.ParseUint(c.Chmod, 8, 32)
 		if err != nil {
 			return err
 		}
-		if err := os.Chmod(to, os.FileMode(mode)); err != nil {
+		if err := os.Chmod(path, os.FileMode(mode)); err != nil {
 			return err
 		}
 	}
@@ -114,7 +126,7 @@ func copyInto(c *instructions.CopyCommand, from, to string) error {
 	if err != nil {
 		return err
 	}
-	return os.Chown(to, int(uid), int(gid))
+	return os.Chown(path, int(uid), int(gid))
 }
 
 // ids reads UID:GID.
