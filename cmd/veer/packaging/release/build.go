@@ -136,7 +136,8 @@ func build(ctx context.Context, o options, t target, to string) error {
 	return nil
 }
 
-// sums writes SHA256SUMS as sha256sum reads it, and prints what was made.
+// sums prints what was made, and of a whole release writes SHA256SUMS, as
+// sha256sum reads it.
 func sums(o options, names []string) error {
 	slices.Sort(names)
 	var text strings.Builder
@@ -147,6 +148,9 @@ func sums(o options, names []string) error {
 		}
 		fmt.Fprintf(&text, "%s  %s\n", sum, name)
 		fmt.Printf("%s  %5.1f MB  %s\n", sum, float64(size)/1e6, filepath.Join(o.out, name))
+	}
+	if len(o.kinds) < len(allKinds) {
+		return nil // of a release that was made before, it would leave the rest out
 	}
 	return os.WriteFile(filepath.Join(o.out, "SHA256SUMS"), []byte(text.String()), 0o644) // #nosec G306 -- for everybody
 }
