@@ -354,6 +354,13 @@ func titles() map[string]string {
 		"isolation.go": "Isolation", "latency.go": "Latency", "limits.go": "Panic and velocity", "monitor.go": "Kinds of monitors", "policy.go": "Policies", "provider.go": "Kinds of providers",
 		"reconcile.go": "Reconcile", "reference.go": "References", "scalar.go": "Values", "service.go": "Damping", "source.go": "Secrets", "user.go": "The user", "window.go": "Windows",
 		"zonefile.go": "Zone files", "names.go": "Names and addresses", "outside.go": "Files that a config names", "budget.go": "The recovery time", "certs.go": "Certificates", "dot.go": "DNS over TLS", "loss.go": "The loss of a region", "warn.go": "Warnings",
+
+		"checks/compositecheck": "Monitors of kind composite", "checks/dnscheck": "Monitors of kind dns", "checks/execcheck": "Monitors of kind exec",
+		"checks/grpccheck": "Monitors of kind grpc and grpcs", "checks/httpcheck": "Monitors of kind http and https", "checks/icmpcheck": "Monitors of kind icmp",
+		"checks/promcheck": "Monitors of kind prom", "checks/sqlcheck": "Monitors of kind sql", "checks/tcpcheck": "Monitors of kind tcp", "checks/tlscheck": "Monitors of kind tls",
+		"checks/internal/secret": "Secrets of monitors", "regions/prober": "Monitors of every kind", "regions/cluster": "The cluster",
+		"providers/authority": "Providers of kind authority, and their zone files", "providers/cloudflare": "Providers of kind cloudflare", "providers/powerdns": "Providers of kind powerdns",
+		"providers/rfc2136": "Providers of kind rfc2136", "providers/route53": "Providers of kind route53",
 	}
 }
 
@@ -389,16 +396,16 @@ func errorsText(found map[string][]fault, remedies map[string]string) (text stri
 	table(&b, areaCommands, append(slices.Clone(found[areaCommands]), found[areaDaemon]...))
 	b.WriteString("\n## What is wrong with a config\n\nEvery one ends a command with exit code 2, and a daemon that runs keeps the config that it has.\n")
 	for _, area := range slices.SortedFunc(maps.Keys(found), func(a, b string) int { return cmp.Or(cmp.Compare(kindOf(a), kindOf(b)), cmp.Compare(a, b)) }) {
-		title := ""
+		name := area
 		switch kindOf(area) {
 		case 0:
 			continue
 		case 1:
-			if title = titles()[filepath.Base(area)]; title == "" {
-				problems = append(problems, area+": its errors have no title: give it one in titles")
-			}
-		default:
-			title = "`" + area + "`"
+			name = filepath.Base(area)
+		}
+		title := titles()[name]
+		if title == "" {
+			problems = append(problems, area+": its errors have no title: give it one in titles")
 		}
 		fmt.Fprintf(&b, "\n### %s\n\n| what it says | what belongs there, or what to do |\n|---|---|\n", title)
 		table(&b, area, found[area])
