@@ -67,6 +67,7 @@ func f() {
 	d.bad(n, path, Error{Problem: "the key kind is missing", Expected: "one of " + list})
 	b.refuse(n, "found an alias (*)", "the value itself")
 	bad("port", "found %d, expected 1 to 65535", n)
+	l.bad(path+".a["+i+"].name", "found "+strconv.Itoa(n), "more", "")
 	return usagef("--limit %d: expected 1 to 10000", n)
 	return refused("look at veer status; --over replaces it", "%v", err)
 	return &api.Problem{Code: http.StatusNotFound, What: fmt.Sprintf("no service is named %s", x), Hint: hint}
@@ -83,7 +84,8 @@ func f() {
 		{says: `found "…"`, todo: "expected a label; did you mean it?"},
 		{says: "the key kind is missing", todo: "expected one of …"},
 		{says: "found an alias (*)", todo: "expected the value itself"},
-		{says: "found N", todo: "expected 1 to 65535"},
+		{key: "port", says: "found N", todo: "expected 1 to 65535"},
+		{key: "a[…].name", says: "found …", todo: "expected more"},
 		{says: "--limit N: expected 1 to 10000", code: "2", todo: "Add --help to see how the command is used."},
 		{says: "…", code: "3", todo: "look at veer status; --over replaces it"},
 		{says: "no service is named …", code: "2", todo: "…"},
@@ -98,6 +100,7 @@ func f() {
 // fault is one error as the code has it, with … and N in the place of what is
 // known only when it happens.
 type fault struct {
+	key        string // of the config, as far as the code has it
 	says, todo string
 	code       string // what the command ends with; empty: 2, as every invalid config
 }
@@ -172,6 +175,11 @@ func faultsOf(file *ast.File) []fault {
 			out = append(out, fault{says: says, todo: strings.Join(todo, "; "), code: code})
 		}
 	}
+	keyed := func(path string) {
+		if path = strings.Trim(path, "….[]"); path != "" && len(out) > 0 && !strings.Contains(path, " ") {
+			out[len(out)-1].key = path
+		}
+	}
 	seen := map[ast.Node]bool{}
 	ast.Inspect(file, func(n ast.Node) bool {
 		if n == nil || seen[n] {
@@ -203,12 +211,14 @@ func faultsOf(file *ast.File) []fault {
 			switch {
 			case short == "bad" && name != "bad" && len(n.Args) == 4:
 				add("", arg(1), "expected "+arg(2), arg(3))
+				keyed(arg(0))
 			case name == "bad" || name == "refuse" && len(n.Args) >= 2 && isText(n.Args[1]) && isText(n.Args[0]) && file.Name.Name == "main":
 				if name == "refuse" {
 					add("3", arg(1), arg(0))
 					break
 				}
 				add("", cutExpected(arg(1))[0], cutExpected(arg(1))[1:]...)
+				keyed(arg(0))
 			case short == "refuse" && len(n.Args) == 3:
 				add("", arg(1), "expected "+arg(2))
 			case short == "mismatch" && len(n.Args) == 4:
@@ -375,11 +385,11 @@ func errorsText(found map[string][]fault, remedies map[string]string) (text stri
 			}
 			used[f.says] = true
 		}
-		code := ""
-		if f.code != "" {
-			code = f.code + " | "
+		first := f.code
+		if first == "" && f.key != "" {
+			first = "`" + f.key + "`"
 		}
-		return fmt.Sprintf("| %s%s | %s |\n", code, cell(f.says), cell(todo))
+		return fmt.Sprintf("| %s | %s | %s |\n", first, cell(f.says), cell(todo))
 	}
 	table := func(b *strings.Builder, area string, faults []fault) {
 		rows := map[string]bool{}
@@ -407,7 +417,7 @@ func errorsText(found map[string][]fault, remedies map[string]string) (text stri
 		if title == "" {
 			problems = append(problems, area+": its errors have no title: give it one in titles")
 		}
-		fmt.Fprintf(&b, "\n### %s\n\n| what it says | what belongs there, or what to do |\n|---|---|\n", title)
+		fmt.Fprintf(&b, "\n### %s\n\n| key | what it says | what belongs there, or what to do |\n|---|---|---|\n", title)
 		table(&b, area, found[area])
 	}
 	for _, says := range slices.Sorted(maps.Keys(remedies)) {
