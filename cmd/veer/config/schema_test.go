@@ -63,8 +63,8 @@ func said(page string) string {
 	return b.String()
 }
 
-// compiled is the schema, or a part of it such as #/$defs/host.
-func compiled(t testing.TB, part string) *jsonschema.Schema {
+// compiled returns the schema, or a part of it such as #/$defs/host.
+func compiled(t testing.TB) func(part string) *jsonschema.Schema {
 	t.Helper()
 	text, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
 	if err != nil {
@@ -74,11 +74,13 @@ func compiled(t testing.TB, part string) *jsonschema.Schema {
 	if err := c.AddResource("veer.json", text); err != nil {
 		t.Fatal(err)
 	}
-	out, err := c.Compile("veer.json" + part)
-	if err != nil {
-		t.Fatal(err)
+	return func(part string) *jsonschema.Schema {
+		out, err := c.Compile("veer.json" + part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
 	}
-	return out
 }
 
 // tree is a YAML text as an editor sees it.
@@ -91,7 +93,8 @@ func tree(text string) (any, error) {
 // TestSchemaTakesWhatLoadTakes: every corrected case of the table of broken
 // configurations, and the examples of this package.
 func TestSchemaTakesWhatLoadTakes(t *testing.T) {
-	whole, host := compiled(t, ""), compiled(t, "#/$defs/host")
+	schema := compiled(t)
+	whole, host := schema(""), schema("#/$defs/host")
 	check := func(what, text string, s *jsonschema.Schema) {
 		t.Helper()
 		value, err := tree(text)
@@ -118,7 +121,8 @@ func TestSchemaTakesWhatLoadTakes(t *testing.T) {
 // TestSchemaRefuses: every misspelt key, and of the other broken configurations
 // those whose fault is in one value.
 func TestSchemaRefuses(t *testing.T) {
-	whole, host := compiled(t, ""), compiled(t, "#/$defs/host")
+	schema := compiled(t)
+	whole, host := schema(""), schema("#/$defs/host")
 	seen, missed := 0, map[string][]string{}
 	everyCase(t, func(t *testing.T, category string, d *datadriven.TestData, c badCase) {
 		s, text := whole, ""
@@ -202,13 +206,14 @@ type schemaParts []map[string]*jsonschema.Schema
 
 func partsOfSchema(t *testing.T) schemaParts {
 	var out schemaParts
+	schema := compiled(t)
 	for _, part := range []struct {
 		typ   reflect.Type
 		place string
 	}{{reflect.TypeFor[Config](), "#"}, {reflect.TypeFor[Host](), "#/$defs/host"}, {reflect.TypeFor[Service](), "#/$defs/service"}} {
 		keys := map[string]*jsonschema.Schema{}
 		for _, f := range fields(part.typ) {
-			keys[f.name] = compiled(t, part.place+"/properties/"+f.name)
+			keys[f.name] = schema(part.place + "/properties/" + f.name)
 		}
 		out = append(out, keys)
 	}
