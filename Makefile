@@ -16,7 +16,7 @@ GOBUILD   := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDF
 export VERSION COMMIT DATE FUZZTIME SOAKTIME REPEATS PARTS
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check accept bench bench-failover bench-scale bench-prober bench-dns bench-dns-failover bench-dns-flood bench-cluster test-cluster test-terraform terraform-docs terraform-schemas mutants fuzz fuzz-authority soak release deb test-packages clean toolchain
+.PHONY: help build run test check accept bench bench-failover bench-scale bench-prober bench-dns bench-dns-failover bench-dns-flood bench-cluster test-cluster newcomer test-terraform terraform-docs terraform-schemas mutants fuzz fuzz-authority soak release deb test-packages clean toolchain
 
 help: ## this list
 	@echo 'Veer: DNS failover from one binary. Targets:'
@@ -41,7 +41,10 @@ run: ## start the quickstart: three vantages and three toy backends on 127.0.0.x
 	@exec bin/quickstart
 
 test: toolchain ## every test that needs only Go: no root, no apt, no C compiler
-	CGO_ENABLED=0 $(GO) test -buildvcs=false ./...
+	CGO_ENABLED=0 $(GO) test -buildvcs=false -trimpath ./...
+
+newcomer: toolchain ## README, getting started and the tests, on a Debian with nothing but Go, make and git (root, debootstrap; 4 minutes)
+	@.ci/newcomer $(GO)
 
 check: ## all that CI runs, with -race and real Debian servers (root, 20 minutes)
 	@.ci/check $(GO)

@@ -30,7 +30,7 @@ func build(t *testing.T) *stage {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "it's a checkout with a path that is too long for the unix sockets which are in it, by far")
 	for binary, from := range map[string]string{"veer": "../veer", "quickstart": "."} {
-		cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", filepath.Join(root, "bin", binary), from)
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-trimpath", "-o", filepath.Join(root, "bin", binary), from)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("build %s: %v\n%s", binary, err, out)

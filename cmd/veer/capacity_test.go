@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/veerdns/veer/cmd/internal/pages"
 )
 
 // TestCapacityQuotesBenchmarks: the figures of docs/capacity.md are in the
@@ -62,7 +64,7 @@ func TestMisquotesAreSeen(t *testing.T) {
 // misquoted are the lines of blocks that begin with a benchmark's name and
 // whose file does not have them, and how many lines there are in all.
 func misquoted(page string, kept func(string) string) (lines int, wrong []string) {
-	_, fences := proseAndFences(page)
+	_, fences := pages.Split(page)
 	for _, f := range fences {
 		file, quotes := quoted(f)
 		for _, line := range quotes {
@@ -75,11 +77,11 @@ func misquoted(page string, kept func(string) string) (lines int, wrong []string
 	return lines, wrong
 }
 
-func quoted(f fence) (file string, lines []string) {
-	if len(f.lines) == 0 || !strings.HasPrefix(f.lines[0], "# benchmarks/") {
+func quoted(f pages.Fence) (file string, lines []string) {
+	if len(f.Lines) == 0 || !strings.HasPrefix(f.Lines[0], "# benchmarks/") {
 		return "", nil
 	}
-	return strings.TrimPrefix(f.lines[0], "# "), f.lines[1:]
+	return strings.TrimPrefix(f.Lines[0], "# "), f.Lines[1:]
 }
 
 // has says whether a text has a line that is another, or that and what go test
@@ -105,13 +107,13 @@ func said(line string) string {
 // requoted is the page with lines of the files in the place of those that are
 // the same but for their figures.
 func requoted(page string, kept func(string) string) string {
-	_, fences := proseAndFences(page)
+	_, fences := pages.Split(page)
 	for _, f := range fences {
 		file, quotes := quoted(f)
 		if file == "" {
 			continue
 		}
-		renewed := f.lines[0] + "\n"
+		renewed := f.Lines[0] + "\n"
 		used := map[string]bool{}
 		for _, quote := range quotes {
 			for _, line := range strings.Split(kept(file), "\n") {
@@ -124,7 +126,7 @@ func requoted(page string, kept func(string) string) string {
 			used[quote] = true
 			renewed += quote + "\n"
 		}
-		page = strings.Replace(page, strings.Join(f.lines, "\n")+"\n", renewed, 1)
+		page = strings.Replace(page, strings.Join(f.Lines, "\n")+"\n", renewed, 1)
 	}
 	return page
 }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
+
+	"github.com/veerdns/veer/cmd/veer/config"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -16,7 +18,7 @@ func (a *app) configCommand() *cobra.Command {
 		Example: "  veer config show --defaults",
 		Args:    subcommand,
 		RunE: func(*cobra.Command, []string) error {
-			return usagef("a command is missing: veer config show")
+			return usagef("a command is missing: veer config show or schema")
 		},
 	}
 	var defaults bool
@@ -45,8 +47,31 @@ secrets, never a secret.
 		},
 	}
 	show.Flags().BoolVar(&defaults, "defaults", false, "name the keys that have their default, too")
-	cmd.AddCommand(show)
+	cmd.AddCommand(show, a.schemaCommand())
 	return cmd
+}
+
+func (a *app) schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of veer.yaml",
+		Long: `Schema prints the JSON Schema (draft 2020-12) of veer.yaml. Editors show by it
+what keys there are, what they mean, and where one is misspelt, misplaced or has
+a value of another type. With the YAML language server, a first line
+
+  # yaml-language-server: $schema=veer.schema.json
+
+in veer.yaml names it. It refuses nothing that Veer takes; veer validate finds
+what a schema cannot. Of host.yaml it is the part #/$defs/host.
+
+-o json prints the same.`,
+		Example: "  veer config schema > veer.schema.json",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := a.out.Write(config.Schema())
+			return err
+		},
+	}
 }
 
 func writeYAMLAsJSON(a *app, text []byte) error {

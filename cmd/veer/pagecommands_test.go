@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/veerdns/veer/cmd/internal/pages"
 )
 
 // TestCommandsOfPages: every command line of veer in the pages is one that the
@@ -66,7 +68,7 @@ var inlineCommand = regexp.MustCompile("`veer ([^`]+)`")
 // how many there are. Those in the text may be parts of lines: of them only
 // the words are looked at.
 func badCommands(text string) (lines int, problems []string) {
-	prose, fences := proseAndFences(text)
+	prose, fences := pages.Split(text)
 	var usages []string
 	for _, c := range tree(newSession(nil, "", nil).root()) {
 		usages = append(usages, c.UseLine())
@@ -78,13 +80,13 @@ func badCommands(text string) (lines int, problems []string) {
 		}
 	}
 	for _, f := range fences {
-		if !slices.Contains([]string{"", "sh", "shell", "console", "ini"}, f.language) {
+		if !slices.Contains([]string{"", "sh", "shell", "console", "ini"}, f.Language) {
 			continue
 		}
-		if len(f.lines) > 0 && slices.Contains(usages, f.lines[0]) {
+		if len(f.Lines) > 0 && slices.Contains(usages, f.Lines[0]) {
 			continue // the help of a command, as docs/cli.md has it
 		}
-		for _, line := range commandLines(f.lines) {
+		for _, line := range commandLines(f.Lines) {
 			for _, words := range shellWords(line) {
 				args, ok := ofVeer(words)
 				if !ok {

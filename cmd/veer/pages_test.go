@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/veerdns/veer/cmd/internal/pages"
 )
 
 // repository is the root, as seen from this package.
@@ -33,14 +35,17 @@ func readPages(t *testing.T) map[string]string {
 	}
 	take("README.md")
 	take("SECURITY.md")
-	err := fs.WalkDir(os.DirFS(repository), "docs", func(file string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && path.Ext(file) == ".md" {
-			take(file)
+	take("CHANGELOG.md")
+	for _, folder := range []string{"docs", "terraform"} {
+		err := fs.WalkDir(os.DirFS(repository), folder, func(file string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() && path.Ext(file) == ".md" {
+				take(file)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	return pages
 }
@@ -203,36 +208,8 @@ func anchorsOf(text string) []string {
 	return out
 }
 
-// fence is a fenced block of a page.
-type fence struct {
-	language string
-	lines    []string
-}
-
-// proseAndFences parts a page into its prose and its fenced blocks.
-func proseAndFences(text string) (prose string, fences []fence) {
-	var b strings.Builder
-	inside := false
-	for _, line := range strings.Split(text, "\n") {
-		mark, opens := strings.CutPrefix(strings.TrimSpace(line), "```")
-		switch {
-		case opens && !inside:
-			inside = true
-			fences = append(fences, fence{language: mark})
-		case opens && mark == "":
-			inside = false
-		case inside:
-			f := &fences[len(fences)-1]
-			f.lines = append(f.lines, line)
-		default:
-			b.WriteString(line + "\n")
-		}
-	}
-	return b.String(), fences
-}
-
 func prose(text string) string {
-	out, _ := proseAndFences(text)
+	out, _ := pages.Split(text)
 	return out
 }
 

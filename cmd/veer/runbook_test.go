@@ -72,9 +72,7 @@ func TestRunbookShowsWhatIsPrinted(t *testing.T) {
 	}
 	orders = append(orders, api.Note{Time: orders[0].Time.Add(time.Minute), Act: "ended", By: "bob", Why: "the disk is new", Order: orders[0].Order})
 	d := &fake{status: failing(), explain: explained(), members: lost, notes: orders, takeover: takenOver()}
-	for _, line := range []string{
-		"veer status", "veer explain app.example.test", "veer member list", "veer journal --orders", `veer takeover --reason "two of three regions are lost"`,
-	} {
+	for _, line := range runbookShows() {
 		words, err := split(line)
 		if err != nil {
 			t.Fatal(err)
@@ -87,6 +85,13 @@ func TestRunbookShowsWhatIsPrinted(t *testing.T) {
 		if !strings.Contains(page, want) && !strings.Contains(page, strings.TrimRight(indented, " ")) {
 			t.Errorf("the runbook does not show:\n%s", want)
 		}
+	}
+}
+
+// runbookShows are the commands whose output the runbook shows.
+func runbookShows() []string {
+	return []string{
+		"veer status", "veer explain app.example.test", "veer member list", "veer journal --orders", `veer takeover --reason "two of three regions are lost"`,
 	}
 }
 

@@ -3,8 +3,10 @@ module github.com/veerdns/veer/terraform/internal
 go 1.26
 
 require (
+	github.com/goccy/go-yaml v1.19.2
 	github.com/hashicorp/hcl/v2 v2.25.0
 	github.com/hashicorp/terraform-plugin-go v0.31.0
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 )
 
 require (

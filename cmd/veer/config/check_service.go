@@ -99,10 +99,11 @@ func (l *loader) servedBy(s *Service, path string) {
 
 // words checks the keys that take one of a few words, and the monitor.
 func (l *loader) words(s *Service, path string) {
-	l.oneOf(path+".policy", string(s.Policy), string(steering.Failover), string(steering.Weighted), string(steering.Multivalue), string(steering.Geo), string(steering.Latency))
-	l.oneOf(path+".type", s.Type, "", "A", "AAAA", "CNAME", providers.TypeAlias)
-	l.oneOf(path+".all_down", string(s.AllDown), string(steering.LastGood), string(steering.All), string(steering.Fallback))
-	l.oneOf(path+".failback.mode", s.Failback.Mode, FailbackAuto, FailbackManual)
+	for key, word := range map[string]string{"policy": string(s.Policy), "type": s.Type, "all_down": string(s.AllDown), "failback.mode": s.Failback.Mode} {
+		if key != "type" || word != "" {
+			l.oneOf(path+"."+key, word, wordsOf("services[]."+key)...)
+		}
+	}
 	if !l.require(path, "monitor", "the name of a monitor") || !l.clean(path+".monitor") {
 		return
 	}
@@ -111,11 +112,30 @@ func (l *loader) words(s *Service, path string) {
 	}
 }
 
+// wordsOf are the words that a key may be, by its path in the reference; nil:
+// any.
+func wordsOf(path string) []string {
+	switch path {
+	case "services[].policy":
+		return []string{string(steering.Failover), string(steering.Weighted), string(steering.Multivalue), string(steering.Geo), string(steering.Latency)}
+	case "services[].type":
+		return []string{"A", "AAAA", "CNAME", providers.TypeAlias}
+	case "services[].all_down":
+		return []string{string(steering.LastGood), string(steering.All), string(steering.Fallback)}
+	case "services[].failback.mode":
+		return []string{FailbackAuto, FailbackManual}
+	case "services[].latency.measure":
+		return []string{MeasureConnect, MeasureAnswer}
+	case "isolation.mode":
+		return []string{IsolationHold, IsolationLocal}
+	}
+	return nil
+}
+
 func (l *loader) oneOf(path, word string, known ...string) {
 	if slices.Contains(known, word) || !l.clean(path) {
 		return
 	}
-	known = slices.DeleteFunc(known, func(k string) bool { return k == "" })
 	l.bad(path, "found "+quote(word), "one of "+strings.Join(known, ", "), didYouMean(word, known))
 }
 

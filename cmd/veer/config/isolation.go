@@ -40,7 +40,7 @@ func (i *Isolation) setDefaults() { *i = defaultIsolation() }
 type plainIsolation Isolation
 
 func (i *Isolation) fromNode(d decoder, n *node, path string) {
-	modes := []string{IsolationHold, IsolationLocal}
+	modes := wordsOf("isolation.mode")
 	expected := fmt.Sprintf("%s or %s", IsolationHold, IsolationLocal)
 	switch {
 	case n.shape == mapping:

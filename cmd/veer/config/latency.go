@@ -58,7 +58,7 @@ func (l *loader) latency(s *Service, path string) {
 		l.bad(path+".policy", "with policy latency a location has the name of the vantage that measures for it, and there is a vantage called default", "another name for the vantage, or policy failover", "")
 	}
 	at := path + ".latency"
-	l.oneOf(at+".measure", s.Latency.Measure, MeasureConnect, MeasureAnswer)
+	l.oneOf(at+".measure", s.Latency.Measure, wordsOf("services[].latency.measure")...)
 	if m := s.Latency.Margin; m > mostMargin && l.clean(at+".margin") {
 		l.bad(at+".margin", fmt.Sprintf("found %d%%", m), fmt.Sprintf("0%% to %d%% of the other's round trip", mostMargin), "")
 	}

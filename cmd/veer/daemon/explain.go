@@ -70,7 +70,7 @@ func (d *daemon) maker(ctx context.Context, cl *cluster.Cluster, name string, un
 func (d *daemon) explainAt(ctx context.Context, p *picture, svc steering.Service, at time.Time) (api.Explain, *api.Problem) {
 	cl := d.cluster.Load()
 	if cl == nil {
-		return api.Explain{}, &api.Problem{Code: http.StatusServiceUnavailable, What: "the journal cannot be read: the cluster is not joined"}
+		return api.Explain{}, &api.Problem{Code: http.StatusServiceUnavailable, What: "the journal cannot be read: the cluster is not joined", Hint: "veer status says why"}
 	}
 	made, ok := d.maker(ctx, cl, svc.Name, at)
 	if !ok {

@@ -18,7 +18,7 @@ import (
 func buildVeer(t *testing.T) string {
 	t.Helper()
 	veer := filepath.Join(t.TempDir(), "veer")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", veer, "github.com/veerdns/veer/cmd/veer")
+	build := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-o", veer, "github.com/veerdns/veer/cmd/veer")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building veer: %v\n%s", err, out)

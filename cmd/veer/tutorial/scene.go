@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"text/template"
 	"time"
@@ -147,7 +148,7 @@ func (s *scene) write(values map[string]any) error {
 		if err := one.Execute(&out, values); err != nil {
 			return fmt.Errorf("write %s: %w", one.Name(), err)
 		}
-		if err := os.WriteFile(filepath.Join(s.dir, one.Name()), out.Bytes(), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(s.dir, strings.TrimSuffix(one.Name(), ".tmpl")), out.Bytes(), 0o600); err != nil {
 			return err
 		}
 	}

@@ -215,7 +215,21 @@ func TestExamplesAreValidConfigs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			write(t, dir, map[string]string{"veer.yaml": strings.Replace(string(text), "monitors:", "monitor:", 1)})
+			if err := fitsSchema(t, "", string(text)); err != nil {
+				t.Errorf("veer.yaml does not fit the schema: %v", err)
+			}
+			host, err := os.ReadFile(filepath.Join(dir, "host.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := fitsSchema(t, "#/$defs/host", string(host)); err != nil {
+				t.Errorf("host.yaml does not fit the schema: %v", err)
+			}
+			misspelt := strings.Replace(string(text), "monitors:", "monitor:", 1)
+			if fitsSchema(t, "", misspelt) == nil {
+				t.Error("the schema took a misspelt key")
+			}
+			write(t, dir, map[string]string{"veer.yaml": misspelt})
 			if out, err := veer(t, dir, "validate", "-c", "veer.yaml"); err == nil {
 				t.Errorf("veer validate took a misspelt key:\n%s", out)
 			}
