@@ -94,7 +94,7 @@ RELEASE = cd cmd/veer/packaging && $(GO) run -buildvcs=false ./release -go $(GO)
 deb: toolchain ## the Debian package of this machine's architecture into dist (DIST), quickly
 	@$(RELEASE) -kinds deb -targets linux/$(shell $(GO) env GOARCH)
 
-test-terraform: build ## the Terraform modules and examples, without a cloud (root, terraform, systemd-nspawn; 2 minutes)
+test-terraform: build ## the Terraform modules and examples, without a cloud (root, terraform, systemd-nspawn, debootstrap; 3 minutes)
 	@VEER=$(CURDIR)/bin/veer .ci/terraform $(GO)
 
 terraform-docs: toolchain ## write the tables in the READMEs of the Terraform modules
