@@ -16,7 +16,7 @@ GOBUILD   := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDF
 export VERSION COMMIT DATE FUZZTIME SOAKTIME REPEATS PARTS
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check accept bench bench-failover bench-scale bench-prober bench-dns bench-dns-failover bench-dns-flood bench-cluster test-cluster test-terraform terraform-docs terraform-schemas mutants fuzz fuzz-authority soak deb clean toolchain
+.PHONY: help build run test check accept bench bench-failover bench-scale bench-prober bench-dns bench-dns-failover bench-dns-flood bench-cluster test-cluster test-terraform terraform-docs terraform-schemas mutants fuzz fuzz-authority soak release deb test-packages clean toolchain
 
 help: ## this list
 	@echo 'Veer: DNS failover from one binary. Targets:'
@@ -24,7 +24,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | \
 	  awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
 	@echo
-	@echo 'Variables: GO, VERSION, FUZZTIME (10s), SOAKTIME (10m), REPEATS (20), ROUNDS (5), PARTS (of accept),'
+	@echo 'Variables: GO, VERSION, FUZZTIME (10s), SOAKTIME (10m), REPEATS (20), ROUNDS (5), DIST (dist), PARTS (of accept),'
 	@echo '  SCENARIO (of test-cluster), COREDNS (a binary that bench-dns compares too; "build" downloads and builds one).'
 
 toolchain:
@@ -89,10 +89,16 @@ bench-cluster: toolchain ## distributions of REPEATS failovers in three regions,
 		-run 'TestCluster/(backend|region_lost|controller)' ./cmd/veer/clusterlab
 
 # What a release is made of, by a program in a Go module of its own.
-RELEASE = cd cmd/veer/packaging && $(GO) run -buildvcs=false ./release -go $(GO) -version '$(VERSION)' -date '$(DATE)' -ldflags '$(LDFLAGS)' -out '$(abspath $(DIST))'
+RELEASE = cd cmd/veer/packaging && $(GO) run -buildvcs=false ./release -go '$(GO)' -version '$(VERSION)' -date '$(DATE)' -ldflags '$(LDFLAGS)' -out '$(abspath $(DIST))'
 
-deb: toolchain ## the Debian package of this machine's architecture into dist (DIST), quickly
+release: toolchain ## binaries, packages, image, SBOM and checksums into dist (DIST); the same commit gives the same bytes
+	@$(RELEASE)
+
+deb: toolchain ## the Debian package alone, of this machine's architecture
 	@$(RELEASE) -kinds deb -targets linux/$(shell $(GO) env GOARCH)
+
+test-packages: toolchain ## packages on a host that boots, image, manifests, SBOM, two builds compared (root, systemd-nspawn, rpm; 2 minutes)
+	@.ci/packaging $(GO)
 
 test-terraform: build ## the Terraform modules and examples, without a cloud (root, terraform, systemd-nspawn, debootstrap; 3 minutes)
 	@VEER=$(CURDIR)/bin/veer .ci/terraform $(GO)
@@ -117,5 +123,5 @@ fuzz-authority: toolchain ## the authority's fuzz targets for 10m each (FUZZTIME
 soak: toolchain ## the property tests again and again for SOAKTIME, each time with a new seed
 	@.ci/soak $(GO)
 
-clean: ## remove bin and what the quickstart left
-	rm -rf bin .veer
+clean: ## remove bin, dist and what the quickstart left
+	rm -rf bin dist .veer

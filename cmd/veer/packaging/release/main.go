@@ -28,6 +28,8 @@ type options struct {
 	kinds   []string
 }
 
+func (o options) makes(kind string) bool { return slices.Contains(o.kinds, kind) }
+
 // target is a system that a binary is built for.
 type target struct{ os, arch string }
 
@@ -35,7 +37,7 @@ func (t target) String() string { return t.os + "/" + t.arch }
 
 var (
 	allTargets = []target{{"linux", "amd64"}, {"linux", "arm64"}, {"darwin", "amd64"}, {"darwin", "arm64"}}
-	allKinds   = []string{"deb", "rpm"}
+	allKinds   = []string{"binary", "archive", "sbom", "deb", "rpm", "image"}
 )
 
 func main() {

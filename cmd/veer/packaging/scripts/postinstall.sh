@@ -14,7 +14,12 @@ valid() (
 	set --
 	if [ -r /etc/veer/veer.env ]; then
 		while read -r line; do
-			case $line in VEER_*=*) set -- "$@" "$line" ;; esac
+			value=${line#*=}
+			case $value in
+			\"*\") value=${value#\"} value=${value%\"} ;;
+			\'*\') value=${value#\'} value=${value%\'} ;;
+			esac
+			case $line in VEER_*=*) set -- "$@" "${line%%=*}=$value" ;; esac
 		done </etc/veer/veer.env
 	fi
 	runuser -u veer -- env VEER_DATA_DIR=/var/lib/veer "$@" /usr/bin/veer validate -c $config >/dev/null
