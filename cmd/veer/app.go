@@ -158,7 +158,7 @@ func (a *app) commands() []*cobra.Command {
 		a.explainCommand(), a.queryCommand(), a.checkCommand(), a.journalCommand(),
 		a.drainCommand(), a.undrainCommand(), a.forceCommand(), a.freezeCommand(),
 		a.unfreezeCommand(), a.failbackCommand(), a.takeoverCommand(), a.backupCommand(), a.restoreCommand(),
-		a.memberCommand(), a.certsCommand(), a.configCommand(), a.versionCommand(), a.zoneCommand(),
+		a.memberCommand(), a.notifyCommand(), a.certsCommand(), a.configCommand(), a.versionCommand(), a.zoneCommand(), a.tutorialCommand(),
 	}
 }
 

@@ -20,6 +20,8 @@ type daemonClient interface {
 	Journal(ctx context.Context, name string, limit int, moved bool) ([]steering.Entry, error)
 	// Notes returns the newest limit notes on orders, oldest first.
 	Notes(ctx context.Context, limit int) ([]api.Note, error)
+	// Exports returns the heads of the journal's outputs.
+	Exports(ctx context.Context) ([]api.Export, error)
 	// Order and EndOrder only say what would move with dryRun.
 	Order(ctx context.Context, r api.OrderRequest, dryRun bool) (api.OrderResult, error)
 	EndOrder(ctx context.Context, r api.OrderRequest, dryRun bool) (api.OrderResult, error)

@@ -63,6 +63,7 @@ type fake struct {
 	explain api.Explain
 	entries []steering.Entry
 	notes   []api.Note
+	heads   []api.Export
 	result  api.OrderResult
 	pass    api.Pass
 
@@ -103,6 +104,11 @@ func (f *fake) ExplainFor(_ context.Context, name, at, client string) (api.Expla
 func (f *fake) Notes(_ context.Context, limit int) ([]api.Note, error) {
 	f.note(fmt.Sprintf("notes %d", limit))
 	return f.notes, f.err
+}
+
+func (f *fake) Exports(context.Context) ([]api.Export, error) {
+	f.note("exports")
+	return f.heads, f.err
 }
 
 func (f *fake) Journal(_ context.Context, name string, _ int, moved bool) ([]steering.Entry, error) {

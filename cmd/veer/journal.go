@@ -34,8 +34,9 @@ With --orders it lists what operators ordered and ended instead: when, what, who
 and why, and which orders ran out.
 
 -o json prints the whole entries: {term, seq, shard, config, version, time,
-cause, input, decision}; with --replay {entry, same, own_version, differences};
-with --orders {time, act, by, why, order}.`,
+cause, input, decision, moves: [{service, seen, recovery, limit}]}; with
+--replay {entry, same, own_version, differences}; with --orders {time, act, by,
+why, order}.`,
 		Example: "  veer journal\n  veer journal app.example.test --limit 5\n  veer journal --all\n  veer journal --orders\n  veer journal --replay",
 		Args:    a.args("[NAME]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -71,6 +72,7 @@ with --orders {time, act, by, why, order}.`,
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "list decisions that moved no answer too")
 	cmd.Flags().BoolVar(&orders, "orders", false, "list what operators ordered and ended instead")
 	cmd.Flags().BoolVar(&replay, "replay", false, "decide each entry again and compare")
+	cmd.AddCommand(a.journalVerifyCommand(), a.journalHeadsCommand())
 	return cmd
 }
 

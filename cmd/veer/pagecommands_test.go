@@ -237,7 +237,7 @@ func inTree(words []string) error {
 			switch child := children[word]; {
 			case child != nil:
 				cmd = child
-			case len(children) > 0:
+			case len(children) > 0 && !strings.Contains(cmd.Use, "["): // else it has arguments too
 				return fmt.Errorf("there is no %s %s, but %s", cmd.CommandPath(), word, strings.Join(slices.Sorted(maps.Keys(children)), ", "))
 			}
 			continue

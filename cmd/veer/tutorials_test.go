@@ -1,14 +1,19 @@
 package main
 
 import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"maps"
+	"math/big"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/veerdns/veer/cmd/veer/config"
 )
@@ -86,6 +91,9 @@ func followTutorial(t *testing.T, path, page string, files map[string]string) {
 	if host == nil {
 		t.Fatal("the page shows no host.yaml")
 	}
+	// What comes from elsewhere: of a database its password and its CA.
+	write(t, "db.password", "change-me\n")
+	write(t, "db-ca.pem", anyCA(t))
 	ran(t, exitDone, "certs", "init", "--dir", ".")
 	places := loaded(t).Vantages
 	for _, place := range places {
@@ -106,6 +114,21 @@ func followTutorial(t *testing.T, path, page string, files map[string]string) {
 	// The check sees what it must.
 	write(t, "veer.yaml", strings.Replace(files["veer.yaml"], "rto: ", "rtoo: ", 1))
 	ran(t, exitUsage, "validate")
+}
+
+// anyCA is a certificate.
+func anyCA(t *testing.T) string {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(nil, template, template, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
 // hash is another with each key that the config gets.

@@ -77,32 +77,78 @@ func (s *Server) answerer() *answerer {
 	return a
 }
 
+// remembering lets the fast path remember answers, for a loop that lasts.
+func (a *answerer) remembering() *answerer {
+	if a.fast != nil {
+		a.fast.memo = newMemo(memoSets)
+	}
+	return a
+}
+
 // begin begins a batch of queries that came at the same time.
 func (a *answerer) begin() { *a.clock, a.tick = clock{}, 0 }
+
+// draft is an answer that is neither limited nor counted yet.
+type draft struct {
+	from  peer
+	was   outcome
+	size  int
+	fast  bool // it took the fast path
+	shown bool // see answerer
+	fault bool // it says that there was one
+	// limited says that the limiter is to be asked, of what, and where in its
+	// table the answer is.
+	limited bool
+	what    subject
+	hash    uint64
+}
 
 // answer replaces the query in the first n bytes of buf by its answer, and
 // returns the answer's length; 0 for what must not be answered. more is the
 // answer where buf has no room for it, as can be over TCP.
+func (a *answerer) answer(buf []byte, n int) (size int, more []byte) {
+	d, more := a.draft(buf, n)
+	if size = a.settle(&d, buf, more); size == 0 {
+		more = nil
+	}
+	return size, more
+}
+
+// draft is answer without limits and counts.
 //
 // Should a query find a fault in the parsing of it, that query fails and the
 // server goes on.
-func (a *answerer) answer(buf []byte, n int) (size int, more []byte) {
+func (a *answerer) draft(buf []byte, n int) (d draft, more []byte) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			a.log.Error().Interface("fault", fault).Hex("query", buf[:n]).Msg("a query could not be answered")
 			a.general, a.was = a.anew(), outcome{}
-			size, more = len(headerOnly(buf[:n], buf, dns.RcodeServerFailure)), nil
-			a.codes[dns.RcodeServerFailure]++
+			d, more = draft{from: a.from, size: len(headerOnly(buf[:n], buf, dns.RcodeServerFailure)), fault: true}, nil
 		}
 	}()
-	size, more, fast := a.reply(buf, n)
-	if size > 0 && more == nil && a.limits != nil && a.from.over == overUDP && !a.shown {
-		size = a.limit(buf, size)
+	d.from = a.from
+	d.size, more, d.fast = a.reply(buf, n)
+	d.was, d.shown = a.was, a.shown
+	if d.size > 0 && more == nil && a.limits != nil && a.from.over == overUDP && !a.shown {
+		d.limited, d.what = true, subjectOf(a.was, int(buf[3]&15))
+		d.hash = a.limits.hash(a.from.addr, d.what)
 	}
-	if size == 0 {
-		return 0, nil
+	return d, more
+}
+
+// settle limits and counts an answer, and returns how much of it is to be sent.
+func (a *answerer) settle(d *draft, buf, more []byte) int {
+	if d.fault {
+		a.codes[dns.RcodeServerFailure]++
+		return d.size
 	}
-	if fast {
+	if d.limited {
+		d.size = a.limit(d, buf)
+	}
+	if d.size == 0 {
+		return 0
+	}
+	if d.fast {
 		a.fastAnswers++
 	} else {
 		a.generalAnswers++
@@ -112,11 +158,11 @@ func (a *answerer) answer(buf []byte, n int) (size int, more []byte) {
 		flags = more[3]
 	}
 	a.codes[flags&15]++
-	a.was.count(&a.counted, a.from.over, flags)
-	return size, more
+	d.was.count(&a.counted, d.from.over, flags)
+	return d.size
 }
 
-// reply is answer without limits and counts; fast says which path it took.
+// reply makes the answer; fast says which path it took.
 func (a *answerer) reply(buf []byte, n int) (size int, more []byte, fast bool) {
 	udp := a.from.over == overUDP
 	if a.fast != nil {

@@ -31,6 +31,10 @@ type quick struct {
 	// draw makes random numbers; nil: a good source.
 	draw  func() uint64
 	clock clock
+	// memo is nil where nothing is remembered; drawn says that the answer was one
+	// of several, and the next is another.
+	memo  *memo
+	drawn bool
 	q     question
 	was   outcome
 }
@@ -76,6 +80,28 @@ func (f *quick) respond(buf []byte, n int, udp bool) int {
 		return f.withhold(buf, limit)
 	}
 	t := f.table.Load()
+	if f.memo == nil {
+		return f.lookUp(t, buf, limit, 0)
+	}
+	hash := f.memo.hash(q)
+	e := f.memo.find(t, q, hash)
+	if e == nil || q.edns && e.steered && f.isStale() {
+		return f.lookUp(t, buf, limit, hash)
+	}
+	if allow := e.was.zone.allow; allow != nil && !allow.have(f.from.addr) {
+		f.was = outcome{zone: e.was.zone}
+		return f.prohibit(buf, limit)
+	}
+	f.was = e.was
+	return f.positive(buf, limit, e.data[e.name:][:e.wire], e.records)
+}
+
+// isStale says that the services' answers may be old.
+func (f *quick) isStale() bool { return f.stale != nil && f.stale.Load() != nil }
+
+// lookUp answers from the table, and lets the memo keep the answer under hash.
+func (f *quick) lookUp(t *Table, buf []byte, limit int, hash uint64) int {
+	q := &f.q
 	z, below := t.zoneIn(q)
 	f.was = outcome{zone: z}
 	allow := t.allow
@@ -103,11 +129,21 @@ func (f *quick) respond(buf []byte, n int, udp bool) int {
 	if p == nil || p.wire == nil || at.node != at.closest && !p.moves {
 		return 0
 	}
-	if q.edns && p.steered && (p.why != nil || f.stale != nil && f.stale.Load() != nil) {
+	if q.edns && p.steered && (p.why != nil || f.isStale()) {
 		return 0
 	}
 	f.was.pick = p
-	return f.positive(buf, limit, p)
+	if f.memo != nil && !f.drawn {
+		f.memo.keep(q, hash, f.was)
+	}
+	size := f.positive(buf, limit, p.wire, p.records)
+	if size > 0 && len(p.ttls) > 0 {
+		ttl := p.TTL(f.clock.now())
+		for _, at := range p.ttls {
+			binary.BigEndian.PutUint32(buf[q.end+int(at):], ttl)
+		}
+	}
+	return size
 }
 
 // zoneIn returns the zone with the longest apex at or above the name, or nil,
@@ -162,10 +198,11 @@ func (f *quick) pick(t *Table, n *node) (p *pick, exists bool) {
 
 // choose is nil where the answer depends on the client.
 func (f *quick) choose(s *set) *pick {
+	f.drawn = len(s.picks) > 1
 	switch {
 	case s.located != nil:
 		return nil
-	case len(s.picks) == 1:
+	case !f.drawn:
 		return &s.picks[0]
 	case f.draw != nil:
 		return s.choose(f.draw())
@@ -224,19 +261,13 @@ func (f *quick) withhold(buf []byte, limit int) int {
 	return size
 }
 
-func (f *quick) positive(buf []byte, limit int, p *pick) int {
-	size := f.finish(buf, limit, dns.RcodeSuccess, p.wire)
+func (f *quick) positive(buf []byte, limit int, section []byte, records uint16) int {
+	size := f.finish(buf, limit, dns.RcodeSuccess, section)
 	if size == 0 {
 		return 0
 	}
 	buf[2] |= flagAuthoritative
-	binary.BigEndian.PutUint16(buf[6:], uint16(len(p.rrs))) // #nosec G115 -- they fit into maxPacked bytes
-	if len(p.ttls) > 0 {
-		ttl := p.TTL(f.clock.now())
-		for _, at := range p.ttls {
-			binary.BigEndian.PutUint32(buf[f.q.end+int(at):], ttl)
-		}
-	}
+	binary.BigEndian.PutUint16(buf[6:], records)
 	return size
 }
 

@@ -66,17 +66,16 @@ func subjectOf(was outcome, rcode int) subject {
 // that is within the limit, and nothing of what is too much, except that every
 // so many-th slips through without its records, so that an honest client of a
 // network in whose name others ask learns to ask over TCP.
-func (a *answerer) limit(buf []byte, size int) int {
-	what := subjectOf(a.was, int(buf[3]&15))
-	switch a.limits.decide(a.from.addr, what, a.ticks()) {
+func (a *answerer) limit(d *draft, buf []byte) int {
+	switch a.limits.decide(d.from.addr, d.what, d.hash, a.ticks()) {
 	case limitDrop:
 		return 0
 	case limitSlip:
-		if what.class != limitErrors { // which have no records, and TC would say nothing of them
-			return truncate(buf, size)
+		if d.what.class != limitErrors { // which have no records, and TC would say nothing of them
+			return truncate(buf, d.size)
 		}
 	}
-	return size
+	return d.size
 }
 
 // ticks is the time of the batch, as the limiter counts it.
@@ -87,9 +86,10 @@ func (a *answerer) ticks() uint64 {
 	return a.tick
 }
 
-// decide counts one answer, and says what is to become of it.
-func (l *limiter) decide(from netip.Addr, what subject, now uint64) limitAction {
-	account, over := l.judge(from, what, now)
+// decide counts one answer, and says what is to become of it. hash is that of
+// who asks and what.
+func (l *limiter) decide(from netip.Addr, what subject, hash, now uint64) limitAction {
+	account, over := l.judge(what.class, hash, now)
 	if over == 0 || l.rules.exempts(from) {
 		return limitPass
 	}

@@ -330,7 +330,7 @@ func TestRateLimitLog(t *testing.T) {
 			return strings.Count(out.String(), "is over the rate limit"), strings.Count(out.String(), "within the rate limit again")
 		}
 		ask := func(from string) {
-			l.decide(netip.MustParseAddr(from), subject{class: limitNXDomain, id: 1}, l.ticks(time.Now()))
+			l.weigh(netip.MustParseAddr(from), subject{class: limitNXDomain, id: 1}, l.ticks(time.Now()))
 		}
 		ask("192.0.2.1")
 		if begin, _ := lines(); begin != 0 {

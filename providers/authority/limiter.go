@@ -109,6 +109,9 @@ func (l *limiter) network(a netip.Addr) (hi, lo uint64) {
 	return hi, lo &^ (1<<(128-l.rules.v6) - 1)
 }
 
+// line is where the pair with the hash has its account.
+func (l *limiter) line(hash uint64) *limitLine { return &l.lines[hash&l.mask] }
+
 // hash mixes a client's network and an answer.
 func (l *limiter) hash(from netip.Addr, what subject) uint64 {
 	hi, lo := l.network(from)
@@ -142,10 +145,9 @@ func (l *limiter) debt(state, now uint64) uint64 {
 
 // judge adds an answer to its pair's account, and says whether it is too many;
 // then, that of how many since the account was opened.
-func (l *limiter) judge(from netip.Addr, what subject, now uint64) (a *account, over uint32) {
-	cost, burst := l.rules.cost[what.class], l.rules.burst[what.class]
-	hash := l.hash(from, what)
-	line, tag := &l.lines[hash&l.mask], hash>>tickBits<<tickBits
+func (l *limiter) judge(class limitClass, hash, now uint64) (a *account, over uint32) {
+	cost, burst := l.rules.cost[class], l.rules.burst[class]
+	line, tag := l.line(hash), hash>>tickBits<<tickBits
 	for {
 		a, state, owes := l.find(line, tag, now)
 		mine := state&^tickMask == tag

@@ -114,7 +114,7 @@ func searchLimits(t *rapid.T, plant func(*limiter)) error {
 	for range rapid.IntRange(1, 150).Draw(t, "queries") {
 		now += tick * time.Duration(rapid.SampledFrom([]int{0, 0, 0, 1, 1000, 200_000, 1_000_000, 4_000_000, 80_000_000}).Draw(t, "ticks"))
 		from, what := netip.MustParseAddr(rapid.SampledFrom(clients).Draw(t, "client")), rapid.SampledFrom(subjects).Draw(t, "answer")
-		got, want := l.decide(from, what, l.ticks(l.start.Add(now))), model.decide(from, what, now)
+		got, want := l.weigh(from, what, l.ticks(l.start.Add(now))), model.decide(from, what, now)
 		if got == limitPass {
 			pair := fmt.Sprint(from, what)
 			passed[pair], classes[pair] = append(passed[pair], now), what.class
@@ -179,13 +179,13 @@ func TestSmallTableForgives(t *testing.T) {
 	for i := range seconds * others {
 		at := l.ticks(l.start.Add(time.Duration(i) * time.Second / others))
 		for range 2 {
-			if l.decide(flooder, subject{class: limitAnswers, typ: 1, id: 1}, at) == limitPass {
+			if l.weigh(flooder, subject{class: limitAnswers, typ: 1, id: 1}, at) == limitPass {
 				passed++
 			}
 		}
 		// Each of 250 asks four times a second.
 		from := netip.AddrFrom4([4]byte{10, 0, byte(i % 250), byte(rng.Uint32())})
-		if got := l.decide(from, subject{class: limitAnswers, typ: 1, id: 1}, at); got != limitPass {
+		if got := l.weigh(from, subject{class: limitAnswers, typ: 1, id: 1}, at); got != limitPass {
 			t.Fatalf("%s is limited (%s) within its limit", from, got)
 		}
 	}
@@ -207,7 +207,7 @@ func TestLoopsShareAccounts(t *testing.T) {
 			// The batches of loops begin at different times, and go back and forth.
 			at := l.ticks(l.start.Add(time.Duration(loop) * time.Millisecond))
 			for i := range each {
-				switch l.decide(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), subject{class: limitAnswers, typ: 1, id: 1}, at) {
+				switch l.weigh(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), subject{class: limitAnswers, typ: 1, id: 1}, at) {
 				case limitPass:
 					passed.Add(1)
 				case limitDrop:
@@ -241,7 +241,7 @@ func TestClockOfAccounts(t *testing.T) {
 		for round := range 3 {
 			at := l.ticks(l.start.Add(start + time.Duration(round)*time.Minute))
 			for i, want := range []bool{true, true, false, false, false} {
-				if got := l.decide(from, what, at) == limitPass; got != want {
+				if got := l.weigh(from, what, at) == limitPass; got != want {
 					t.Errorf("start %s, round %d: answer %d: passed %v, want %v", start, round, i, got, want)
 				}
 			}
@@ -255,4 +255,9 @@ func TestLimiterSize(t *testing.T) {
 			t.Errorf("%d accounts: %d lines, mask %x; want %d", accounts, len(l.lines), l.mask, lines)
 		}
 	}
+}
+
+// weigh is decide with the hash.
+func (l *limiter) weigh(from netip.Addr, what subject, now uint64) limitAction {
+	return l.decide(from, what, l.hash(from, what), now)
 }

@@ -18,7 +18,7 @@ func TestPace(t *testing.T) {
 		{"one by one, slowly", 50 * time.Microsecond, 1, false},
 		{"one by one, just below", 21 * time.Microsecond, 1, false},
 		{"one by one, fast", 10 * time.Microsecond, 1, true},
-		{"gathered", 100 * time.Microsecond, 20, true},
+		{"gathered", 50 * time.Microsecond, 10, true},
 		{"gathered no more", 100 * time.Microsecond, 2, false},
 		{"a backlog", 100 * time.Microsecond, batchSize, false},
 	} {

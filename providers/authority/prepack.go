@@ -16,6 +16,8 @@ type packed struct {
 	wire []byte // nil: only the general path can answer
 	// ttls are the places of the TTLs, where they change with time.
 	ttls []uint16
+	// records is how many there are.
+	records uint16
 	// moves says that wire is right behind a question of any length: it points
 	// to nothing but the question's name.
 	moves bool
@@ -40,7 +42,7 @@ func (s *set) pack(owner key) {
 		if p.unknown() {
 			continue
 		}
-		p.packed = packed{wire: packBehind(name, len(owner), Part{pick: p, TTL: p.ttl, Owner: name}, false), moves: moves(s.typ)}
+		p.packed = packed{wire: packBehind(name, len(owner), Part{pick: p, TTL: p.ttl, Owner: name}, false), records: uint16(len(p.rrs)), moves: moves(s.typ)} // #nosec G115 -- they fit into maxPacked bytes
 		if !p.until.IsZero() {
 			p.ttls = ttlsOf(p.wire)
 		}

@@ -58,11 +58,23 @@ type set struct {
 	located *located
 }
 
-// pick is one RRset.
+// pick is one RRset. What the fast path reads stands together, in one line of
+// the CPU's cache.
 type pick struct {
-	typ    uint16
-	weight uint32
+	// packed is the answer's form on the wire, for the fast path.
+	packed
+	typ uint16
+	// steered says that a service answers this, not the zone's file; region is
+	// what Options.Region calls the answer, and line where it is counted.
+	steered bool
+	self    bool // see hosts
+	line    line
+	// why is an extended error that the answer carries; nil: none.
+	why    *why
+	region string
+
 	ttl    uint32
+	weight uint32
 	// until is when the answer may change; the zero time: no change foreseen.
 	// floor is the TTL not to go below then.
 	until time.Time
@@ -71,16 +83,6 @@ type pick struct {
 	// hosts are the names in the data that additional records are given for,
 	// or the target of the CNAME or DNAME. self says that the owner is one.
 	hosts []host
-	self  bool
-	// steered says that a service answers this, not the zone's file; region is
-	// what Options.Region calls the answer, and line where it is counted.
-	steered bool
-	region  string
-	line    line
-	// why is an extended error that the answer carries; nil: none.
-	why *why
-	// packed is the answer's form on the wire, for the fast path.
-	packed
 }
 
 // host is a name in a record's data.

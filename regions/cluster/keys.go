@@ -28,6 +28,7 @@ import (
 //	ask/<id>, reply/<id>              a request to the leader          (lease)
 //	writing/<provider>/<zone>         a leader's write may be under way
 //	restoring                         a restore has begun, and not ended
+//	slip/<name>                       what a part of a daemon goes on from
 //
 // What is not said to be under a lease stays until it is replaced.
 //
@@ -90,6 +91,7 @@ func (k keys) clock(v regions.Name) string { return string(k) + "clock/" + strin
 func (k keys) asks() string                { return string(k) + "ask/" }
 func (k keys) ask(id string) string        { return k.asks() + id }
 func (k keys) reply(id string) string      { return string(k) + "reply/" + id }
+func (k keys) slip(name string) string     { return string(k) + "slip/" + name }
 func (k keys) order(id string) string      { return k.world() + "order/" + id }
 func (k keys) seat(v regions.Name) string {
 	return k.seats() + string(v)

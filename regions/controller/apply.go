@@ -124,6 +124,12 @@ func (r Request) picks(w Written) bool {
 		(r.Zone == "" || providers.CanonicalName(r.Zone) == providers.CanonicalName(w.Zone))
 }
 
+// Leads reports whether this process leads, and surely so at this moment.
+func (c *Controller) Leads() bool {
+	r := c.reigning.Load()
+	return r != nil && r.lead.Sure()
+}
+
 // Zones returns how each written zone stands, in the order of
 // Options.Providers; nil when this process does not lead.
 func (c *Controller) Zones() []ZoneState {

@@ -93,6 +93,7 @@ func (r *reign) commit(ctx context.Context, sh *shard, shard steering.Shard, ent
 	var moves []Event
 	if entry != nil {
 		moves = r.moves(sh, shard, entry, d, began)
+		entry.Moves = r.measured(moves)
 	}
 	tx, cancel := context.WithTimeout(ctx, commitTimeout)
 	r.committed.Store(true)
@@ -151,6 +152,18 @@ func (r *reign) moves(sh *shard, shard steering.Shard, entry *steering.Entry, d 
 		}
 	}
 	return moves
+}
+
+// measured is what is known of the moves before they are agreed on.
+func (r *reign) measured(moves []Event) []steering.Move {
+	var out []steering.Move
+	for _, e := range moves {
+		if e.Seen > 0 {
+			e.measure(r.o.Recovery[e.Service])
+			out = append(out, steering.Move{Service: e.Service, Seen: e.Seen, Recovery: e.Recovery, Limit: e.Limit})
+		}
+	}
+	return out
 }
 
 // reload reads a shard that another has changed, or that this leader changed

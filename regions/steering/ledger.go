@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"hash/fnv"
 	"slices"
+	"time"
 
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions"
@@ -54,6 +55,20 @@ type Entry struct {
 	Cause    string   `json:"cause"`
 	Input    Input    `json:"input"`
 	Decision Decision `json:"decision"`
+	// Moves are what the leader measured of those moves that votes made.
+	Moves []Move `json:"moves,omitempty"`
+}
+
+// Move is what was measured of a service's move until it was decided; the
+// commit, some milliseconds, comes on top.
+type Move struct {
+	Service string `json:"service"`
+	// Seen is the time from the first sign that the leader saw.
+	Seen time.Duration `json:"seen"`
+	// Recovery is the longest time from the failure until no cached answer leads
+	// to it any more, Limit the service's rto; 0: there is none.
+	Recovery time.Duration `json:"recovery,omitempty"`
+	Limit    time.Duration `json:"limit,omitempty"`
 }
 
 // Moved returns the services whose answer's data, not only its TTL, is another

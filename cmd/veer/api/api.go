@@ -6,6 +6,7 @@
 //	GET    /v1/explain/{name}[?at=RFC3339&client=IP] -> Explain
 //	GET    /v1/journal[?name=&limit=&moved=true] -> []steering.Entry, oldest first
 //	GET    /v1/notes[?limit=]              -> []Note, oldest first
+//	GET    /v1/exports                     -> []Export, by region and output
 //	GET    /v1/orders                      -> []controller.Order
 //	POST   /v1/orders[?dry_run=true]       OrderRequest -> OrderResult
 //	DELETE /v1/orders[?dry_run=true]       OrderRequest -> OrderResult (undrain, unfreeze, unforce)

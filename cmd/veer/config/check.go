@@ -38,6 +38,8 @@ func (l *loader) check() {
 	l.isolation()
 	l.limits()
 	l.services()
+	l.notifications()
+	l.journal()
 	l.host()
 }
 

@@ -52,7 +52,11 @@ type Config struct {
 	Schedule time.Duration `yaml:"schedule"`
 	// Isolation is what an authority answers that is cut off.
 	Isolation Isolation `yaml:"isolation"`
-	Host      Host      `yaml:"host"`
+	// Notifications say who is told of what happens, Journal where the journal
+	// is written to.
+	Notifications Notifications `yaml:"notifications"`
+	Journal       Journal       `yaml:"journal"`
+	Host          Host          `yaml:"host"`
 
 	dir    string         // of the file
 	shared cluster.Config // cluster as the file has it, the environment aside
@@ -63,6 +67,7 @@ func (c *Config) setDefaults() {
 	c.Isolation.setDefaults()
 	c.Panic.setDefaults()
 	c.Velocity.setDefaults()
+	c.Notifications.setDefaults()
 }
 
 // Host is what differs from host to host.

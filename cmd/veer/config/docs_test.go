@@ -17,6 +17,7 @@ import (
 	"github.com/veerdns/veer/checks/sqlcheck"
 	"github.com/veerdns/veer/checks/tcpcheck"
 	"github.com/veerdns/veer/checks/tlscheck"
+	"github.com/veerdns/veer/cmd/veer/notify"
 	"github.com/veerdns/veer/providers/authority"
 	"github.com/veerdns/veer/providers/cloudflare"
 	"github.com/veerdns/veer/providers/powerdns"
@@ -45,6 +46,14 @@ func keys(t reflect.Type, path string) []string {
 		for _, part := range []reflect.Type{
 			reflect.TypeFor[authority.Config](), reflect.TypeFor[route53.Config](), reflect.TypeFor[cloudflare.Config](),
 			reflect.TypeFor[rfc2136.Config](), reflect.TypeFor[powerdns.Config](),
+		} {
+			out = append(out, keys(part, path+".NAME")...)
+		}
+		return out
+	case t == reflect.TypeFor[Receivers]():
+		out := []string{path + ".NAME.kind"}
+		for _, part := range []reflect.Type{
+			reflect.TypeFor[notify.WebhookConfig](), reflect.TypeFor[notify.SlackConfig](), reflect.TypeFor[notify.PagerDutyConfig](), reflect.TypeFor[notify.EmailConfig](),
 		} {
 			out = append(out, keys(part, path+".NAME")...)
 		}

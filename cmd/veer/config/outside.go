@@ -22,7 +22,7 @@ func (d decoder) outside(n *node, path string) string {
 			})
 		}
 		return file
-	case key == "data_dir" || key == "dir" || strings.HasSuffix(path, ".query_log.path") || strings.HasSuffix(path, ".dnstap.socket"):
+	case key == "data_dir" || key == "dir" || strings.HasSuffix(path, ".query_log.path") || strings.HasSuffix(path, ".dnstap.socket") || path == "journal.file.path":
 		return d.absolute(n.text)
 	case strings.HasSuffix(key, "_env") && !strings.HasSuffix(key, "pass_env"):
 		if value, ok := d.env(n.text); !ok || value == "" {

@@ -27,6 +27,7 @@ import (
 
 	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/cmd/veer/metrics"
+	"github.com/veerdns/veer/cmd/veer/notify"
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/providers/authority"
 	"github.com/veerdns/veer/regions"
@@ -127,6 +128,9 @@ type daemon struct {
 	fences  fences
 	apart   detached
 	traffic traffic
+	courier atomic.Pointer[notify.Courier] // nil where nobody is notified, or another process leads
+	notices notices
+	exports exports
 
 	opening sync.Mutex
 	written []controller.Written // see clients
@@ -211,6 +215,7 @@ func newDaemon(o Options) (*daemon, error) {
 		return nil, fmt.Errorf("%s: host.region is %q, which is none of the vantages %v: set it in host.yaml or VEER_REGION, or run without the role prober", o.ConfigPath, d.c.Host.Region, d.c.Vantages)
 	}
 	d.metrics = d.newMetrics()
+	d.notices = newNotices()
 	if err := os.MkdirAll(d.c.Host.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the data folder: %w", err)
 	}
@@ -321,6 +326,8 @@ func (d *daemon) startController(context.Context) error {
 		d.readFences(ctx, d.written)
 		return c.Run(ctx)
 	})
+	d.startNotifications()
+	d.startExports()
 	return nil
 }
 

@@ -51,9 +51,9 @@ const lostFound = "lost+found"
 
 // ours reports whether Veer makes an entry of this name in its data folder.
 func ours(name string) bool {
-	known := []string{lockName, api.SocketName, localName, takeoverName, "authority", lostFound}
+	known := []string{lockName, api.SocketName, localName, takeoverName, syslogName, "authority", lostFound}
 	made := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
-	return slices.Contains(known, name) || slices.ContainsFunc([]string{"etcd", ".s", ".room", localName, takeoverName}, made)
+	return slices.Contains(known, name) || slices.ContainsFunc([]string{"etcd", ".s", ".room", localName, takeoverName, syslogName}, made)
 }
 
 // handOverAt gives one entry of a folder away, with all below it.

@@ -44,6 +44,7 @@ var vendors = map[string][]string{
 	"github.com/goccy/go-yaml":  {"cmd/veer"},
 	"github.com/spf13/":         {"cmd/veer"},
 	"github.com/prometheus/":    {"cmd/veer/metrics"},
+	"github.com/wneessen/":      {"cmd/veer/notify"},
 	"github.com/jackc/":         {"checks/sqlcheck"},
 	"github.com/go-sql-driver/": {"checks/sqlcheck"},
 	// Tests, and the packages that serve them, only.
@@ -66,7 +67,7 @@ func kind(pkg string) string {
 		return "test"
 	case slices.Contains(parts, "internal"):
 		return "internal"
-	case parts[0] == "checks" || parts[0] == "providers" || pkg == "regions/cluster" || pkg == "regions/cluster/certs":
+	case pkg == "cmd/veer/notify" || pkg == "cmd/veer/journalout" || parts[0] == "checks" || parts[0] == "providers" || pkg == "regions/cluster" || pkg == "regions/cluster/certs":
 		return "adapter"
 	case parts[0] == "cmd":
 		return "cmd"
@@ -149,10 +150,14 @@ func verdictCmd(from, to string) string {
 	switch {
 	case kind(to) == "adapter" && !composes:
 		return "only daemon, and config for the Config types, import adapters"
+	case kind(to) == "adapter":
+		return ""
 	case kind(to) == "internal" && !strings.HasPrefix(to, "cmd/"):
 		return "internal packages belong to the adapters beside them"
 	case to == "cmd/veer/daemon" && from != "cmd/veer":
 		return "only the command imports the daemon"
+	case to == "cmd/veer/tutorial" && from == "cmd/veer":
+		return ""
 	case to == "cmd/veer/daemon" || to == "cmd/veer/config" || to == "cmd/veer/api" || to == "cmd/veer/metrics":
 		return ""
 	case strings.HasPrefix(to, "cmd/veer"):
@@ -299,6 +304,13 @@ func TestImportsCatches(t *testing.T) {
 		{"cmd/veer/daemon", module + "/regions/cluster", false},
 		{"cmd/veer/daemon", module + "/checks/internal/dial", true},
 		{"cmd/veer/daemon", module + "/cmd/veer", true},
+		{"cmd/veer/daemon", module + "/cmd/veer/notify", false},
+		{"cmd/veer/config", module + "/cmd/veer/journalout", false},
+		{"cmd/veer", module + "/cmd/veer/journalout", true},
+		{"cmd/veer/notify", module + "/regions/steering", false},
+		{"cmd/veer/notify", module + "/regions/controller", true},
+		{"cmd/veer/notify", module + "/cmd/veer/journalout", true},
+		{"cmd/veer/daemon", "github.com/wneessen/go-mail", true},
 		{"regions/controller", module + "/cmd/veer/api", true},
 		{"regions/regionstest", "pgregory.net/rapid", false},
 		{"regions/steering", "pgregory.net/rapid", true},

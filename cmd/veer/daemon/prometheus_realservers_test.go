@@ -262,6 +262,8 @@ func watchedLab(t *testing.T) (*lab, *stores) {
 	l, s := newWrittenLab(t)
 	l.secureHTTP()
 	l.edit(patient()...)
+	l.write("key", hookKey)
+	l.edit("owner: lab\n", "owner: lab\nnotifications: {receivers: {hook: {kind: webhook, url: \""+newHook(t).URL+"\", secret_file: key}}}\njournal: {file: {path: \"{region}.jsonl\"}}\n")
 	l.edit("file: example.test.zone}]}", `file: example.test.zone}], query_log: {sample: 1, path: queries.log}, alias: {resolver: ["127.0.0.1:1"]}}`)
 	l.start("eu-west")
 	l.start("us-east", daemon.RoleProber)

@@ -12,6 +12,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/veerdns/veer/cmd/veer/metrics"
+	"github.com/veerdns/veer/cmd/veer/notify"
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions"
 	"github.com/veerdns/veer/regions/controller"
@@ -25,6 +26,14 @@ func (d *daemon) newMetrics() *metrics.Metrics {
 			m.Foresee(p.Name)
 		}
 	}
+	if d.roles[RoleController] {
+		for _, r := range d.c.Notifications.Receivers {
+			m.ForeseeReceiver(r.Name, notify.Sent, notify.Failed, notify.Dropped)
+		}
+		for _, output := range d.c.Journal.Outputs() {
+			m.ForeseeOutput(output)
+		}
+	}
 	return m
 }
 
@@ -36,6 +45,7 @@ func (d *daemon) counted(w controller.Written, err error) {
 		outcome = metrics.WriteOK
 	case errors.Is(err, providers.ErrFenced):
 		outcome = metrics.WriteFenced
+		d.fenced(w)
 	case errors.Is(err, providers.ErrConflict):
 		outcome = metrics.WriteConflict
 	}
@@ -48,6 +58,10 @@ func (d *daemon) reading(ctx context.Context) metrics.Reading {
 	r := metrics.Reading{
 		Endpoints: map[string]int{}, Responses: map[string]map[string]uint64{}, Limited: map[string][]metrics.Limited{},
 		Connections: map[string]map[string]int{}, TurnedAway: map[string]map[string]uint64{}, Aliases: map[string]map[string]int{}, Expiry: d.expiry(p.now),
+		Failing: d.exports.failing(p.now),
+	}
+	if c := d.courier.Load(); c != nil {
+		r.Waiting = c.Waiting()
 	}
 	if cl := d.cluster.Load(); cl != nil {
 		ctx, cancel := context.WithTimeout(ctx, leaderTimeout)

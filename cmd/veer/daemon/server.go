@@ -75,6 +75,7 @@ func (d *daemon) handler() http.Handler {
 	route("GET /v1/explain/{name}", d.handleExplain)
 	route("GET /v1/journal", d.handleJournal)
 	route("GET /v1/notes", d.handleNotes)
+	route("GET /v1/exports", d.handleExports)
 	route("GET /v1/orders", d.handleOrders)
 	route("POST /v1/orders", func(r *http.Request) (any, *api.Problem) { return d.handleOrder(r, d.give) })
 	route("DELETE /v1/orders", func(r *http.Request) (any, *api.Problem) { return d.handleOrder(r, d.end) })

@@ -168,10 +168,12 @@ func (d *daemon) claimed(ctx context.Context, t *taken, out []controller.ZoneOut
 	err := keepFile(d.keptPath(takeoverName), t.file)
 	d.lay()
 	orders := len(t.file.Orders)
+	by, why, term := t.file.Told.By, t.file.Told.Why, uint64(t.file.Told.Term)
 	d.apart.mu.Unlock()
 	if err != nil {
 		return nil, failed(err)
 	}
+	d.tellTakeover(by, why, term)
 	if orders > 0 {
 		d.writeTaken(ctx, t)
 	}

@@ -21,11 +21,12 @@ const (
 // quiet are the metrics that no alert looks at, and why.
 func quiet() map[string]string {
 	return map[string]string{
-		"veer_build_info":        "two versions at once are what an upgrade is",
-		"veer_decisions_total":   "many decisions are no fault; what they lead to is seen elsewhere",
-		"veer_dns_queries_total": "how many queries come is the world's choice",
-		"veer_dns_answers_total": "where traffic goes is the answer to health, which has alerts",
-		"veer_dns_connections":   "what is too many is turned away, which has an alert",
+		"veer_build_info":             "two versions at once are what an upgrade is",
+		"veer_decisions_total":        "many decisions are no fault; what they lead to is seen elsewhere",
+		"veer_dns_queries_total":      "how many queries come is the world's choice",
+		"veer_dns_answers_total":      "where traffic goes is the answer to health, which has alerts",
+		"veer_journal_exported_total": "how much is decided is no fault; that it is not written out has an alert",
+		"veer_dns_connections":        "what is too many is turned away, which has an alert",
 	}
 }
 

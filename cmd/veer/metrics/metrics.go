@@ -44,18 +44,27 @@ type Metrics struct {
 	registry  *prometheus.Registry
 	decisions prometheus.Counter
 	writes    *prometheus.CounterVec
+	notified  *prometheus.CounterVec
+	exported  *prometheus.CounterVec
+	gaps      *prometheus.CounterVec
 }
 
 // New makes the registry.
 func New(o Options) *Metrics {
+	vec := func(m Metric) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: m.Name, Help: m.Help}, m.Labels)
+	}
 	m := &Metrics{
 		registry:  prometheus.NewRegistry(),
 		decisions: prometheus.NewCounter(prometheus.CounterOpts{Name: decisions.Name, Help: decisions.Help}),
-		writes:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: writes.Name, Help: writes.Help}, writes.Labels),
+		writes:    vec(writes),
+		notified:  vec(notified),
+		exported:  vec(exported),
+		gaps:      vec(exportGaps),
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.decisions, m.writes, reader{version: o.Version, read: o.Read},
+		m.decisions, m.writes, m.notified, m.exported, m.gaps, reader{version: o.Version, read: o.Read},
 	)
 	return m
 }
@@ -71,6 +80,32 @@ func (m *Metrics) Foresee(provider string) {
 	for _, outcome := range []string{WriteOK, WriteFenced, WriteConflict, WriteError} {
 		m.writes.WithLabelValues(provider, outcome)
 	}
+}
+
+// Notified counts a try to bring a message to a receiver: sent, failed or
+// dropped.
+func (m *Metrics) Notified(receiver, outcome string) {
+	m.notified.WithLabelValues(receiver, outcome).Inc()
+}
+
+// Exported counts a record of the journal that was written out, Gap that some
+// may be missing.
+func (m *Metrics) Exported(output string) { m.exported.WithLabelValues(output).Inc() }
+
+// Gap counts that records may be missing in an output.
+func (m *Metrics) Gap(output string) { m.gaps.WithLabelValues(output).Inc() }
+
+// ForeseeReceiver makes the counters of a receiver show as 0 from the start.
+func (m *Metrics) ForeseeReceiver(name string, outcomes ...string) {
+	for _, outcome := range outcomes {
+		m.notified.WithLabelValues(name, outcome)
+	}
+}
+
+// ForeseeOutput does so for an output of the journal.
+func (m *Metrics) ForeseeOutput(output string) {
+	m.exported.WithLabelValues(output)
+	m.gaps.WithLabelValues(output)
 }
 
 // Handler serves what there is in Prometheus' formats.

@@ -51,6 +51,7 @@ func full() Reading {
 		Dropped: []Dropped{{"here", "dnstap", 2}},
 		Aliases: map[string]map[string]int{"here": {AliasFresh: 2, AliasStale: 1}},
 		Expiry:  map[string]time.Duration{"host.tls.cert_file": -time.Hour},
+		Waiting: map[string]int{"ops": 3}, Failing: map[string]time.Duration{"syslog": 90 * time.Second},
 	}
 }
 
@@ -71,6 +72,11 @@ func TestScrape(t *testing.T) {
 	m.Foresee("aws")
 	m.Decided()
 	m.Wrote("aws", WriteFenced)
+	m.ForeseeReceiver("ops", "sent", "dropped")
+	m.Notified("ops", "sent")
+	m.ForeseeOutput("file")
+	m.Exported("file")
+	m.Gap("syslog")
 	text := scrape(t, m)
 	for _, line := range []string{
 		`veer_leader 1`, `veer_term 7`, `veer_cut_off_seconds 3`, `veer_decisions_total 1`,
@@ -86,6 +92,8 @@ func TestScrape(t *testing.T) {
 		`veer_dns_answers_total{answer="eu-west",provider="here",service="app.example.test"} 4`,
 		`veer_dns_log_dropped_total{log="dnstap",provider="here"} 2`,
 		`veer_certificate_expiry_seconds{file="host.tls.cert_file"} -3600`,
+		`veer_notifications_total{outcome="sent",receiver="ops"} 1`, `veer_notifications_total{outcome="dropped",receiver="ops"} 0`, `veer_notifications_waiting{receiver="ops"} 3`,
+		`veer_journal_exported_total{output="file"} 1`, `veer_journal_gaps_total{output="file"} 0`, `veer_journal_gaps_total{output="syslog"} 1`, `veer_journal_failing_seconds{output="syslog"} 90`,
 		`veer_alias_hosts{provider="here",state="fresh"} 2`, `veer_alias_hosts{provider="here",state="unknown"} 0`,
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {

@@ -39,6 +39,10 @@ type Reading struct {
 	Dropped     []Dropped
 	// Aliases counts the hosts that each authority looks up, by how they stand.
 	Aliases map[string]map[string]int
+	// Waiting are the messages that each receiver has not got, Failing is how long
+	// each output of the journal has failed.
+	Waiting map[string]int
+	Failing map[string]time.Duration
 	// Expiry is until the end of each certificate, by key of the config.
 	Expiry map[string]time.Duration
 }
@@ -155,6 +159,12 @@ func (r Reading) emit(emit func(m *Metric, value float64, labels ...string)) {
 		for _, state := range []string{AliasFresh, AliasStale, AliasUnknown} {
 			emit(&aliases, float64(hosts[state]), provider, state)
 		}
+	}
+	for receiver, n := range r.Waiting {
+		emit(&waiting, float64(n), receiver)
+	}
+	for output, d := range r.Failing {
+		emit(&exportFails, d.Seconds(), output)
 	}
 	for file, left := range r.Expiry {
 		emit(&expiry, left.Seconds(), file)

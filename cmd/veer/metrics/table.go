@@ -48,6 +48,11 @@ var (
 	answers      = Metric{"veer_dns_answers_total", Counter, []string{"provider", "service", "answer"}, "Queries that a service answered, by the region that was answered, or several with + between them in the order of the pools; FALLBACK, OTHER for data of no pool, NODATA for a type that the service has not. A service that is gone has none.", "one a service and set of regions that it answered, 66 at most"}
 	dropped      = Metric{"veer_dns_log_dropped_total", Counter, []string{"provider", "log"}, "Queries that were to be told of and were dropped, since there was no room or nobody took them, by log: query_log, dnstap; absent without that log.", "2 an authority"}
 	aliases      = Metric{"veer_alias_hosts", Gauge, []string{"provider", "state"}, "Host names that an authority looks up for services of type ALIAS, by how they stand: fresh, stale (not renewed in time, the last good addresses are served), unknown (never looked up); absent without a resolver.", "3 an authority"}
+	notified     = Metric{"veer_notifications_total", Counter, []string{"receiver", "outcome"}, "Tries of this process, while it led, to bring a message to a receiver, by outcome: sent, failed (it is tried again), dropped (it is not: refused for good, too old, or too many waited); absent without notifications.", "3 a receiver"}
+	waiting      = Metric{"veer_notifications_waiting", Gauge, []string{"receiver"}, "Messages that a receiver has not got yet; absent where this process does not lead, and without notifications.", "1 a receiver"}
+	exported     = Metric{"veer_journal_exported_total", Counter, []string{"output"}, "Records of the journal that this process wrote out, by output: file, syslog; absent without one.", "1 an output"}
+	exportGaps   = Metric{"veer_journal_gaps_total", Counter, []string{"output"}, "Times that records may be missing in what was written out, since the ledger did not have them any more; absent without an output.", "1 an output"}
+	exportFails  = Metric{"veer_journal_failing_seconds", Gauge, []string{"output"}, "How long an output of the journal has not been written to, since it cannot be; 0: it can; absent without one.", "1 an output"}
 	expiry       = Metric{"veer_certificate_expiry_seconds", Gauge, []string{"file"}, "Time until a certificate of this host ends, below 0 when it has: host.tls.ca_file, host.tls.cert_file, host.http.cert_file, providers.NAME.tls.cert_file.", "3, and 1 an authority"}
 )
 
@@ -56,13 +61,14 @@ func read() []*Metric {
 	return []*Metric{
 		&buildInfo, &leads, &leaderKnown, &term, &etcd, &cutOff, &fresh, &suspect, &mismatch, &votes, &endpoints,
 		&allDown, &zoneState, &lag, &probes, &late, &queries, &zoneQueries, &answers, &limitedTotal, &dropped, &connections, &turnedAway, &aliases, &expiry,
+		&waiting, &exportFails,
 	}
 }
 
 // Table lists every metric of Veer's own.
 func Table() []Metric {
 	var out []Metric
-	for _, m := range append(read(), &decisions, &writes) {
+	for _, m := range append(read(), &decisions, &writes, &notified, &exported, &exportGaps) {
 		out = append(out, *m)
 	}
 	return out
