@@ -103,7 +103,7 @@ deb: toolchain ## the Debian package alone, of this machine's architecture
 test-packages: toolchain ## packages on a host that boots, image, manifests, SBOM, two builds compared (root, systemd-nspawn, rpm; 2 minutes)
 	@.ci/packaging $(GO)
 
-test-terraform: build ## the Terraform modules and examples, without a cloud (root, terraform, systemd-nspawn; 2 minutes)
+test-terraform: build ## the Terraform modules and examples, without a cloud (root, terraform, systemd-nspawn, debootstrap; 3 minutes)
 	@VEER=$(CURDIR)/bin/veer .ci/terraform $(GO)
 
 terraform-docs: toolchain ## write the tables in the READMEs of the Terraform modules

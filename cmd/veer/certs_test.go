@@ -104,6 +104,19 @@ func TestCerts(t *testing.T) {
 	r.veer(exitDone, `"names": [ "10.0.1.10" ], "not_after": "2026-11-21T12:00:00Z"`, "certs", "issue", "eu", "--days", "1", "--force", "-o", "json")
 }
 
+// TestCertsInitMakesItsFolder, for its owner alone: the key of the CA is in it.
+func TestCertsInitMakesItsFolder(t *testing.T) {
+	r := newRing(t)
+	dir := r.path("new/ca")
+	s := newSession(nil, "", nil)
+	if got := s.run(t.Context(), []string{"certs", "init", "-c", r.path("veer.yaml"), "--dir", dir}); got != exitDone {
+		t.Fatalf("exit %d: %s", got, s.stderr.String())
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder is %v, %v; expected mode 0700", info, err)
+	}
+}
+
 // TestValidateJudgesCertificates: what is wrong with those of this host.
 func TestValidateJudgesCertificates(t *testing.T) {
 	r := newRing(t)

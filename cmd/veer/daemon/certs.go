@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -30,11 +32,15 @@ type Issued struct {
 	NotAfter time.Time `json:"not_after"`
 }
 
-// InitCA makes the CA of an owner in a folder.
+// InitCA makes the CA of an owner in a folder, which is made too, for its owner
+// alone.
 func InitCA(dir, owner string, now time.Time, life time.Duration, replace bool) (Issued, error) {
 	pair, err := certs.NewAuthority(owner, now, life)
 	if err != nil {
 		return Issued{}, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return Issued{}, fmt.Errorf("make the folder of the CA: %w", err)
 	}
 	return keep(pair, filepath.Join(dir, caCert), filepath.Join(dir, caKey), []string{}, replace)
 }

@@ -5,25 +5,23 @@ terraform {
 }
 
 locals {
-  config = templatefile("${path.module}/veer.yaml.tftpl", {
-    zone      = var.zone
-    hosts     = var.hosts
-    endpoints = var.endpoints
-  })
+  config  = file("${path.module}/veer.yaml")
+  members = yamldecode(local.config).cluster.members
 }
 
 module "veer" {
   source = "../../modules/onprem"
 
   config          = local.config
+  files           = { for name in fileset(path.module, "*.zone") : name => file("${path.module}/${name}") }
   package         = var.package
   ssh_options     = var.ssh_options
   secrets_version = var.secrets_version
-  files           = { "${var.zone}.zone" = file("${path.module}/zone") }
 
+  # Every host is a member, and is reached by SSH where the others reach it.
   hosts = {
-    for region, address in var.hosts : region => {
-      address   = address
+    for region, member in local.members : region => {
+      address   = regex("^https://\\[?(.+?)\\]?:[0-9]+$", member.peer)[0]
       user      = var.user
       ca_file   = "${var.certificates}/ca.pem"
       cert_file = "${var.certificates}/${region}.pem"

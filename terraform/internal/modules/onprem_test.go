@@ -84,7 +84,7 @@ module "veer" {
   }
 }
 `})
-	zone, err := os.ReadFile(filepath.Join(root, "examples/on-prem/zone"))
+	zone, err := os.ReadFile(filepath.Join(root, "examples/on-prem/example.test.zone"))
 	if err != nil {
 		t.Fatal(err)
 	}

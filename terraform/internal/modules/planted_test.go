@@ -116,6 +116,8 @@ func TestPlantedFaultsOfModules(t *testing.T) {
 		{"a token nobody asked for", "modules/cloudflare-zone/variables.tf", "  default     = \"none\"", "  default     = \"write\"", "A token was made without being asked for"},
 		{"a policy for another zone", "modules/internal/route53-policy/main.tf", "if z.name == local.zone_of[n]", "if true", "A name is allowed in another zone than the longest"},
 		{"an order of its own", "modules/onprem/main.tf", "[for r in module.config.regions : r if contains(keys(var.hosts), r)]", "reverse([for r in module.config.regions : r if contains(keys(var.hosts), r)])", "The hosts are not rolled in the order of veer.yaml."},
+		{"a member without a certificate", "modules/onprem/main.tf", "var.hosts[each.key].key_file != null", "true", "was expected to report an error"},
+		{"two regions on one host", "modules/onprem/variables.tf", ")) == length(var.hosts)", ")) <= length(var.hosts)", "was expected to report an error"},
 		{"secrets_version without effect", "modules/onprem/main.tf", "keys(var.secret_files), var.secrets_version,", "keys(var.secret_files),", "Raising secrets_version brings nothing."},
 	}, "test")
 }

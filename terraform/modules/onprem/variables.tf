@@ -33,6 +33,10 @@ variable "hosts" {
     error_message = "A host's address is a DNS name or an IP address, without user and port."
   }
   validation {
+    condition     = length(distinct([for h in values(var.hosts) : "${h.address} ${h.port}"])) == length(var.hosts)
+    error_message = "Two of hosts have the same address and port. Each region or vantage has a host of its own: one Veer votes for one place."
+  }
+  validation {
     condition     = alltrue([for h in values(var.hosts) : can(regex("^[a-z_][0-9a-z_-]*$", h.user)) && h.port > 0 && h.port < 65536])
     error_message = "A host's user is a Unix user, and its port is from 1 to 65535."
   }
@@ -96,6 +100,11 @@ variable "ssh_options" {
   description = "Arguments of ssh, as in [\"-i\", \"/home/me/.ssh/veer\", \"-o\", \"UserKnownHostsFile=known_hosts\"]. ssh asks nothing (BatchMode), and refuses hosts that it does not know."
   type        = list(string)
   default     = []
+
+  validation {
+    condition     = alltrue([for o in var.ssh_options : can(regex("^[^\n]+$", o))])
+    error_message = "An argument in ssh_options is empty or has a line break. Give each word by itself: [\"-i\", \"/home/me/.ssh/veer\"]."
+  }
 }
 
 variable "health_timeout" {

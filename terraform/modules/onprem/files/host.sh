@@ -54,10 +54,11 @@ activate() {
 	(cd $etc && find . -type f) | while read -r file; do
 		[ -e "$next/etc/$file" ] || rm -f "$etc/$file"
 	done
+	# The package leaves the restart to us.
 	if [ -f "$next/veer.deb" ]; then
-		DEBIAN_FRONTEND=noninteractive dpkg --install --force-confold --force-downgrade "$next/veer.deb" >&2
+		VEER_RESTART=no DEBIAN_FRONTEND=noninteractive dpkg --install --force-confold --force-downgrade "$next/veer.deb" >&2
 	elif [ -f "$next/veer.rpm" ]; then
-		rpm --upgrade --replacepkgs --oldpackage "$next/veer.rpm" >&2
+		VEER_RESTART=no rpm --upgrade --replacepkgs --oldpackage "$next/veer.rpm" >&2
 	else
 		put "$next/veer" $bin root 0755
 		put "$next/veer.service" /etc/systemd/system/veer.service root 0644
@@ -94,14 +95,18 @@ well() {
 remove() {
 	systemctl disable --now --quiet veer.service || true
 	rm -rf /etc/systemd/system/veer.service /etc/systemd/system/veer.service.d $etc $work
+	systemctl daemon-reload
 	if command -v dpkg >/dev/null && dpkg -s veer >/dev/null 2>&1; then
-		DEBIAN_FRONTEND=noninteractive dpkg --purge veer >&2
+		# A purge takes the data and the user.
+		how=--remove
+		[ "${1:-}" != data ] || how=--purge
+		DEBIAN_FRONTEND=noninteractive dpkg $how veer >&2
 	elif command -v rpm >/dev/null && rpm -q veer >/dev/null 2>&1; then
 		rpm --erase veer >&2
 	fi
 	rm -f $bin
-	systemctl daemon-reload
 	[ "${1:-}" != data ] || rm -rf /var/lib/veer
 }
 
-"$@"
+# This script is its own standard input: nothing that it calls may read on.
+"$@" </dev/null

@@ -94,6 +94,17 @@ run "refuses_options_in_an_address" {
   expect_failures = [var.hosts]
 }
 
+run "refuses_two_regions_on_one_host" {
+  command = plan
+  variables {
+    hosts = {
+      us-east = { address = "10.1.1.10", ca_file = "tests/files/ca.pem", cert_file = "tests/files/host.pem", key_file = "tests/files/host.key" }
+      eu-west = { address = "10.1.1.10", ca_file = "tests/files/ca.pem", cert_file = "tests/files/host.pem", key_file = "tests/files/host.key" }
+    }
+  }
+  expect_failures = [var.hosts]
+}
+
 run "refuses_an_unknown_role" {
   command = plan
   variables {
@@ -110,6 +121,7 @@ run "refuses_bad_variables" {
     files          = { "veer.yaml" = "" }
     secret_files   = { "ca.pem" = "tests/files/token" }
     health_timeout = 1
+    ssh_options    = ["-i", ""]
   }
-  expect_failures = [var.config, var.package, var.files, var.secret_files, var.health_timeout]
+  expect_failures = [var.config, var.package, var.files, var.secret_files, var.health_timeout, var.ssh_options]
 }
