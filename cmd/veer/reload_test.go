@@ -53,7 +53,7 @@ func TestReload(t *testing.T) {
 		s = newSession(&fake{reload: c.reload}, "", nil)
 		code = s.veer(t, append([]string{"reload", "-o", "json"}, c.args...)...)
 		var out api.Reload
-		if err := json.Unmarshal([]byte(s.stdout.String()), &out); err != nil || code != c.code || out.Result != c.reload.Result || len(out.Errors) != len(c.reload.Errors) {
+		if err := json.Unmarshal(s.stdout.Bytes(), &out); err != nil || code != c.code || out.Result != c.reload.Result || len(out.Errors) != len(c.reload.Errors) {
 			t.Errorf("%s: -o json ends with %d and prints %s (%v)", c.name, code, s.stdout.String(), err)
 		}
 	}

@@ -204,10 +204,8 @@ func (r *noticeReign) begin(ctx context.Context) error {
 	case raw == nil:
 		was.Place = here // what happened before there were notifications is not news
 	default:
-		if err := json.Unmarshal(raw, &was); err == nil {
+		if err = json.Unmarshal(raw, &was); err == nil {
 			err = was.State.Check()
-		} else {
-			was = keptNotices{}
 		}
 		if err != nil || was.Place.Cluster != here.Cluster {
 			r.log.Warn().Err(err).Msg("what the leader before left of notifications does not count: the ledger is another one, or it cannot be read")
