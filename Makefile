@@ -16,7 +16,7 @@ GOBUILD   := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDF
 export VERSION COMMIT DATE FUZZTIME SOAKTIME REPEATS PARTS
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check accept bench bench-failover bench-scale bench-prober bench-dns bench-dns-failover bench-dns-flood bench-cluster test-cluster newcomer test-terraform terraform-docs terraform-schemas mutants fuzz fuzz-authority soak release deb test-packages clean toolchain
+.PHONY: help build run test check check-hosts accept bench bench-failover bench-scale bench-prober bench-dns bench-dns-failover bench-dns-flood bench-cluster test-cluster newcomer test-terraform terraform-docs terraform-schemas mutants fuzz fuzz-authority soak release deb test-packages clean toolchain
 
 help: ## this list
 	@echo 'Veer: DNS failover from one binary. Targets:'
@@ -48,6 +48,8 @@ newcomer: toolchain ## README, getting started and the tests, on a Debian with n
 
 check: ## all that CI runs, with -race and real Debian servers (root, 20 minutes)
 	@.ci/check $(GO)
+
+check-hosts: newcomer test-packages test-terraform ## what needs hosts that boot or a bare root (root, 15 minutes)
 
 accept: ## every acceptance test in full; output goes to docs/benchmarks (root, hours)
 	@.ci/accept $(GO)
