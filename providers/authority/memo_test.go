@@ -13,9 +13,9 @@ func searchMemo(t *testing.T, spoil func(*memo, *Table)) (held int, err error) {
 	first, rrs := manyZones(t)
 	second, _ := manyZones(t)
 	m := newMemo(8)
-	for round := range 6 {
+	for round := range 4 {
 		table := []*Table{first, second}[round%2]
-		_, err := searchTwoWays(t, table, rrs, 10_000, func(f *quick) {
+		_, err := searchTwoWays(t, table, rrs, 4_000, func(f *quick) {
 			f.memo = m
 			if spoil != nil {
 				spoil(m, table)
@@ -41,8 +41,8 @@ func TestMemoAnswersAlike(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := 6 * 16; held != want {
-			t.Errorf("the memo held %d answers after 6 rounds, want %d: it was full every time", held, want)
+		if want := 4 * 16; held != want {
+			t.Errorf("the memo held %d answers after 4 rounds, want %d: it was full every time", held, want)
 		}
 	})
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/cmd/veer/metrics"
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions/controller"
@@ -145,7 +146,9 @@ func TestTheListenerIsTriedAgain(t *testing.T) {
 		o: Options{Log: log, Hooks: Hooks{HTTP: func(address string) { listens <- address }}}, parts: newParts(log),
 		metrics: metrics.New(metrics.Options{Read: func(context.Context) metrics.Reading { return metrics.Reading{} }}),
 	}
-	d.c.Host.HTTP.Listen = taken.Addr().String()
+	c := new(config.Config)
+	c.Host.HTTP.Listen = taken.Addr().String()
+	d.configure(c)
 	if err := d.startHTTP(t.Context()); err != nil {
 		t.Fatal(err)
 	}
