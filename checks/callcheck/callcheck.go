@@ -152,17 +152,17 @@ func (b *Book) HearHook(name string, n uint64, statements []Statement, listed bo
 	h.said = is
 }
 
-// Forgotten are the keys of what a hook said so long ago that it does not count
-// any more.
-func (b *Book) Forgotten(name string, silence time.Duration) []string {
+// Forgotten is what a hook said so long ago that it does not count any more: the
+// N of each statement, by its key.
+func (b *Book) Forgotten(name string, silence time.Duration) map[string]uint64 {
 	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var out []string
+	out := map[string]uint64{}
 	if h := b.hooks[name]; h != nil {
 		for key, s := range h.said {
 			if now.Sub(s.at) > 2*silence {
-				out = append(out, key)
+				out[key] = s.N
 			}
 		}
 	}

@@ -159,7 +159,7 @@ func TestWhatIsFoundIsNotFresh(t *testing.T) {
 		}
 		time.Sleep(2*silence + time.Second)
 		says(t, p, "a", checks.Unknown, "is silent")
-		if f := b.Forgotten("am", silence); len(f) != 1 || f[0] != "1" {
+		if f := b.Forgotten("am", silence); len(f) != 1 || f["1"] != 7 {
 			t.Errorf("forgotten: %v", f)
 		}
 		gone.N = 8

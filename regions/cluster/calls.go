@@ -107,8 +107,9 @@ type Statement struct {
 // Message is one of a hook.
 type Message struct {
 	Said []Statement
-	// Drop are the keys of statements that do not count any more.
-	Drop []string
+	// Drop are statements that do not count any more: the N of each, by its key.
+	// One that was said again meanwhile stays.
+	Drop map[string]uint64
 	// Number must not be below that of any earlier message of the same Secret,
 	// and ID another one than those with the same number; without an ID it is
 	// not asked. Secret is a name of the secret, by which the sender was known,
@@ -158,7 +159,8 @@ func (s spoken) take(m Message) (spoken, error) {
 	}
 	s.N++
 	said := slices.DeleteFunc(slices.Clone(s.Said), func(is Statement) bool {
-		return slices.Contains(m.Drop, is.Key) || slices.ContainsFunc(m.Said, func(one Statement) bool { return one.Key == is.Key })
+		n, drop := m.Drop[is.Key]
+		return drop && n == is.N || slices.ContainsFunc(m.Said, func(one Statement) bool { return one.Key == is.Key })
 	})
 	for _, one := range m.Said {
 		if one.Health != checks.Unknown {

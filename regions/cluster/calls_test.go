@@ -84,7 +84,8 @@ func TestMessagesCountOnce(t *testing.T) {
 		{Message{ID: "b", Number: 10, Secret: "s"}, ErrReplayed, "1=down@1 2=up@2"},
 		{Message{ID: "a", Number: 3, Secret: "new"}, nil, "1=down@1 2=up@2"},
 		{Message{Said: []Statement{{Key: "1"}, {Key: "2", Target: target(), Health: checks.Up}}}, nil, "2=up@5"},
-		{Message{Drop: []string{"2"}}, nil, ""},
+		{Message{Drop: map[string]uint64{"2": 4}}, nil, "2=up@5"}, // it was said again since
+		{Message{Drop: map[string]uint64{"2": 5}}, nil, ""},
 		{Message{Said: []Statement{{Key: "1", Health: checks.Up}}}, errBad, ""},
 	} {
 		next, err := s.take(c.m)
