@@ -3,12 +3,15 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/veerdns/veer/checks"
+	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/regions"
 	"github.com/veerdns/veer/regions/cluster"
+	"github.com/veerdns/veer/regions/steering"
 )
 
 // TestCallInsAreHeldBack: what an endpoint says anew is told at once, what it
@@ -90,5 +93,22 @@ func TestGates(t *testing.T) {
 	now = now.Add(time.Second)
 	if got = fmt.Sprint(got, " ", passed("a")); got != fmt.Sprint(hookBurst, hookBurst, " ", hookRate) {
 		t.Errorf("passed %s", got)
+	}
+}
+
+// TestHooksSpeakOfTheConfigInForce: also of what a reload brings meanwhile.
+func TestHooksSpeakOfTheConfigInForce(t *testing.T) {
+	d := &daemon{scene: &scene{}}
+	target := steering.Target{Service: "app.example.test."}
+	with := steering.Policy{Services: []steering.Service{{Name: target.Service, Pools: []steering.Pool{{Region: "eu-west"}}}}}
+	if d.there(target) {
+		t.Error("it is there before")
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { d.scene.replace(&config.Config{}, with) })
+	d.there(target) // -race looks on
+	wg.Wait()
+	if !d.there(target) {
+		t.Error("it is not there after")
 	}
 }
