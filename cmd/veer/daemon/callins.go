@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/cmd/veer/hook"
 	"github.com/veerdns/veer/cmd/veer/metrics"
@@ -22,15 +24,16 @@ import (
 var errNotJoined = errors.New("the cluster is not joined")
 
 // answer is a reply to a call from outside: an HTTP status, its text, and what is
-// counted.
+// counted. The cause is told to the log, and to nobody else.
 type answer struct {
 	code    int
 	outcome string
 	text    string
+	cause   error
 }
 
 func reject(code int, outcome, format string, args ...any) answer {
-	return answer{code, outcome, fmt.Sprintf(format, args...)}
+	return answer{code: code, outcome: outcome, text: fmt.Sprintf(format, args...)}
 }
 
 // routeCalls serves what is called in, as far as the config has any of it. Each
@@ -45,11 +48,11 @@ func (d *daemon) routeCalls(mux *http.ServeMux) {
 	}
 }
 
-// called serves one kind of call, counts it, and logs what was not taken.
+// called serves one kind of call, counts it, and logs it if it was not taken.
 func (d *daemon) called(kind, path string, serve func(*http.Request, string) answer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		name := r.PathValue(path)
-		a := reject(http.StatusMethodNotAllowed, metrics.CallBad, "%s is not served here: expected POST", clipMethod(r.Method))
+		a := reject(http.StatusMethodNotAllowed, metrics.CallBad, "expected POST")
 		if r.Method == http.MethodPost {
 			a = serve(r, name)
 		}
@@ -59,7 +62,7 @@ func (d *daemon) called(kind, path string, serve func(*http.Request, string) ans
 		d.metrics.Called(kind, name, a.outcome)
 		if a.code >= http.StatusMultipleChoices {
 			w.Header().Set("Connection", "close") // whoever is refused keeps no seat
-			d.o.Log.Warn().Str("part", "http").Str("kind", kind).Str("name", name).Str("outcome", a.outcome).Int("status", a.code).Str("error", a.text).Msg("a call was not taken")
+			d.refused(kind, name, a)
 		}
 		switch a.code {
 		case http.StatusUnauthorized:
@@ -73,7 +76,19 @@ func (d *daemon) called(kind, path string, serve func(*http.Request, string) ans
 	}
 }
 
-func clipMethod(m string) string { return m[:min(len(m), 10)] }
+// refused logs a call that was not taken, as often as a hook may speak and no
+// oftener: anybody can call, and the log is not theirs to fill.
+func (d *daemon) refused(kind, name string, a answer) {
+	if !d.refusals.pass(kind+" "+name+" "+a.outcome, time.Now()) {
+		return
+	}
+	level := zerolog.WarnLevel
+	if a.cause != nil {
+		level = zerolog.ErrorLevel
+	}
+	d.o.Log.WithLevel(level).Str("part", "http").Str("kind", kind).Str("name", name).Str("outcome", a.outcome).Int("status", a.code).
+		Str("error", a.text).AnErr("cause", a.cause).Msg("a call was not taken")
+}
 
 // knows reports whether the config has a monitor or a hook of this name.
 func (d *daemon) knows(kind, name string) bool {
@@ -92,7 +107,7 @@ func (d *daemon) heartbeat(r *http.Request, monitor string) answer {
 	}
 	token, err := tokenFrom("monitors."+monitor, m.Heartbeat.TokenFile, m.Heartbeat.TokenEnv)
 	if err != nil {
-		return d.broken(err)
+		return broken(err)
 	}
 	if !bears(r, token) {
 		return reject(http.StatusUnauthorized, metrics.CallRefused, "the monitor's token is needed: Authorization: Bearer TOKEN")
@@ -116,13 +131,12 @@ func (d *daemon) heartbeat(r *http.Request, monitor string) answer {
 	case trouble != nil || d.cluster.Load() == nil:
 		return reject(http.StatusServiceUnavailable, metrics.CallFailed, "other regions cannot be told from here now: call another region's listener")
 	}
-	return answer{http.StatusAccepted, metrics.CallTaken, "taken"}
+	return answer{code: http.StatusAccepted, outcome: metrics.CallTaken, text: "taken"}
 }
 
 // broken hides from the caller what is wrong with the config of this host.
-func (d *daemon) broken(err error) answer {
-	d.o.Log.Error().Err(err).Str("part", "http").Msg("a secret cannot be read: whoever needs it is refused")
-	return reject(http.StatusServiceUnavailable, metrics.CallFailed, "this host cannot read its own secret; its log says why")
+func broken(err error) answer {
+	return answer{http.StatusServiceUnavailable, metrics.CallFailed, "this host cannot read its own secret; its log says why", err}
 }
 
 // bodyOf reads a body up to a bound, in bytes.

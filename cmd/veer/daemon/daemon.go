@@ -148,6 +148,7 @@ type daemon struct {
 	book      *callcheck.Book           // what was called in, anywhere
 	calls     *pending                  // what was called in here
 	gates     gates                     // of hooks
+	refusals  gates                     // what the log tells of calls from outside
 
 	opening sync.Mutex
 	written []controller.Written // see clients

@@ -26,14 +26,16 @@ import (
 )
 
 const (
-	// hookRate and hookBurst bound how often one hook may speak.
+	// hookRate and hookBurst bound, in a second and at once, how often one hook
+	// may speak, and how often the log tells that one thing was refused.
 	hookRate, hookBurst = 5.0, 20.0
 	// hookDrains bounds the drains of one hook that are in force at a time.
 	hookDrains = 50
 	hookWait   = 10 * time.Second
 )
 
-// gates bound how often each hook speaks here. It is safe for concurrent use.
+// gates bound how often what has a name happens here. It is safe for concurrent
+// use, and for no more names than the config has.
 type gates struct {
 	mu  sync.Mutex
 	all map[string]*bucket
@@ -62,7 +64,7 @@ func (d *daemon) hooked(r *http.Request, name string) answer {
 	if h.Kind == config.HookAlertmanager { // a stranger need not be read to the end
 		token, err := tokenFrom("hooks."+name, h.TokenFile, h.TokenEnv)
 		if err != nil {
-			return d.broken(err)
+			return broken(err)
 		}
 		if !bears(r, token) {
 			return reject(http.StatusUnauthorized, metrics.CallRefused, "the hook's token is needed: Authorization: Bearer TOKEN")
@@ -74,7 +76,7 @@ func (d *daemon) hooked(r *http.Request, name string) answer {
 	}
 	var m cluster.Message
 	if h.Kind == config.HookSigned {
-		if a := d.stamp(&m, r.Header, name, body); a.code != 0 {
+		if a := stamp(&m, r.Header, name, h, body); a.code != 0 {
 			return a
 		}
 	}
@@ -96,15 +98,14 @@ func (d *daemon) hooked(r *http.Request, name string) answer {
 }
 
 // stamp proves who signed a message, and takes down what tells it from others.
-func (d *daemon) stamp(m *cluster.Message, header http.Header, name string, body []byte) answer {
-	h := d.config().Hooks[name]
+func stamp(m *cluster.Message, header http.Header, name string, h config.Hook, body []byte) answer {
 	text, err := secretFrom("hooks."+name+".secret", h.SecretFile, h.SecretEnv)
 	if err != nil {
-		return d.broken(err)
+		return broken(err)
 	}
 	secret, err := hook.ParseSecret(text)
 	if err != nil {
-		return d.broken(fmt.Errorf("hooks.%s: %w", name, err))
+		return broken(fmt.Errorf("hooks.%s: %w", name, err))
 	}
 	s, err := hook.Verify(secret, header, body)
 	switch {
@@ -205,22 +206,22 @@ func (d *daemon) heed(ctx context.Context, name string, h config.Hook, m cluster
 		case errors.Is(err, cluster.ErrHookFull):
 			return reject(http.StatusTooManyRequests, metrics.CallLimited, "%v", cluster.ErrHookFull)
 		case err != nil:
-			return d.unwritten(name, err)
+			return unwritten(err)
 		}
 	}
-	text := fmt.Sprintf("taken: %d heeded, %d that are about nothing in the config", len(said), unmatched)
+	taken := answer{code: http.StatusOK, outcome: metrics.CallTaken, text: fmt.Sprintf("taken: %d heeded, %d that are about nothing in the config", len(said), unmatched)}
 	if h.Act == config.HookVote {
-		return answer{http.StatusOK, metrics.CallTaken, text}
+		return taken
 	}
 	p := d.picture()
 	if p.view.Overrides, err = cl.Orders(ctx); err != nil {
-		return d.unwritten(name, err)
+		return unwritten(err)
 	}
 	var refused []string
 	for _, s := range said {
 		why, err := d.hookDrain(ctx, cl, p, name, h, s)
 		if err != nil {
-			return d.unwritten(name, err)
+			return unwritten(err)
 		}
 		if why != "" {
 			refused = append(refused, why)
@@ -229,12 +230,11 @@ func (d *daemon) heed(ctx context.Context, name string, h config.Hook, m cluster
 	if len(refused) > 0 {
 		return reject(http.StatusConflict, metrics.CallNotDone, "not drained: %s", list(refused))
 	}
-	return answer{http.StatusOK, metrics.CallTaken, text}
+	return taken
 }
 
-func (d *daemon) unwritten(name string, err error) answer {
-	d.o.Log.Error().Err(err).Str("part", "http").Str("name", name).Msg("what a hook said could not be written")
-	return reject(http.StatusServiceUnavailable, metrics.CallFailed, "the ledger does not answer: try again, or call another region's listener")
+func unwritten(err error) answer {
+	return answer{http.StatusServiceUnavailable, metrics.CallFailed, "the ledger does not answer: try again, or call another region's listener", err}
 }
 
 // hookDrain drains what a hook says is not up, and ends the drain when it is, or

@@ -3,12 +3,18 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/veerdns/veer/checks"
 	"github.com/veerdns/veer/cmd/veer/config"
+	"github.com/veerdns/veer/cmd/veer/metrics"
 	"github.com/veerdns/veer/regions"
 	"github.com/veerdns/veer/regions/cluster"
 	"github.com/veerdns/veer/regions/steering"
@@ -94,6 +100,35 @@ func TestGates(t *testing.T) {
 	if got = fmt.Sprint(got, " ", passed("a")); got != fmt.Sprint(hookBurst, hookBurst, " ", hookRate) {
 		t.Errorf("passed %s", got)
 	}
+}
+
+// TestStrangersDoNotFillTheLog: of one thing that is refused the log tells so
+// often and no oftener, of another all the same; the cause is told to it alone.
+func TestStrangersDoNotFillTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		d := &daemon{o: Options{Log: zerolog.New(&log)}}
+		lines := func() int {
+			defer log.Reset()
+			return strings.Count(log.String(), "a call was not taken")
+		}
+		flood := func() int {
+			for range 1000 {
+				d.refused(metrics.CallHook, "ops", reject(http.StatusUnauthorized, metrics.CallRefused, "no"))
+			}
+			return lines()
+		}
+		got := []int{flood()}
+		d.refused(metrics.CallHook, "ops", unwritten(errors.New("etcd is away")))
+		if text := log.String(); !strings.Contains(text, `"level":"error"`) || !strings.Contains(text, "etcd is away") {
+			t.Errorf("the log says %s", text)
+		}
+		got = append(got, lines())
+		time.Sleep(time.Second)
+		if got = append(got, flood()); fmt.Sprint(got) != fmt.Sprint([]int{hookBurst, 1, hookRate}) {
+			t.Errorf("%v lines, expected %v", got, []int{hookBurst, 1, hookRate})
+		}
+	})
 }
 
 // TestHooksSpeakOfTheConfigInForce: also of what a reload brings meanwhile.
