@@ -273,15 +273,13 @@ func (d *daemon) hookDrain(ctx context.Context, cl *cluster.Cluster, p *picture,
 			return "", err
 		}
 		p.view.Overrides = append(p.view.Overrides, o)
-		d.o.Log.Info().Str("order", o.ID).Str("act", string(o.Act)).Str("target", targetText(o.Target)).
-			Str("by", o.By).Str("why", o.Why).Dur("for_ms", h.For).Msg("order given")
+		d.orderLine(o, o.By, o.Why).Dur("for_ms", h.For).Msg("order given")
 	}
 	for _, o := range mine { // each was renewed, or is over
 		if err := cl.EndOrder(ctx, o.ID, by, endedBecause(s)); err != nil && !errors.Is(err, cluster.ErrNoOrder) {
 			return "", err
 		}
-		d.o.Log.Info().Str("order", o.ID).Str("act", string(o.Act)).Str("target", targetText(o.Target)).
-			Str("by", by).Str("why", endedBecause(s)).Msg("order ended")
+		d.orderLine(o, by, endedBecause(s)).Msg("order ended")
 	}
 	return "", nil
 }

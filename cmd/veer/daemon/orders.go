@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/veerdns/veer/checks"
 	"github.com/veerdns/veer/cmd/veer/api"
 	"github.com/veerdns/veer/providers"
@@ -108,10 +110,14 @@ func (d *daemon) give(ctx context.Context, r api.OrderRequest, dry bool) (api.Or
 	if err := cl.AddOrder(ctx, o); err != nil && !errors.Is(err, cluster.ErrOrderExists) {
 		return api.OrderResult{}, failed(err)
 	}
-	d.o.Log.Info().Str("order", o.ID).Str("act", string(o.Act)).Str("target", targetText(o.Target)).
-		Str("by", o.By).Str("why", o.Why).Dur("for_ms", r.For).Msg("order given")
+	d.orderLine(o, o.By, o.Why).Dur("for_ms", r.For).Msg("order given")
 	d.await(ctx, cl, acting{orders: out.Orders, moves: moves, before: p.shards, began: began}, &out)
 	return out, nil
+}
+
+// orderLine begins the log's line about an order that was given or ended.
+func (d *daemon) orderLine(o controller.Order, by, why string) *zerolog.Event {
+	return d.o.Log.Info().Str("order", o.ID).Str("act", string(o.Act)).Str("target", targetText(o.Target)).Str("by", by).Str("why", why)
 }
 
 func notJoined() *api.Problem {
@@ -261,8 +267,7 @@ func (d *daemon) end(ctx context.Context, r api.OrderRequest, dry bool) (api.Ord
 		if err := cl.EndOrder(ctx, o.ID, r.By, r.Why); err != nil && !errors.Is(err, cluster.ErrNoOrder) {
 			return api.OrderResult{}, failed(err)
 		}
-		d.o.Log.Info().Str("order", o.ID).Str("act", string(o.Act)).Str("target", targetText(o.Target)).
-			Str("by", r.By).Str("why", r.Why).Msg("order ended")
+		d.orderLine(o, r.By, r.Why).Msg("order ended")
 	}
 	d.await(ctx, cl, acting{orders: ended, ended: true, moves: out.Moves, before: p.shards, began: began}, &out)
 	return out, nil
