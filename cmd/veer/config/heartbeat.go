@@ -50,7 +50,7 @@ func (c *Config) silence(m Monitor) time.Duration {
 	if m.Heartbeat != nil {
 		within := m.Heartbeat.Within
 		once, _ := c.shared.LeaderLoss()
-		return within + HeartbeatHold(within) + spreadPace + cluster.CallsHeard + once
+		return within + HeartbeatHold(within) + SpreadPace + cluster.CallsHeard + once
 	}
 	var longest time.Duration
 	for _, p := range m.Parts {
@@ -59,21 +59,16 @@ func (c *Config) silence(m Monitor) time.Duration {
 	return longest
 }
 
-// spreadPace is the least time between two writes of call-ins by one process.
-const spreadPace = time.Second
-
 // SpreadPace is the least time between two writes of call-ins by one process.
-func SpreadPace() time.Duration { return spreadPace }
+const SpreadPace = time.Second
 
 // Heartbeats are the endpoints that call in, by their name, each with its
 // monitor: those of services, and those that composites ask.
 func (c *Config) Heartbeats() map[string]Monitor {
 	out := map[string]Monitor{}
 	for _, s := range c.Services {
-		for _, p := range s.Pools {
-			for _, a := range p.Endpoints {
-				c.beating(s.Monitor, a, out)
-			}
+		for _, place := range s.places() {
+			c.beating(s.Monitor, place.Address, out)
 		}
 	}
 	return out

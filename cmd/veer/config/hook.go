@@ -113,21 +113,18 @@ func (c *Config) HookEndpoints(name string) []HookProbe {
 	var out []HookProbe
 	at := map[regions.EndpointID]int{}
 	for _, s := range c.Services {
-		for _, p := range s.Pools {
-			for _, a := range p.Endpoints {
-				place := steering.Target{Service: s.Name, Region: p.Region, Address: a}
-				if !h.Concerns(place) {
-					continue
-				}
-				id := endpointID(s.Monitor, a)
-				i, seen := at[id]
-				if !seen {
-					i, at[id] = len(out), len(out)
-					m := prober.MonitorConfig{Kind: h.Kind, Interval: hookLook, Fall: 1, Rise: 1, OK: 1}.Defaults()
-					out = append(out, HookProbe{Probe: Probe{Endpoint: id, Target: checks.Target{Name: string(id), Host: a}, Monitor: Monitor{MonitorConfig: m}}})
-				}
-				out[i].Places = append(out[i].Places, place)
+		for _, place := range s.places() {
+			if !h.Concerns(place) {
+				continue
 			}
+			id := endpointID(s.Monitor, place.Address)
+			i, seen := at[id]
+			if !seen {
+				i, at[id] = len(out), len(out)
+				m := prober.MonitorConfig{Kind: h.Kind, Interval: hookLook, Fall: 1, Rise: 1, OK: 1}.Defaults()
+				out = append(out, HookProbe{Probe: Probe{Endpoint: id, Target: checks.Target{Name: string(id), Host: place.Address}, Monitor: Monitor{MonitorConfig: m}}})
+			}
+			out[i].Places = append(out[i].Places, place)
 		}
 	}
 	return out
@@ -378,6 +375,7 @@ func (c *Config) calledIn() []string {
 	return out
 }
 
+// places are where a service's endpoints are.
 func (s Service) places() []steering.Target {
 	var out []steering.Target
 	for _, p := range s.Pools {

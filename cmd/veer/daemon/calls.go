@@ -33,7 +33,19 @@ func (d *daemon) hearing() callcheck.Hearing {
 // ear hands what the cluster hears to the book.
 type ear struct {
 	book *callcheck.Book
-	c    *config.Config
+	// places are where the endpoints are on which each hook votes.
+	places map[string]map[string][]steering.Target
+}
+
+func newEar(book *callcheck.Book, c *config.Config) ear {
+	e := ear{book, map[string]map[string][]steering.Target{}}
+	for _, hook := range c.HookVantages() {
+		e.places[hook] = map[string][]steering.Target{}
+		for _, p := range c.HookEndpoints(hook) {
+			e.places[hook][string(p.Endpoint)] = p.Places
+		}
+	}
+	return e
 }
 
 // Calls implements cluster.Ear.
@@ -47,12 +59,9 @@ func (e ear) Calls(all []cluster.Call) {
 
 // Hook implements cluster.Ear.
 func (e ear) Hook(name string, n uint64, said []cluster.Statement, listed bool) {
-	if !e.c.Votes(regions.Name(name)) {
+	places, votes := e.places[name]
+	if !votes {
 		return
-	}
-	places := map[string][]steering.Target{}
-	for _, p := range e.c.HookEndpoints(name) {
-		places[string(p.Endpoint)] = p.Places
 	}
 	out := make([]callcheck.Statement, len(said))
 	for i, s := range said {
@@ -178,7 +187,7 @@ func (d *daemon) spread(ctx context.Context) error {
 		if len(calls) > 0 {
 			err := d.tell(ctx, calls)
 			d.calls.done(calls, now, err)
-			next = config.SpreadPace()
+			next = config.SpreadPace
 			if err != nil {
 				d.o.Log.Warn().Err(err).Int("calls", len(calls)).Msg("could not tell others what was called in here; trying again")
 			}

@@ -104,7 +104,7 @@ func (d *daemon) clusterOptions() cluster.Options {
 	return cluster.Options{
 		Owner: d.c.Owner, Name: string(d.c.Host.Region), DataDir: d.c.Host.DataDir,
 		Floor: d.termFloor, LeaseOverrun: d.o.Hooks.LeaseOverrun, Unguarded: d.o.Hooks.Unguarded, Config: d.config().Hash(),
-		Client: d.isClient(), Waiting: d.scene.lost, Ear: ear{d.book, d.config()},
+		Client: d.isClient(), Waiting: d.scene.lost, Ear: newEar(d.book, d.config()),
 		TLS: cluster.TLS{CAFile: d.c.Host.TLS.CAFile, CertFile: d.c.Host.TLS.CertFile, KeyFile: d.c.Host.TLS.KeyFile},
 		Log: d.o.Log.With().Str("part", "cluster").Logger(),
 	}

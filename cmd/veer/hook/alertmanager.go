@@ -1,8 +1,8 @@
 // Package hook reads what others send to a daemon's listener: notifications of
 // an Alertmanager, and messages that are signed as Standard Webhooks says
 // (https://www.standardwebhooks.com/). All of it is hostile until it was read
-// here; errors repeat nothing of what was sent, which may hold a secret. The package does no I/O and its functions are safe for
-// concurrent use.
+// here; errors repeat nothing of what was sent, which may hold a secret. The
+// package does no I/O and its functions are safe for concurrent use.
 package hook
 
 import (
@@ -52,8 +52,6 @@ type notification struct {
 		Labels      map[string]string `json:"labels"`
 		Annotations map[string]string `json:"annotations"`
 	} `json:"alerts"`
-	// TruncatedAlerts were left out, by max_alerts of Alertmanager.
-	TruncatedAlerts uint64 `json:"truncatedAlerts"`
 }
 
 // Alerts reads a notification of version 4. Without alerts it is a sign of life
