@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"flag"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/veerdns/veer/cmd/internal/lab"
 	"github.com/veerdns/veer/cmd/internal/pages"
 )
 
@@ -101,31 +101,15 @@ func (r *reader) start(command string) {
 	r.t.Log(command)
 	ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Minute)
 	r.t.Cleanup(cancel)
-	r.run = &running{t: r.t, lines: make(chan string, 10_000)}
-	r.run.cmd = exec.CommandContext(ctx, "sh", "-c", command)
-	r.run.cmd.Env = r.environ()
-	r.run.cmd.Dir = r.dir
+	cmd := exec.CommandContext(ctx, "sh", "-c", command)
+	cmd.Env, cmd.Dir = r.environ(), r.dir
 	if r.quickstart = command == "make run"; r.quickstart {
-		r.run.cmd.Dir = r.root
+		cmd.Dir = r.root
 	}
 	// A terminal sends Ctrl-C to all of a command's processes.
-	r.run.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	r.run.cmd.Cancel = func() error { return syscall.Kill(-r.run.cmd.Process.Pid, syscall.SIGKILL) }
-	out, err := r.run.cmd.StdoutPipe()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.run.cmd.Stderr = r.run.cmd.Stdout
-	if err := r.run.cmd.Start(); err != nil {
-		r.t.Fatal(err)
-	}
-	lines := r.run.lines
-	go func() {
-		defer close(lines)
-		for in := bufio.NewScanner(out); in.Scan(); {
-			lines <- in.Text()
-		}
-	}()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	r.run = begin(r.t, cmd)
 	if r.quickstart {
 		r.from = 0
 		r.run.until("What happens:")
@@ -196,27 +180,29 @@ func (r *reader) step(s pages.Step) {
 	if *update {
 		patience = 2 * time.Second
 	}
-	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+	var out []byte
+	var exit error
+	err := lab.Until(r.t.Context(), 100*time.Millisecond, patience, func() (bool, error) {
 		cmd := exec.CommandContext(r.t.Context(), "sh", "-c", s.Command)
 		cmd.Dir, cmd.Env = r.dir, r.environ()
-		out, err := cmd.CombinedOutput()
-		if pages.Same(s.Output) == pages.Same(string(out)) {
-			return
+		out, exit = cmd.CombinedOutput()
+		if same := pages.Same(s.Output) == pages.Same(string(out)); same || looks.MatchString(s.Command) {
+			return same, nil
 		}
-		if looks.MatchString(s.Command) && time.Now().Before(end) {
-			continue
-		}
-		if s.Output == "" {
-			r.t.Errorf("the page does not show what %s prints:\n%s", s.Command, out)
-			return
-		}
-		if err != nil {
-			r.t.Logf("%s: %v", s.Command, err)
-		}
+		return false, errOther
+	})
+	switch {
+	case err == nil:
+	case s.Output == "":
+		r.t.Errorf("the page does not show what %s prints:\n%s", s.Command, out)
+	default:
+		r.t.Logf("%s: %v, %v", s.Command, exit, err)
 		r.differs(s.Command, s.Output, string(out))
-		return
 	}
 }
+
+// errOther is what a command prints that is typed only once, and differs.
+var errOther = errors.New("it prints another text")
 
 // mend leaves the quickstart as it was found, for who starts it again.
 func (r *reader) mend() {
@@ -242,32 +228,16 @@ func (r *reader) settled() {
 		if !acted || len(voters) == len(places()) {
 			return
 		}
-		select {
-		case line, open := <-r.run.lines:
-			if !open {
-				r.t.Fatalf("the quickstart has ended:\n%s", strings.Join(r.run.all, "\n"))
-			}
-			r.run.all = append(r.run.all, line)
-		case <-deadline:
-			r.t.Fatalf("only %d vantages have voted:\n%s", len(voters), strings.Join(r.run.all, "\n"))
-		}
+		r.run.next(deadline, "three vantages vote")
 	}
 }
 
 // skip leaves out what was printed until now.
 func (r *reader) skip() {
-	for {
-		select {
-		case line, open := <-r.run.lines:
-			if !open {
-				r.t.Fatalf("the quickstart has ended:\n%s", strings.Join(r.run.all, "\n"))
-			}
-			r.run.all = append(r.run.all, line)
-		default:
-			r.from = len(r.run.all)
-			return
-		}
+	for len(r.run.lines) > 0 {
+		r.run.next(nil, "")
 	}
+	r.from = len(r.run.all)
 }
 
 // events waits for what a page shows of the quickstart's own lines.
@@ -291,15 +261,7 @@ func (r *reader) events(shown string) {
 	last := pages.Same(lines[len(lines)-1])
 	deadline := time.After(enough)
 	for !slices.ContainsFunc(r.run.all[r.from:], func(line string) bool { return pages.Same(line) == last }) {
-		select {
-		case line, open := <-r.run.lines:
-			if !open {
-				r.t.Fatalf("the quickstart has ended:\n%s", strings.Join(r.run.all, "\n"))
-			}
-			r.run.all = append(r.run.all, line)
-		case <-deadline:
-			r.t.Fatalf("%q did not happen, but:\n%s", last, strings.Join(r.run.all[r.from:], "\n"))
-		}
+		r.run.next(deadline, last)
 	}
 	printed := r.run.all[r.from:]
 	r.from = len(r.run.all)

@@ -62,16 +62,22 @@ func (s *stage) start(t *testing.T) *running {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
-	r := &running{t: t, lines: make(chan string, 1000)}
-	r.cmd = exec.CommandContext(ctx, filepath.Join(s.root, "bin", "quickstart"))
-	r.cmd.Env = append(os.Environ(), "QUICKSTART_DNS="+s.dns, "QUICKSTART_PORT="+s.port, "VEER_REGION=nowhere")
-	r.cmd.Dir = "/"
-	out, err := r.cmd.StdoutPipe()
+	cmd := exec.CommandContext(ctx, filepath.Join(s.root, "bin", "quickstart"))
+	cmd.Env = append(os.Environ(), "QUICKSTART_DNS="+s.dns, "QUICKSTART_PORT="+s.port, "VEER_REGION=nowhere")
+	cmd.Dir = "/"
+	return begin(t, cmd)
+}
+
+// begin starts a command and reads what it prints.
+func begin(t *testing.T, cmd *exec.Cmd) *running {
+	t.Helper()
+	r := &running{t: t, cmd: cmd, lines: make(chan string, 10_000)}
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.cmd.Stderr = r.cmd.Stdout
-	if err := r.cmd.Start(); err != nil {
+	cmd.Stderr = cmd.Stdout
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
@@ -86,15 +92,25 @@ func (s *stage) start(t *testing.T) *running {
 // until reads lines up to the one that holds text, and returns them.
 func (r *running) until(text string) []string {
 	r.t.Helper()
-	from := len(r.all)
-	for line := range r.lines {
-		r.all = append(r.all, line)
-		if strings.Contains(line, text) {
+	for from := len(r.all); ; {
+		if r.next(nil, text); strings.Contains(r.all[len(r.all)-1], text) {
 			return r.all[from:]
 		}
 	}
-	r.t.Fatalf("the quickstart ended before it printed %q; it printed:\n%s", text, strings.Join(r.all, "\n"))
-	return nil
+}
+
+// next reads a line, before it is too late for what is waited for; nil is never.
+func (r *running) next(late <-chan time.Time, what string) {
+	r.t.Helper()
+	select {
+	case line, open := <-r.lines:
+		if !open {
+			r.t.Fatalf("the quickstart ended before this: %s; it printed:\n%s", what, strings.Join(r.all, "\n"))
+		}
+		r.all = append(r.all, line)
+	case <-late:
+		r.t.Fatalf("it did not come to be: %s; the quickstart printed:\n%s", what, strings.Join(r.all, "\n"))
+	}
 }
 
 // ends reads the rest and returns how the process ended.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"embed"
 	"errors"
 	"fmt"
@@ -13,14 +12,12 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
-	"text/template"
+
+	"github.com/veerdns/veer/cmd/internal/lab"
 )
 
 //go:embed files
 var files embed.FS
-
-// socketLimit is the longest path of a unix socket that works everywhere.
-const socketLimit = 100
 
 // paths are the files of a run.
 type paths struct {
@@ -47,14 +44,14 @@ func setup(o options) (paths, error) {
 // shorten puts a short link in the place of a data path that is too long for
 // the sockets in it.
 func (p *paths) shorten(o options) error {
-	if len(filepath.Join(o.dir, "ap-south", "etcd.sock")) < socketLimit {
+	if len(filepath.Join(o.dir, "ap-south", "etcd.sock")) < lab.SocketLimit {
 		return nil
 	}
 	h := fnv.New64a()
 	h.Write([]byte(o.dir))
 	p.link = filepath.Join(os.TempDir(), fmt.Sprintf("veer-quickstart-%d-%x", os.Getuid(), h.Sum64()))
-	if len(filepath.Join(p.link, "ap-south", "etcd.sock")) >= socketLimit {
-		return fmt.Errorf("the paths %s and %s are both too long for unix sockets (at most %d bytes); set TMPDIR to a short one", o.dir, os.TempDir(), socketLimit)
+	if len(filepath.Join(p.link, "ap-south", "etcd.sock")) >= lab.SocketLimit {
+		return fmt.Errorf("the paths %s and %s are both too long for unix sockets (at most %d bytes); set TMPDIR to a short one", o.dir, os.TempDir(), lab.SocketLimit)
 	}
 	// Made anew each time, so that it is this user's.
 	if err := os.Remove(p.link); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -78,20 +75,7 @@ func (p *paths) write(o options) error {
 		"DNS": o.dns, "Port": o.port, "Regions": places(),
 		"Data": strconv.Quote(filepath.Join(p.data, places()[0].Name)),
 	}
-	t, err := template.ParseFS(files, "files/*")
-	if err != nil {
-		return err
-	}
-	for _, one := range t.Templates() {
-		var out bytes.Buffer
-		if err := one.Execute(&out, values); err != nil {
-			return err
-		}
-		if err := os.WriteFile(one.Name(), out.Bytes(), 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
+	return lab.Fill(o.dir, files, "files", values)
 }
 
 // checkPorts says which port is taken, by whom, and what to do.

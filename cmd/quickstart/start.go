@@ -108,22 +108,21 @@ func (s *show) startAll(ctx context.Context) error {
 
 // until asks again and again; it fails when a process ends or time is up.
 func (s *show) until(ctx context.Context, what string, ok func() bool) error {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	late := time.NewTimer(patience)
-	defer late.Stop()
-	for !ok() {
+	err := lab.Until(ctx, 50*time.Millisecond, patience, func() (bool, error) {
 		select {
-		case <-tick.C:
 		case p := <-s.ended:
-			return died(p)
-		case <-late.C:
-			return fmt.Errorf("waited %s for %s; the last lines of %s:\n%s", patience, what, s.veers[0].Log, lab.Tail(s.veers[0].Log, 10))
-		case <-ctx.Done():
-			return errStopped
+			return false, died(p)
+		default:
+			return ok(), nil
 		}
+	})
+	switch {
+	case ctx.Err() != nil:
+		return errStopped
+	case errors.Is(err, lab.ErrLate):
+		return fmt.Errorf("%w for %s; the last lines of %s:\n%s", err, what, s.veers[0].Log, lab.Tail(s.veers[0].Log, 10))
 	}
-	return nil
+	return err
 }
 
 var errStopped = errors.New("stopped before everything had started")

@@ -1,7 +1,7 @@
 // Package lab runs the parts of a demonstration on one machine: child
-// processes that do not outlive their parent, a small HTTP backend, and a
-// poller that sees when a DNS answer changes. The quickstart, `veer tutorial` and
-// the benchmarks use it; what serves traffic does not.
+// processes that do not outlive their parent, the files they are given, a small
+// HTTP backend, and a poller that sees when a DNS answer changes. The quickstart,
+// `veer tutorial`, tests and the benchmarks use it; what serves traffic does not.
 package lab
 
 import (

@@ -87,7 +87,7 @@ func regionLost() chapter {
 			text:  says("The power is back. Start everything in eu-west again:\n  fix eu-west"),
 			do:    types("fix eu-west"),
 			tried: mended,
-			done:  all(isCalm, serves("us-east", app, beta)),
+			done:  all((*game).calm, serves("us-east", app, beta)),
 			after: says("eu-west is well again, and votes. Users stay in us-east: failback is manual here, so somebody looks first."),
 		},
 	}}
@@ -214,7 +214,7 @@ func lyingCheck() chapter {
 			text:  says("Mend the firewall:\n  fix ap-south"),
 			do:    types("fix ap-south"),
 			tried: mended,
-			done:  all(isCalm, serves("eu-west", app, beta)),
+			done:  all((*game).calm, serves("eu-west", app, beta)),
 		},
 		{
 			text: says("Worse: somebody deploys a health check that asks a database, everywhere, and the database is gone. Pages are served as ever, and every vantage sees every endpoint down.\n  lie all"),
@@ -236,7 +236,7 @@ func lyingCheck() chapter {
 			text:  says("Fetch a page, to see that users are well (fetch " + app + "). Then roll the check back:\n  fix all"),
 			do:    types("fetch "+app, "fix all"),
 			tried: mended,
-			done:  isCalm,
+			done:  (*game).calm,
 		},
 		{
 			text: says("Silence next. Two of three regions say nothing, neither up nor down:\n  pause us-east\n  pause ap-south"),
@@ -255,7 +255,7 @@ func lyingCheck() chapter {
 			text:  says("Let them go on:\n  fix all"),
 			do:    types("fix all"),
 			tried: mended,
-			done:  isCalm,
+			done:  (*game).calm,
 			after: says("The votes are fresh again, somebody leads, and nothing moved."),
 		},
 	}}

@@ -176,14 +176,14 @@ func (g *game) perform(ctx context.Context, s step) (skipped bool, err error) {
 			continue
 		case line == "skip":
 			err := g.solve(ctx, s)
-			if errors.Is(err, errLate) || errors.Is(err, errUnsolved) {
+			if errors.Is(err, lab.ErrLate) || errors.Is(err, errUnsolved) {
 				g.say("%v", err) // by what else was done; the next chapter sets all right
 				err = nil
 			}
 			return true, err
 		}
 		over, err := g.attempt(ctx, s, line, true)
-		if errors.Is(err, errLate) {
+		if errors.Is(err, lab.ErrLate) {
 			g.say("%v", err)
 			g.para("Has something else been broken or ordered? fix all mends, and veer status lists the orders, which can be ended.")
 			continue
@@ -253,12 +253,8 @@ func (g *game) attempt(ctx context.Context, s step, line string, last bool) (boo
 	return true, nil
 }
 
-// errLate is an event that did not come; errUnsolved a step that its own
-// solution does not end.
-var (
-	errLate     = fmt.Errorf("waited %s", patience)
-	errUnsolved = errors.New("this step is not solved")
-)
+// errUnsolved is a step that its own solution does not end.
+var errUnsolved = errors.New("this step is not solved")
 
 func same(a, b string) bool {
 	return strings.EqualFold(strings.Trim(a, " .\""), b)
@@ -266,26 +262,17 @@ func same(a, b string) bool {
 
 // await asks for the status again and again until it is as wanted.
 func (g *game) await(ctx context.Context, what string, ok func(api.Status) bool) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	late := time.NewTimer(patience)
-	defer late.Stop()
-	for {
+	err := lab.Until(ctx, 20*time.Millisecond, patience, func() (bool, error) {
 		st, err := g.scene.status(ctx)
 		if err == nil && ok(st) {
-			return nil
+			return true, nil
 		}
-		if gone := g.scene.lost(); gone != nil {
-			return gone
-		}
-		select {
-		case <-tick.C:
-		case <-late.C:
-			return fmt.Errorf("%w for %s; the last lines of the name server's log:\n%s", errLate, what, lab.Tail(g.scene.log(ns), 10))
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		return false, g.scene.lost()
+	})
+	if errors.Is(err, lab.ErrLate) {
+		return fmt.Errorf("%w for %s; the last lines of the name server's log:\n%s", err, what, lab.Tail(g.scene.log(ns), 10))
 	}
+	return err
 }
 
 const prompt = "tutorial> "

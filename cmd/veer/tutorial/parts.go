@@ -170,8 +170,6 @@ func all(conditions ...func(*game, api.Status) bool) func(*game, api.Status) boo
 	}
 }
 
-func isCalm(g *game, st api.Status) bool { return g.calm(st) }
-
 // logged finds a message of a term in a daemon's log, and why it was written.
 func (g *game) logged(host, message string, term regions.Term) (why string, ok bool) {
 	f, err := os.Open(g.scene.log(host))

@@ -1,7 +1,6 @@
 package tutorial
 
 import (
-	"bytes"
 	"context"
 	"embed"
 	"errors"
@@ -13,9 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
-	"text/template"
 	"time"
 
 	"github.com/veerdns/veer/cmd/internal/lab"
@@ -24,9 +21,6 @@ import (
 
 //go:embed files
 var files embed.FS
-
-// socketLimit is the longest path of a unix socket that works everywhere.
-const socketLimit = 100
 
 // The services: what users visit, and a small one that goes first.
 const (
@@ -87,8 +81,8 @@ func newScene(binary, parent string) (*scene, error) {
 		return s, fmt.Errorf("make a temporary folder: %w", err)
 	}
 	s.dir = dir
-	if len(filepath.Join(dir, "ap-south", "etcd.sock")) >= socketLimit {
-		return s, fmt.Errorf("the path %s is too long for unix sockets (at most %d bytes); set TMPDIR to a short one", dir, socketLimit)
+	if len(filepath.Join(dir, "ap-south", "etcd.sock")) >= lab.SocketLimit {
+		return s, fmt.Errorf("the path %s is too long for unix sockets (at most %d bytes); set TMPDIR to a short one", dir, lab.SocketLimit)
 	}
 	s.client = s.clientOf(ns)
 	ports, err := s.ports()
@@ -102,7 +96,7 @@ func newScene(binary, parent string) (*scene, error) {
 			s.webs[a] = &web{address: at, name: p.Name, is: down, refuses: map[string]bool{}}
 		}
 	}
-	return s, s.write(map[string]any{
+	return s, lab.Fill(s.dir, files, "files", map[string]any{
 		"DNS": s.dns, "Web": ports[1], "Peer": ports[2], "Client": ports[3],
 		"TokenEnv": tokenEnv, "Regions": places(), "Services": []string{app, beta},
 	})
@@ -136,23 +130,6 @@ func (s *scene) ports() ([]int, error) {
 		}
 	}
 	return out, nil
-}
-
-func (s *scene) write(values map[string]any) error {
-	t, err := template.ParseFS(files, "files/*")
-	if err != nil {
-		return err
-	}
-	for _, one := range t.Templates() {
-		var out bytes.Buffer
-		if err := one.Execute(&out, values); err != nil {
-			return fmt.Errorf("write %s: %w", one.Name(), err)
-		}
-		if err := os.WriteFile(filepath.Join(s.dir, strings.TrimSuffix(one.Name(), ".tmpl")), out.Bytes(), 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (s *scene) config() string { return filepath.Join(s.dir, "veer.yaml") }
