@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +20,8 @@ import (
 
 	"github.com/veerdns/veer/checks"
 	"github.com/veerdns/veer/checks/checktest"
+	"github.com/veerdns/veer/cmd/internal/lab"
+	"github.com/veerdns/veer/cmd/internal/pages"
 )
 
 // The addresses of docs/tutorials/postgresql.md, and where they are in the test.
@@ -38,7 +39,8 @@ const (
 type databases struct {
 	t      *testing.T
 	folder string
-	port   string
+	at     uint16
+	port   string // at
 	stops  map[string]func()
 }
 
@@ -88,8 +90,8 @@ func newDatabases(t *testing.T, script string) *databases {
 			}
 		}
 	}
-	d := &databases{t: t, folder: folder, stops: map[string]func(){},
-		port: fmt.Sprint(checktest.Refused(t, "tcp", north).Port)}
+	d := &databases{t: t, folder: folder, stops: map[string]func(){}, at: checktest.Refused(t, "tcp", north).Port}
+	d.port = fmt.Sprint(d.at)
 	d.run("initdb", "-D", d.data(north), "-U", "admin", "--pwfile="+filepath.Join(folder, "admin"), "-A", "scram-sha-256", "--no-locale", "-E", "UTF8", "-N")
 	d.start(north)
 	d.sql(north, script)
@@ -103,7 +105,7 @@ func (d *databases) data(address string) string { return filepath.Join(d.folder,
 // start starts a server, until stop or the test's end.
 func (d *databases) start(address string) {
 	d.t.Helper()
-	target := checks.Target{Name: "db@" + address, Host: address, Port: portOf(d.t, d.port)}
+	target := checks.Target{Name: "db@" + address, Host: address, Port: d.at}
 	cmd := d.asNobody("postgres", "-D", d.data(address), "-p", d.port, "-c", "listen_addresses="+address, "-c", "unix_socket_directories=",
 		"-c", "fsync=off", "-c", "shared_buffers=16MB", "-c", "max_wal_senders=4", "-c", "wal_keep_size=64MB", "-c", "wal_retrieve_retry_interval=100ms")
 	daemon := checktest.Start(d.t, target, cmd.Args[0], cmd.Args[1:]...)
@@ -113,15 +115,6 @@ func (d *databases) start(address string) {
 	})
 	d.stops[address] = stop
 	d.t.Cleanup(stop)
-}
-
-func portOf(t *testing.T, text string) uint16 {
-	t.Helper()
-	n, err := strconv.ParseUint(text, 10, 16)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return uint16(n)
 }
 
 func (d *databases) exec(ctx context.Context, address, statements string) error {
@@ -137,20 +130,18 @@ func (d *databases) exec(ctx context.Context, address, statements string) error 
 // sql runs statements as soon as the server takes them.
 func (d *databases) sql(address, statements string) {
 	d.t.Helper()
-	tick, late := time.NewTicker(50*time.Millisecond), time.After(time.Minute)
-	defer tick.Stop()
-	for {
-		err := d.exec(d.t.Context(), address, statements)
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-late:
-			d.t.Fatalf("%s on %s: %v", statements, address, err)
-		}
+	var last error
+	err := lab.Until(d.t.Context(), again, time.Minute, func() (bool, error) {
+		last = d.exec(d.t.Context(), address, statements)
+		return last == nil, nil
+	})
+	if err != nil {
+		d.t.Fatalf("%s on %s: %v: %v", statements, address, err, last)
 	}
 }
+
+// again is how soon a database is asked again: what it does, only asking tells.
+const again = 50 * time.Millisecond
 
 // beats writes the heartbeat on whoever takes it, as the tutorial's loop does.
 func (d *databases) beats(address string) (stop func()) {
@@ -205,15 +196,22 @@ func cut2(t *testing.T, text, from, to string) string {
 	return from + part
 }
 
-// shownOutput are the commands of a page with what they print.
-var shownOutput = regexp.MustCompile("(?s)```\n\\$ veer ((?:check|query) [^\n]+)\n(.*?)```")
-
-// told are times, TTLs and ports, which are others each time; so are line breaks.
-var told = regexp.MustCompile(`[0-9.]+ ?(ns|µs|ms|s)\b|port [0-9]+|:[0-9]{4,5}\b|[0-9]+ IN `)
-
-func untold(text string) string {
-	return strings.Join(strings.Fields(told.ReplaceAllString(text, "#")), " ")
+// asks are the commands of a page that ask databases and name servers.
+func asks(page string) (out []pages.Step) {
+	_, fences := pages.Split(page)
+	for _, f := range fences {
+		for _, s := range f.Steps() {
+			if s.Command != "veer validate" { // TestTutorials
+				out = append(out, s)
+			}
+		}
+	}
+	return out
 }
+
+// untold is a text without what differs from one time to the next, and so where
+// its lines end.
+func untold(text string) string { return strings.Join(strings.Fields(pages.Same(text)), " ") }
 
 // TestPostgresTutorial plays docs/tutorials/postgresql.md on two real servers:
 // a replica that is too far behind gets no traffic, one that keeps up does, who
@@ -233,8 +231,8 @@ func TestPostgresTutorial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown := shownOutput.FindAllStringSubmatch(string(text), -1)
 	changed := string(text)
+	shown := asks(changed)
 	show := func() {
 		t.Helper()
 		if len(shown) == 0 {
@@ -242,35 +240,29 @@ func TestPostgresTutorial(t *testing.T) {
 		}
 		one := shown[0]
 		shown = shown[1:]
-		args := strings.Fields(one[1])
+		args := strings.Fields(one.Command)[1:]
 		if args[0] == "query" {
 			args = append(args, "--server", l.server)
 		}
 		_, out := l.veer(args...)
 		out = strings.NewReplacer(north+":"+d.port, northShown+":5432", south+":"+d.port, southShown+":5432", north, northShown, south, southShown, l.server, "10.10.0.10:53", "at most 5s", "at most 10s").Replace(out)
 		switch {
-		case untold(out) == untold(one[2]):
+		case untold(out) == untold(one.Output):
 		case *update:
-			changed = strings.Replace(changed, one[0], "```\n$ veer "+one[1]+"\n"+out+"```", 1)
+			changed = strings.Replace(changed, "$ "+one.Command+"\n"+one.Output, "$ "+one.Command+"\n"+out, 1)
 		default:
-			t.Errorf("veer %s prints\n%s\nand the page shows another output, write it with -update:\n%s", one[1], out, one[2])
+			t.Errorf("%s prints\n%s\nand the page shows another output, write it with -update:\n%s", one.Command, out, one.Output)
 		}
 	}
-	// What a database does, only asking tells.
 	until := func(want string, args ...string) {
 		t.Helper()
-		tick, late := time.NewTicker(50*time.Millisecond), time.After(time.Minute)
-		defer tick.Stop()
-		for {
-			_, text := l.veer(args...)
-			if strings.Contains(text, want) {
-				return
-			}
-			select {
-			case <-tick.C:
-			case <-late:
-				t.Fatalf("veer %s: no %q in:\n%s", strings.Join(args, " "), want, text)
-			}
+		text := ""
+		err := lab.Until(t.Context(), again, time.Minute, func() (bool, error) {
+			_, text = l.veer(args...)
+			return strings.Contains(text, want), nil
+		})
+		if err != nil {
+			t.Fatalf("veer %s: %v: no %q in:\n%s", strings.Join(args, " "), err, want, text)
 		}
 	}
 	answers := func(name, address string) {
@@ -341,11 +333,11 @@ func TestPostgresTutorial(t *testing.T) {
 
 // The comparison sees what it must.
 func TestUntold(t *testing.T) {
-	a := "up    1.2 ms  is a primary after 1.3ms\n"
+	a := "up    1.2 ms  is a primary\n  after 1.3ms\n"
 	if untold(a) != untold("up  34 ms   is a primary after 2s") || untold(a) == untold("up 1.2 ms is a replica after 1.3ms") {
 		t.Error("the check proves nothing")
 	}
-	if !slices.Equal(shownOutput.FindStringSubmatch("```\n$ veer query a\nb\n```")[1:], []string{"query a", "b\n"}) {
-		t.Error("a command is not found")
+	if got := asks("```\n$ veer validate\nvalid\n\n$ veer query a\nb\n```"); !slices.Equal(got, []pages.Step{{Command: "veer query a", Output: "b\n"}}) {
+		t.Errorf("the commands are %q", got)
 	}
 }
