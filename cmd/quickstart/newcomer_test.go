@@ -282,19 +282,26 @@ func (r *reader) printed(words string) string {
 }
 
 var (
-	voted = regexp.MustCompile(`veer in ([a-z-]+) (votes [a-z]+ on \S+): .*`)
+	voted = regexp.MustCompile(`veer in ([a-z-]+) (votes [a-z]+ on (\S+)): .*`)
 	busy  = regexp.MustCompile(` warns: `)
 )
 
 // happened are events without what differs from one run to the next: beside
 // times, which of the vantages sees a failure first, how its connection ended,
-// and whether the third votes before the other two have decided.
+// and whether the third votes before the other two have decided, or after.
 func happened(lines []string) []string {
 	var out []string
+	last := map[string]string{} // the vote on an endpoint
 	for _, line := range lines {
-		line = voted.ReplaceAllString(pages.Same(line), "a vantage $2")
-		if busy.MatchString(line) || len(out) > 0 && out[len(out)-1] == line {
+		if line = pages.Same(line); busy.MatchString(line) {
 			continue
+		}
+		if m := voted.FindStringSubmatch(line); m != nil {
+			vote, on := m[2], m[3]
+			if last[on] == vote {
+				continue
+			}
+			last[on], line = vote, "a vantage "+vote
 		}
 		out = append(out, line)
 	}
@@ -313,6 +320,7 @@ func TestHappened(t *testing.T) {
 		"another voter": {a[0], strings.Replace(a[1], "us-east", "eu-west", 1), a[2], a[3]},
 		"another time":  {strings.Replace(a[0], "+0.000", "+1.000", 1), a[1], a[2], strings.Replace(a[3], "1.0 ms", "20 ms", 1)},
 		"three votes":   {a[0], a[1], a[2], strings.Replace(a[1], "us-east", "eu-west", 1), a[3]},
+		"a late vote":   append(slices.Clone(a), strings.Replace(a[1], "us-east", "eu-west", 1)),
 	} {
 		if !slices.Equal(happened(a), happened(b)) {
 			t.Errorf("%s: %q is not %q", what, happened(b), happened(a))
@@ -323,6 +331,7 @@ func TestHappened(t *testing.T) {
 		"another verdict": {a[0], a[1], a[2], strings.Replace(a[3], "is down", "is up", 1)},
 		"no decision":     a[:3],
 		"another order":   {a[0], a[3], a[1]},
+		"another vote":    append(slices.Clone(a), strings.Replace(a[1], "votes down", "votes up", 1)),
 		"more":            append(slices.Clone(a), a[0]),
 	} {
 		if slices.Equal(happened(a), happened(b)) {
