@@ -109,19 +109,19 @@ type recordKey struct {
 
 // once reads what there is, then watches until that fails.
 func (t *tail) once(ctx context.Context) error {
-	end, rev, err := t.end(ctx)
+	newest, rev, err := t.end(ctx)
 	if err != nil {
 		return err
 	}
-	if err := t.catchUp(ctx, rev, end.Cluster); err != nil {
+	if err := t.catchUp(ctx, rev, newest.Cluster); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	watch := func(prefix string) clientv3.WatchChan {
-		return t.c.etcd.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(rev+1), clientv3.WithFilterDelete())
-	}
-	return t.watch(ctx, watch(t.c.keys.journal()), watch(t.c.keys.notes()))
+	// One watch of all from the journal to the notes, since two would not keep the
+	// order. Of what is between, leader/ and memory/, little comes.
+	both := clientv3.WithRange(clientv3.GetPrefixRangeEnd(t.c.keys.notes()))
+	return t.watch(ctx, t.c.etcd.Watch(ctx, t.c.keys.journal(), both, clientv3.WithRev(rev+1), clientv3.WithFilterDelete()))
 }
 
 // end is the place after the newest record, and etcd's revision then.
@@ -294,21 +294,19 @@ func (t *tail) deliver(r Record) error {
 	return nil
 }
 
-// watch delivers new records until a watch fails, or turns out to have left one
-// out. Decisions and notes come by watches of their own; the two are put in
-// order as far as they arrive together.
-func (t *tail) watch(ctx context.Context, decisions, notes clientv3.WatchChan) error {
+// watch delivers new records until the watch fails, or turns out to have left
+// one out.
+func (t *tail) watch(ctx context.Context, records clientv3.WatchChan) error {
 	check := time.NewTicker(tailCheck)
 	defer check.Stop()
-	var unheard string // the key that the last check knew of and no watch had told
+	var unheard string // the key that the last check knew of and the watch had not told
 	for {
 		var resp clientv3.WatchResponse
 		var ok bool
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case resp, ok = <-decisions:
-		case resp, ok = <-notes:
+		case resp, ok = <-records:
 		case <-check.C:
 			key, err := t.ahead(ctx)
 			if err != nil {
@@ -329,7 +327,7 @@ func (t *tail) watch(ctx context.Context, decisions, notes clientv3.WatchChan) e
 		for _, ev := range resp.Events {
 			_, known := t.c.keys.parseEntry(string(ev.Kv.Key))
 			if !known && !strings.HasPrefix(string(ev.Kv.Key), t.c.keys.notes()) {
-				continue
+				continue // of what else is in the range
 			}
 			if err := t.take(ev.Kv); err != nil {
 				return err
