@@ -74,7 +74,7 @@ func (c *Cluster) Tail(ctx context.Context, from Place, fn func(Record) error) e
 	t := &tail{c: c, at: from, fn: fn}
 	wait := 50 * time.Millisecond
 	for {
-		was := t.at
+		was, seen := t.at, t.seen
 		err := t.once(ctx)
 		if t.failed != nil {
 			return t.failed
@@ -82,7 +82,7 @@ func (c *Cluster) Tail(ctx context.Context, from Place, fn func(Record) error) e
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if t.at != was {
+		if t.at != was || t.seen != seen {
 			wait = 50 * time.Millisecond
 		}
 		c.opts.Log.Debug().Err(err).Msg("the journal's watch ended; listing again")
@@ -95,8 +95,11 @@ func (c *Cluster) Tail(ctx context.Context, from Place, fn func(Record) error) e
 
 // tail is one reader.
 type tail struct {
-	c      *Cluster
-	at     Place
+	c  *Cluster
+	at Place
+	// seen is the revision up to which all was read. It is not in at, since a
+	// record's place must be the same for whoever reads it, whenever that is.
+	seen   int64
 	fn     func(Record) error
 	failed error // fn's
 }
@@ -151,6 +154,12 @@ func (p *Place) mark(k keys, key string) *Mark {
 	return &p.Decisions
 }
 
+// has reports whether a record was read. Of those of one revision, as a restore
+// writes them, it is told by the key.
+func (m Mark) has(k recordKey) bool {
+	return k.rev < m.Revision || k.rev == m.Revision && (m.At < m.Revision || k.key <= m.Key)
+}
+
 // after is the place past a record.
 func (p Place) after(k keys, key string, rev int64) Place {
 	*p.mark(k, key) = Mark{Revision: rev, Key: key, At: rev}
@@ -159,7 +168,7 @@ func (p Place) after(k keys, key string, rev int64) Place {
 
 // catchUp delivers what there was between t.at and a revision of a cluster.
 func (t *tail) catchUp(ctx context.Context, rev int64, cluster uint64) error {
-	keys, first, err := t.keysAt(ctx, rev)
+	keys, err := t.keysAt(ctx, rev)
 	if err != nil {
 		return err
 	}
@@ -172,56 +181,72 @@ func (t *tail) catchUp(ctx context.Context, rev int64, cluster uint64) error {
 	case other:
 		gap = "the ledger is another one than before, as after a restore: what is in it comes again, and what is not in it is lost"
 		t.at, anew = Place{Cluster: cluster}, true
-	case t.at.Decisions.Key != "" && first > t.at.Decisions.At:
-		gap = fmt.Sprintf("decisions between revision %d and %d may be missing: the ledger has pruned them", t.at.Decisions.At, first)
+	default:
+		gap = t.pruned(keys, rev)
 	}
 	if gap != "" {
 		if err := t.deliver(Record{Place: t.at, Gap: gap, Anew: anew}); err != nil {
 			return err
 		}
 	}
-	keys = slices.DeleteFunc(keys, func(k recordKey) bool { return k.rev <= t.at.mark(t.c.keys, k.key).Revision })
+	keys = slices.DeleteFunc(keys, func(k recordKey) bool { return t.at.mark(t.c.keys, k.key).has(k) })
 	for batch := range slices.Chunk(keys, readAhead) {
 		if err := t.read(ctx, batch); err != nil {
 			return err
 		}
 	}
-	t.at.Decisions.Revision, t.at.Notes.Revision = rev, rev
+	t.seen = rev
 	return nil
 }
 
+// pruned says which records after t.at may be gone, by the keys that there are
+// at a revision; "": none.
+func (t *tail) pruned(there []recordKey, rev int64) string {
+	var out []string
+	for what, m := range map[string]*Mark{"decisions": &t.at.Decisions, "notes": &t.at.Notes} {
+		oldest := rev
+		if i := slices.IndexFunc(there, func(k recordKey) bool { return t.at.mark(t.c.keys, k.key) == m }); i >= 0 {
+			oldest = there[i].rev
+		}
+		if m.Key != "" && oldest > m.At {
+			out = append(out, fmt.Sprintf("%s between revision %d and %d may be missing: the ledger has pruned them", what, m.At, oldest))
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, "; ")
+}
+
 // keysAt lists the records as of a revision, in the order in which they were
-// agreed on, and returns the revision of the oldest decision, or of the list
-// where there is none.
-func (t *tail) keysAt(ctx context.Context, rev int64) (all []recordKey, first int64, err error) {
+// agreed on.
+func (t *tail) keysAt(ctx context.Context, rev int64) ([]recordKey, error) {
 	ctx, cancel := t.c.bound(ctx)
 	defer cancel()
+	var all []recordKey
 	for _, prefix := range []string{t.c.keys.journal(), t.c.keys.notes()} {
 		resp, err := t.c.etcd.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithRev(rev))
 		if err != nil {
-			return nil, 0, fmt.Errorf("list the journal: %w", err)
+			return nil, fmt.Errorf("list the journal: %w", err)
 		}
 		for _, kv := range resp.Kvs {
-			_, known := t.c.keys.parseEntry(string(kv.Key))
-			if prefix == t.c.keys.notes() || known {
+			if t.c.keys.isRecord(string(kv.Key)) {
 				all = append(all, recordKey{string(kv.Key), kv.ModRevision})
-			}
-		}
-		if prefix == t.c.keys.journal() {
-			first = rev
-			for _, k := range all {
-				first = min(first, k.rev)
 			}
 		}
 	}
 	slices.SortFunc(all, func(a, b recordKey) int { return cmp.Or(cmp.Compare(a.rev, b.rev), strings.Compare(a.key, b.key)) })
-	return all, first, nil
+	return all, nil
+}
+
+// isRecord reports whether a key is that of a decision or a note.
+func (k keys) isRecord(key string) bool {
+	_, known := k.parseEntry(key)
+	return known || strings.HasPrefix(key, k.notes())
 }
 
 // other reports whether the ledger is not the one of t.at: rebuilt ledgers begin
 // their revisions again, and may have the same ID.
 func (t *tail) other(ctx context.Context, rev int64, cluster uint64) (bool, error) {
-	if t.at.Cluster != cluster || max(t.at.Decisions.Revision, t.at.Notes.Revision) > rev {
+	if t.at.Cluster != cluster || max(t.at.Decisions.Revision, t.at.Notes.Revision, t.seen) > rev {
 		return true, nil
 	}
 	ctx, cancel := t.c.bound(ctx)
@@ -325,8 +350,7 @@ func (t *tail) watch(ctx context.Context, records clientv3.WatchChan) error {
 			return fmt.Errorf("watch the journal: %w", err)
 		}
 		for _, ev := range resp.Events {
-			_, known := t.c.keys.parseEntry(string(ev.Kv.Key))
-			if !known && !strings.HasPrefix(string(ev.Kv.Key), t.c.keys.notes()) {
+			if !t.c.keys.isRecord(string(ev.Kv.Key)) {
 				continue // of what else is in the range
 			}
 			if err := t.take(ev.Kv); err != nil {
@@ -346,7 +370,7 @@ func (t *tail) ahead(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if len(resp.Kvs) > 0 && resp.Kvs[0].ModRevision > m.Revision {
+		if len(resp.Kvs) > 0 && resp.Kvs[0].ModRevision > max(m.Revision, t.seen) {
 			return string(resp.Kvs[0].Key), nil
 		}
 	}
