@@ -382,9 +382,11 @@ func TestParcelsAreBounded(t *testing.T) {
 
 // FuzzState: what the ledger may hold is refused, or a desk goes on from it.
 func FuzzState(f *testing.F) {
-	f.Add([]byte(`{"stories":[{"id":"a","event":"moved","about":"eu","parts":{"x":{"out":true}}}],"parcels":[{"message":{"id":"m","event":"moved"},"to":["all"]}],"last":3}`))
+	f.Add([]byte(`{"stories":[{"id":"a","event":"moved","about":"eu","all":1,"parts":{"x":{"out":true}},"news":true}],"parcels":[{"message":{"id":"m","event":"moved"},"to":["all"]}],"last":3}`))
 	f.Add([]byte(`{"stories":[null]}`))
-	f.Add([]byte(`{"stories":[{"id":"a","event":"zone","once":true,"news":true}]}`))
+	f.Add([]byte(`{"stories":[{"id":"a","event":"moved","news":true,"all":1}]}`))
+	f.Add([]byte(`{"stories":[{"id":"a","event":"moved","news":true,"all":1,"parts":{"x":{"out":true,"told":true}}}]}`))
+	f.Add([]byte(`{"stories":[{"id":"a","event":"zone","once":true,"all":1,"parts":{"x":{}},"news":true}]}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var s State
 		if json.Unmarshal(raw, &s) != nil || s.Check() != nil {
