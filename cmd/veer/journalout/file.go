@@ -156,9 +156,8 @@ func lastOf(path string) ([]byte, error) {
 
 // lastLine is the last whole line of what has size bytes, and where that ends.
 func lastLine(r io.ReaderAt, size int64) (line []byte, end int64, err error) {
-	const block = 64 << 10
 	var tail []byte
-	for at := size; at > 0; {
+	for at, block := size, int64(64<<10); at > 0; block *= 2 {
 		n := min(block, at)
 		at -= n
 		more := make([]byte, n)
