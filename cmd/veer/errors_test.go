@@ -361,7 +361,7 @@ func titles() map[string]string {
 		"tree.go": "The file as YAML", "decode.go": "Keys and values", "load.go": "Files and the environment", "check.go": "Owner, regions, monitors, host",
 		"check_overlaid.go": "Names that hide each other", "check_pool.go": "Pools and endpoints", "check_service.go": "Services", "check_written.go": "Zones that others serve",
 		"alias.go": "Host names", "composite.go": "Monitors of several", "cookies.go": "Cookies", "geo.go": "Locations", "heartbeat.go": "Heartbeats", "hook.go": "Hooks", "http.go": "The HTTP listener", "https.go": "HTTPS records",
-		"isolation.go": "Isolation", "latency.go": "Latency", "limits.go": "Panic and velocity", "monitor.go": "Kinds of monitors", "notifications.go": "Notifications", "policy.go": "Policies", "provider.go": "Kinds of providers",
+		"isolation.go": "Isolation", "latency.go": "Latency", "limits.go": "Panic and velocity", "monitor.go": "Kinds of monitors", "notifications.go": "Notifications", "policy.go": "Policies", "named.go": "Providers and receivers",
 		"reconcile.go": "Reconcile", "reference.go": "References", "scalar.go": "Values", "service.go": "Damping", "source.go": "Secrets", "user.go": "The user", "window.go": "Windows",
 		"zonefile.go": "Zone files", "names.go": "Names and addresses", "outside.go": "Files that a config names", "budget.go": "The recovery time", "certs.go": "Certificates", "dot.go": "DNS over TLS", "loss.go": "The loss of a region", "warn.go": "Warnings",
 

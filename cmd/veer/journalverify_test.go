@@ -25,7 +25,7 @@ func TestJournalVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 4 {
-		if err := f.Append(journalout.KindNote, nil, map[string]int{"n": i}); err != nil {
+		if err := f.Append(t.Context(), journalout.KindNote, nil, map[string]int{"n": i}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -74,7 +74,7 @@ func (c *Cluster) Tail(ctx context.Context, from Place, fn func(Record) error) e
 	t := &tail{c: c, at: from, fn: fn}
 	wait := 50 * time.Millisecond
 	for {
-		was := t.at
+		was, seen := t.at, t.seen
 		err := t.once(ctx)
 		if t.failed != nil {
 			return t.failed
@@ -82,7 +82,7 @@ func (c *Cluster) Tail(ctx context.Context, from Place, fn func(Record) error) e
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if t.at != was {
+		if t.at != was || t.seen != seen {
 			wait = 50 * time.Millisecond
 		}
 		c.opts.Log.Debug().Err(err).Msg("the journal's watch ended; listing again")
@@ -95,8 +95,11 @@ func (c *Cluster) Tail(ctx context.Context, from Place, fn func(Record) error) e
 
 // tail is one reader.
 type tail struct {
-	c      *Cluster
-	at     Place
+	c  *Cluster
+	at Place
+	// seen is the revision up to which all was read. It is not in at, since a
+	// record's place must be the same for whoever reads it, whenever that is.
+	seen   int64
 	fn     func(Record) error
 	failed error // fn's
 }
@@ -109,19 +112,19 @@ type recordKey struct {
 
 // once reads what there is, then watches until that fails.
 func (t *tail) once(ctx context.Context) error {
-	end, rev, err := t.end(ctx)
+	newest, rev, err := t.end(ctx)
 	if err != nil {
 		return err
 	}
-	if err := t.catchUp(ctx, rev, end.Cluster); err != nil {
+	if err := t.catchUp(ctx, rev, newest.Cluster); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	watch := func(prefix string) clientv3.WatchChan {
-		return t.c.etcd.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(rev+1), clientv3.WithFilterDelete())
-	}
-	return t.watch(ctx, watch(t.c.keys.journal()), watch(t.c.keys.notes()))
+	// One watch of all from the journal to the notes, since two would not keep the
+	// order. Of what is between, leader/ and memory/, little comes.
+	both := clientv3.WithRange(clientv3.GetPrefixRangeEnd(t.c.keys.notes()))
+	return t.watch(ctx, t.c.etcd.Watch(ctx, t.c.keys.journal(), both, clientv3.WithRev(rev+1), clientv3.WithFilterDelete()))
 }
 
 // end is the place after the newest record, and etcd's revision then.
@@ -151,6 +154,12 @@ func (p *Place) mark(k keys, key string) *Mark {
 	return &p.Decisions
 }
 
+// has reports whether a record was read. Of those of one revision, as a restore
+// writes them, it is told by the key.
+func (m Mark) has(k recordKey) bool {
+	return k.rev < m.Revision || k.rev == m.Revision && (m.At < m.Revision || k.key <= m.Key)
+}
+
 // after is the place past a record.
 func (p Place) after(k keys, key string, rev int64) Place {
 	*p.mark(k, key) = Mark{Revision: rev, Key: key, At: rev}
@@ -159,7 +168,7 @@ func (p Place) after(k keys, key string, rev int64) Place {
 
 // catchUp delivers what there was between t.at and a revision of a cluster.
 func (t *tail) catchUp(ctx context.Context, rev int64, cluster uint64) error {
-	keys, first, err := t.keysAt(ctx, rev)
+	keys, err := t.keysAt(ctx, rev)
 	if err != nil {
 		return err
 	}
@@ -172,56 +181,72 @@ func (t *tail) catchUp(ctx context.Context, rev int64, cluster uint64) error {
 	case other:
 		gap = "the ledger is another one than before, as after a restore: what is in it comes again, and what is not in it is lost"
 		t.at, anew = Place{Cluster: cluster}, true
-	case t.at.Decisions.Key != "" && first > t.at.Decisions.At:
-		gap = fmt.Sprintf("decisions between revision %d and %d may be missing: the ledger has pruned them", t.at.Decisions.At, first)
+	default:
+		gap = t.pruned(keys, rev)
 	}
 	if gap != "" {
 		if err := t.deliver(Record{Place: t.at, Gap: gap, Anew: anew}); err != nil {
 			return err
 		}
 	}
-	keys = slices.DeleteFunc(keys, func(k recordKey) bool { return k.rev <= t.at.mark(t.c.keys, k.key).Revision })
+	keys = slices.DeleteFunc(keys, func(k recordKey) bool { return t.at.mark(t.c.keys, k.key).has(k) })
 	for batch := range slices.Chunk(keys, readAhead) {
 		if err := t.read(ctx, batch); err != nil {
 			return err
 		}
 	}
-	t.at.Decisions.Revision, t.at.Notes.Revision = rev, rev
+	t.seen = rev
 	return nil
 }
 
+// pruned says which records after t.at may be gone, by the keys that there are
+// at a revision; "": none.
+func (t *tail) pruned(there []recordKey, rev int64) string {
+	var out []string
+	for what, m := range map[string]*Mark{"decisions": &t.at.Decisions, "notes": &t.at.Notes} {
+		oldest := rev
+		if i := slices.IndexFunc(there, func(k recordKey) bool { return t.at.mark(t.c.keys, k.key) == m }); i >= 0 {
+			oldest = there[i].rev
+		}
+		if m.Key != "" && oldest > m.At {
+			out = append(out, fmt.Sprintf("%s between revision %d and %d may be missing: the ledger has pruned them", what, m.At, oldest))
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, "; ")
+}
+
 // keysAt lists the records as of a revision, in the order in which they were
-// agreed on, and returns the revision of the oldest decision, or of the list
-// where there is none.
-func (t *tail) keysAt(ctx context.Context, rev int64) (all []recordKey, first int64, err error) {
+// agreed on.
+func (t *tail) keysAt(ctx context.Context, rev int64) ([]recordKey, error) {
 	ctx, cancel := t.c.bound(ctx)
 	defer cancel()
+	var all []recordKey
 	for _, prefix := range []string{t.c.keys.journal(), t.c.keys.notes()} {
 		resp, err := t.c.etcd.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithRev(rev))
 		if err != nil {
-			return nil, 0, fmt.Errorf("list the journal: %w", err)
+			return nil, fmt.Errorf("list the journal: %w", err)
 		}
 		for _, kv := range resp.Kvs {
-			_, known := t.c.keys.parseEntry(string(kv.Key))
-			if prefix == t.c.keys.notes() || known {
+			if t.c.keys.isRecord(string(kv.Key)) {
 				all = append(all, recordKey{string(kv.Key), kv.ModRevision})
-			}
-		}
-		if prefix == t.c.keys.journal() {
-			first = rev
-			for _, k := range all {
-				first = min(first, k.rev)
 			}
 		}
 	}
 	slices.SortFunc(all, func(a, b recordKey) int { return cmp.Or(cmp.Compare(a.rev, b.rev), strings.Compare(a.key, b.key)) })
-	return all, first, nil
+	return all, nil
+}
+
+// isRecord reports whether a key is that of a decision or a note.
+func (k keys) isRecord(key string) bool {
+	_, known := k.parseEntry(key)
+	return known || strings.HasPrefix(key, k.notes())
 }
 
 // other reports whether the ledger is not the one of t.at: rebuilt ledgers begin
 // their revisions again, and may have the same ID.
 func (t *tail) other(ctx context.Context, rev int64, cluster uint64) (bool, error) {
-	if t.at.Cluster != cluster || max(t.at.Decisions.Revision, t.at.Notes.Revision) > rev {
+	if t.at.Cluster != cluster || max(t.at.Decisions.Revision, t.at.Notes.Revision, t.seen) > rev {
 		return true, nil
 	}
 	ctx, cancel := t.c.bound(ctx)
@@ -294,21 +319,19 @@ func (t *tail) deliver(r Record) error {
 	return nil
 }
 
-// watch delivers new records until a watch fails, or turns out to have left one
-// out. Decisions and notes come by watches of their own; the two are put in
-// order as far as they arrive together.
-func (t *tail) watch(ctx context.Context, decisions, notes clientv3.WatchChan) error {
+// watch delivers new records until the watch fails, or turns out to have left
+// one out.
+func (t *tail) watch(ctx context.Context, records clientv3.WatchChan) error {
 	check := time.NewTicker(tailCheck)
 	defer check.Stop()
-	var unheard string // the key that the last check knew of and no watch had told
+	var unheard string // the key that the last check knew of and the watch had not told
 	for {
 		var resp clientv3.WatchResponse
 		var ok bool
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case resp, ok = <-decisions:
-		case resp, ok = <-notes:
+		case resp, ok = <-records:
 		case <-check.C:
 			key, err := t.ahead(ctx)
 			if err != nil {
@@ -327,9 +350,8 @@ func (t *tail) watch(ctx context.Context, decisions, notes clientv3.WatchChan) e
 			return fmt.Errorf("watch the journal: %w", err)
 		}
 		for _, ev := range resp.Events {
-			_, known := t.c.keys.parseEntry(string(ev.Kv.Key))
-			if !known && !strings.HasPrefix(string(ev.Kv.Key), t.c.keys.notes()) {
-				continue
+			if !t.c.keys.isRecord(string(ev.Kv.Key)) {
+				continue // of what else is in the range
 			}
 			if err := t.take(ev.Kv); err != nil {
 				return err
@@ -348,7 +370,7 @@ func (t *tail) ahead(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if len(resp.Kvs) > 0 && resp.Kvs[0].ModRevision > m.Revision {
+		if len(resp.Kvs) > 0 && resp.Kvs[0].ModRevision > max(m.Revision, t.seen) {
 			return string(resp.Kvs[0].Key), nil
 		}
 	}

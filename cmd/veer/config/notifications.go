@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/veerdns/veer/cmd/veer/journalout"
@@ -105,50 +104,17 @@ func (r Receiver) Common() notify.Common {
 }
 
 func (rs *Receivers) fromNode(d decoder, n *node, path string) {
-	if n.shape != mapping {
-		d.mismatch(n, path, "names of receivers, each with its keys below it", "")
-		return
-	}
-	for _, p := range n.pairs {
-		one := Receiver{Name: p.key.text}
-		one.read(d, p, join(path, p.key.text))
-		*rs = append(*rs, one)
-	}
-}
-
-func (r *Receiver) read(d decoder, at pair, path string) {
-	n := at.value
-	if n.shape != mapping {
-		d.mismatch(n, path, "keys and values below it, such as kind: slack", "")
-		return
-	}
-	kind := n.get("kind")
-	if kind == nil {
-		d.bad(at.key, path, Error{Problem: "the key kind is missing", Expected: "one of " + strings.Join(notify.Kinds(), ", ")})
-		d.secretsBelow(n, path)
-		return
-	}
-	d.value(kind, join(path, "kind"), addressable(&r.Kind))
-	own := r.choose()
-	if own == nil {
-		d.unknownWord(kind, join(path, "kind"), notify.Kinds())
-		d.secretsBelow(n, path)
-		return
-	}
-	d.structs(n, path, addressable(&struct {
-		Kind string `yaml:"kind"`
-	}{}), reflect.ValueOf(own).Elem())
+	d.named(n, path, "receivers", notify.Kinds(), func(name string) (*string, func() any) {
+		*rs = append(*rs, Receiver{Name: name})
+		r := &(*rs)[len(*rs)-1]
+		return &r.Kind, r.choose
+	})
 }
 
 func (rs Receivers) toNode(e encoder) *node {
 	out := &node{shape: mapping}
 	for _, r := range rs {
-		one := &node{shape: mapping}
-		one.add("kind", textNode(r.Kind))
-		if own := r.own(); own != nil {
-			one.pairs = append(one.pairs, e.value(reflect.ValueOf(own)).pairs...)
-		}
-		out.add(r.Name, one)
+		out.add(r.Name, e.kinded(r.Kind, r.own()))
 	}
 	return out
 }

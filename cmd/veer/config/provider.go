@@ -1,7 +1,6 @@
 package config
 
 import (
-	"reflect"
 	"slices"
 	"strings"
 
@@ -85,64 +84,17 @@ func (p Provider) zoneNames() []*string {
 }
 
 func (ps *Providers) fromNode(d decoder, n *node, path string) {
-	if n.shape != mapping {
-		d.mismatch(n, path, "names of providers, each with its keys below it", "")
-		return
-	}
-	for _, p := range n.pairs {
-		one := Provider{Name: p.key.text}
-		one.read(d, p, join(path, p.key.text))
-		*ps = append(*ps, one)
-	}
-}
-
-func (p *Provider) read(d decoder, at pair, path string) {
-	n := at.value
-	if n.shape != mapping {
-		d.mismatch(n, path, "keys and values below it, such as kind: authority", "")
-		return
-	}
-	kind := n.get("kind")
-	if kind == nil {
-		d.bad(at.key, path, Error{Problem: "the key kind is missing", Expected: "one of " + strings.Join(providerKinds(), ", ")})
-		d.secretsBelow(n, path)
-		return
-	}
-	d.value(kind, join(path, "kind"), addressable(&p.Kind))
-	own := p.choose()
-	if own == nil {
-		d.unknownWord(kind, join(path, "kind"), providerKinds())
-		d.secretsBelow(n, path)
-		return
-	}
-	d.structs(n, path, addressable(&struct {
-		Kind string `yaml:"kind"`
-	}{}), reflect.ValueOf(own).Elem())
-}
-
-// secretsBelow reports inline secrets under keys that are not read further.
-func (d decoder) secretsBelow(n *node, path string) {
-	for _, p := range n.pairs {
-		if at := join(path, p.key.text); inlineSecret(p.key.text) {
-			d.inlineSecret(p.key, at, []string{p.key.text + "_file"})
-		} else {
-			d.secretsBelow(p.value, at)
-		}
-	}
-	for _, item := range n.items {
-		d.secretsBelow(item, path)
-	}
+	d.named(n, path, "providers", providerKinds(), func(name string) (*string, func() any) {
+		*ps = append(*ps, Provider{Name: name})
+		p := &(*ps)[len(*ps)-1]
+		return &p.Kind, p.choose
+	})
 }
 
 func (ps Providers) toNode(e encoder) *node {
 	out := &node{shape: mapping}
 	for _, p := range ps {
-		one := &node{shape: mapping}
-		one.add("kind", textNode(p.Kind))
-		if own := p.own(); own != nil {
-			one.pairs = append(one.pairs, e.value(reflect.ValueOf(own)).pairs...)
-		}
-		out.add(p.Name, one)
+		out.add(p.Name, e.kinded(p.Kind, p.own()))
 	}
 	return out
 }

@@ -134,7 +134,7 @@ func (d *daemon) exportOnce(ctx context.Context, output string, open opener, wor
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		return cl.Tail(gctx, from, func(r cluster.Record) error {
-			if err := d.exportRecord(output, out, r); err != nil {
+			if err := d.exportRecord(gctx, output, out, r); err != nil {
 				return err
 			}
 			d.metrics.Exported(output)
@@ -154,16 +154,16 @@ func (d *daemon) exportOnce(ctx context.Context, output string, open opener, wor
 	return nil
 }
 
-func (d *daemon) exportRecord(output string, out journalout.Output, r cluster.Record) error {
+func (d *daemon) exportRecord(ctx context.Context, output string, out journalout.Output, r cluster.Record) error {
 	switch {
 	case r.Entry != nil:
-		return out.Append(journalout.KindDecision, r.Place, *r.Entry)
+		return out.Append(ctx, journalout.KindDecision, r.Place, *r.Entry)
 	case r.Note != nil:
-		return out.Append(journalout.KindNote, r.Place, *r.Note)
+		return out.Append(ctx, journalout.KindNote, r.Place, *r.Note)
 	}
 	d.metrics.Gap(output)
 	d.o.Log.Error().Str("part", "journal").Str("output", output).Str("why", r.Gap).Msg("records of the journal may be missing in what is written out")
-	return out.Append(journalout.KindGap, r.Place, map[string]string{"why": r.Gap})
+	return out.Append(ctx, journalout.KindGap, r.Place, map[string]string{"why": r.Gap})
 }
 
 // settleExport makes durable what was written, and tells the ledger.

@@ -71,8 +71,6 @@ func (d *daemon) notifies(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case m := <-d.notices.apart:
-			d.notifyApart(ctx, m, log)
 		case <-tick.C:
 		}
 	}
@@ -80,35 +78,47 @@ func (d *daemon) notifies(ctx context.Context) error {
 
 func (d *daemon) notifiesAnybody() bool { return len(d.config().Notifications.Receivers) > 0 }
 
-// notifyApart tells of what happens where nobody can lead.
+// notifiesApart tells of what happens where nobody can lead. Every process does
+// it, and before it has joined the cluster.
+func (d *daemon) notifiesApart(ctx context.Context) error {
+	log := d.o.Log.With().Str("part", "notifications").Logger()
+	var all sync.WaitGroup
+	defer all.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case m := <-d.notices.apart:
+			all.Go(func() { d.notifyApart(ctx, m, log) })
+		}
+	}
+}
+
+// notifyApart brings one message without the ledger.
 func (d *daemon) notifyApart(ctx context.Context, m notify.Message, log zerolog.Logger) {
 	ctx, cancel := context.WithTimeout(ctx, noticeApart)
-	defer cancel()
 	desk := notify.NewDesk(d.deskOptions("apart"), notify.State{}, time.Now())
 	desk.Post(m)
 	desk.Kept()
 	courier := notify.NewCourier(desk, d.courierOptions(log))
 	var all sync.WaitGroup
+	defer all.Wait()
+	defer cancel()
 	all.Go(func() { courier.Run(ctx) })
-	tick := time.NewTicker(noticeTick)
-	defer tick.Stop()
-	for waiting := 1; waiting > 0 && ctx.Err() == nil; {
-		select {
-		case <-ctx.Done():
-		case <-courier.Done():
-		case <-tick.C:
-			if c := d.controller.Load(); c != nil && c.Leads() {
-				waiting = 0 // the ledger's messages go first from now on
-				continue
-			}
-		}
-		waiting = 0
+	for {
+		waiting := 0
 		for _, n := range courier.Waiting() {
 			waiting += n
 		}
+		if waiting == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-courier.Done():
+		}
 	}
-	cancel()
-	all.Wait()
 }
 
 func (d *daemon) deskOptions(id string) notify.Options {

@@ -37,6 +37,7 @@ func (d *daemon) startAPI(context.Context) error {
 		d.parts.start("api", func(ctx context.Context) error { return serveUntil(ctx, d.apiServer(), l) })
 	}
 	d.parts.start("answers of its own", d.keepApart)
+	d.parts.start("notices of its own", d.notifiesApart)
 	d.parts.start("reloads", d.reloads)
 	if len(d.servers) > 0 {
 		d.parts.start("traffic", d.measure)

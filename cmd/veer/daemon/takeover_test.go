@@ -16,6 +16,7 @@ import (
 	"github.com/veerdns/veer/cmd/veer/api"
 	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/cmd/veer/daemon"
+	"github.com/veerdns/veer/cmd/veer/notify"
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/providers/memory"
 	"github.com/veerdns/veer/regions/controller"
@@ -77,9 +78,15 @@ func TestTermsGrowCatches(t *testing.T) {
 // TestTakeover loses the quorum for good, takes over, orders, restarts, gets
 // the quorum back, whose leader is kept out, and ends the takeover: the order
 // goes into the ledger, and the leader goes on. At the zones terms only grow.
+// That it began is told by the host that took over, since nobody leads.
 func TestTakeover(t *testing.T) {
 	l, s := newWrittenLab(t)
-	l.edit("owner: lab\n", "owner: lab\ncluster: {vote_lease: 3s}\n")
+	h := newHook(t)
+	l.write("hook", hookKey)
+	l.edit("owner: lab\n", `owner: lab
+cluster: {vote_lease: 3s}
+notifications: {receivers: {hook: {kind: webhook, url: "`+h.URL+`", secret_file: hook}}}
+`)
 	log := &fenceLog{by: map[string][]providers.Fence{}}
 	open := l.open
 	l.open = func(c *config.Config, p config.Provider, z zerolog.Logger) (providers.Provider, error) {
@@ -119,6 +126,10 @@ func TestTakeover(t *testing.T) {
 	taken, err := c.Takeover(t.Context(), ask, false)
 	if err != nil || taken.Term != plan.Term || slices.ContainsFunc(taken.Zones, func(z api.TakenZone) bool { return z.State != api.Taken || z.Error != "" }) {
 		t.Fatalf("takeover: %+v, %v", taken, err)
+	}
+	if m := h.until(t, notify.Takeover, notify.Once); m.By != "lea" || m.Why != ask.Why || m.Severity != notify.Warning ||
+		!strings.HasPrefix(m.Summary, fmt.Sprintf("takeover at us-east, term %d: ", taken.Term)) {
+		t.Errorf("told of the takeover: %+v", m)
 	}
 	if have, err := s.one.Read("lab", "example.test"); err != nil || have.Fence.Term != uint64(taken.Term) || !controller.TakenOver(have.Fence) {
 		t.Fatalf("the fence is %s (%v)", have.Fence, err)

@@ -16,6 +16,7 @@ package journalout
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -24,6 +25,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // The kinds of lines.
@@ -75,8 +77,8 @@ type Beginning struct {
 	Output string `json:"output"`
 	Time   string `json:"time"`
 	// Before is the head of the output's chain before this one, as the ledger
-	// has it; absent: the ledger knows of none. Why says why that one does not go
-	// on.
+	// or the writer has it; absent: nobody knows of one. Why says why that one
+	// does not go on.
 	Before *Head  `json:"before,omitempty"`
 	Why    string `json:"why,omitempty"`
 }
@@ -96,9 +98,9 @@ func NewChain() Head {
 	return Head{Chain: hex.EncodeToString(id[:]), Hash: zeros}
 }
 
-// next makes the line after a head: its bytes, without a line feed, and the new
-// head. The first line of a chain is made from the head of NewChain.
-func next(h Head, kind string, place, record any) ([]byte, Head, error) {
+// next makes the line after a head: its bytes, without a line feed, and how far
+// the chain is then. The first line is made from the head of NewChain.
+func next(h Head, kind string, place, record any) ([]byte, State, error) {
 	l := Line{Version: Version, Chain: h.Chain, Prev: h.Hash, Kind: kind}
 	if h.Hash != zeros {
 		l.N = h.N + 1
@@ -108,19 +110,20 @@ func next(h Head, kind string, place, record any) ([]byte, Head, error) {
 		l.Record, err = json.Marshal(record)
 	}
 	if err != nil {
-		return nil, h, fmt.Errorf("make a line of the journal: %w", err)
+		return nil, State{}, fmt.Errorf("make a line of the journal: %w", err)
 	}
 	whole, err := json.Marshal(l)
 	if err != nil {
-		return nil, h, fmt.Errorf("make a line of the journal: %w", err)
+		return nil, State{}, fmt.Errorf("make a line of the journal: %w", err)
 	}
 	body := bytes.TrimSuffix(whole, []byte(hashField+`"}`))
 	hash := hashOf(body)
 	line := append(body, hashField+hash+`"}`...)
 	if len(line) > MaxLine {
-		return nil, h, fmt.Errorf("a line of %d bytes: at most %d are written", len(line), MaxLine)
+		return nil, State{}, fmt.Errorf("a line of %d bytes: at most %d are written", len(line), MaxLine)
 	}
-	return line, Head{Chain: l.Chain, N: l.N, Hash: hash}, nil
+	l.Hash = hash
+	return line, l.state(), nil
 }
 
 func hashOf(body []byte) string {
@@ -169,8 +172,17 @@ func ParseLine(line []byte) (Line, error) {
 	return l, fmt.Errorf("%w: kind %s; expected begin, decision, note or gap", ErrLine, cutText(l.Kind, 20))
 }
 
-// Head is the head of the chain when l is its last line.
-func (l Line) Head() Head { return Head{Chain: l.Chain, N: l.N, Hash: l.Hash} }
+// head is the head of the chain when l is its last line.
+func (l Line) head() Head { return Head{Chain: l.Chain, N: l.N, Hash: l.Hash} }
+
+// state is how far the chain is when l is its last line.
+func (l Line) state() State {
+	s := State{Head: l.head(), Place: l.Place}
+	if string(s.Place) == "null" { // that of a chain's first line
+		s.Place = nil
+	}
+	return s
+}
 
 // beginningOf reads the record of a chain's first line.
 func beginningOf(l Line) (Beginning, error) {
@@ -189,8 +201,9 @@ type Output interface {
 	// Place is where to go on from: what the last line says; nil: from the
 	// beginning of what there is.
 	Place() json.RawMessage
-	// Append writes one line. After an error the output is to be closed.
-	Append(kind string, place, record any) error
+	// Append writes one line. The end of ctx ends the waiting for who takes it.
+	// After an error the output is to be closed.
+	Append(ctx context.Context, kind string, place, record any) error
 	// Settle makes durable what was appended, as far as that can be known, and
 	// returns how far that is. After an error the output is to be closed.
 	Settle() (State, error)
@@ -208,6 +221,16 @@ type Origin struct {
 	Owner, Region string
 	// Kept is the head that the ledger has of this output; nil: none.
 	Kept *Head
+}
+
+// beginning is the record of the first line of a chain that comes after before,
+// if there was one, because of why.
+func (o Origin) beginning(output string, before *Head, why string) Beginning {
+	b := Beginning{Owner: o.Owner, Region: o.Region, Output: output, Time: time.Now().UTC().Format(time.RFC3339), Before: before}
+	if before != nil {
+		b.Why = why
+	}
+	return b
 }
 
 func cutText(text string, most int) string {

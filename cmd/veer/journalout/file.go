@@ -3,6 +3,7 @@ package journalout
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,9 +29,8 @@ type File struct {
 	f     *os.File
 	size  int64
 	first uint64 // number of the file's first line
-	head  Head
-	place json.RawMessage
-	sync  State // what is on the disk
+	at    State  // of the last line that was written
+	sync  State  // what is on the disk
 }
 
 var _ Output = (*File)(nil)
@@ -73,9 +73,9 @@ func (f *File) open() error {
 		return err
 	}
 	if why == "" {
-		f.head, f.place = last.Head(), last.Place
+		f.at = last.state()
 		if why = f.behind(last); why == "" {
-			f.sync = State{f.head, f.place}
+			f.sync = f.at
 			return nil
 		}
 	}
@@ -156,9 +156,8 @@ func lastOf(path string) ([]byte, error) {
 
 // lastLine is the last whole line of what has size bytes, and where that ends.
 func lastLine(r io.ReaderAt, size int64) (line []byte, end int64, err error) {
-	const block = 64 << 10
 	var tail []byte
-	for at := size; at > 0; {
+	for at, block := size, int64(64<<10); at > 0; block *= 2 {
 		n := min(block, at)
 		at -= n
 		more := make([]byte, n)
@@ -205,33 +204,26 @@ func (f *File) begin(why string) error {
 			return err
 		}
 	}
-	f.head, f.first, f.place = NewChain(), 0, nil
-	b := Beginning{Owner: f.o.Owner, Region: f.o.Region, Output: OutputFile, Time: time.Now().UTC().Format(time.RFC3339), Before: f.o.Kept}
-	if f.o.Kept != nil {
-		b.Why = why
-	}
-	return f.write(KindBegin, nil, b)
+	f.at, f.first = State{Head: NewChain()}, 0
+	return f.write(KindBegin, nil, f.o.beginning(OutputFile, f.o.Kept, why))
 }
 
 // Place implements Output.
 func (f *File) Place() json.RawMessage {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if string(f.place) == "null" {
-		return nil
-	}
-	return f.place
+	return f.at.Place
 }
 
 // Append implements Output.
-func (f *File) Append(kind string, place, record any) error {
+func (f *File) Append(_ context.Context, kind string, place, record any) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.write(kind, place, record)
 }
 
 func (f *File) write(kind string, place, record any) error {
-	line, head, err := next(f.head, kind, place, record)
+	line, at, err := next(f.at.Head, kind, place, record)
 	if err != nil {
 		return err
 	}
@@ -239,18 +231,14 @@ func (f *File) write(kind string, place, record any) error {
 		if err := f.rotate(); err != nil {
 			return err
 		}
-		f.first = head.N
+		f.first = at.Head.N
 	}
 	if _, err := f.f.Write(append(line, '\n')); err != nil {
 		// Half a line would stand before the next one.
 		return errors.Join(fmt.Errorf("write the journal: %w", err), f.cutTo(f.size))
 	}
 	f.size += int64(len(line)) + 1
-	l, err := ParseLine(line)
-	if err != nil {
-		return fmt.Errorf("write the journal: %w", err)
-	}
-	f.head, f.place = head, l.Place
+	f.at = at
 	return nil
 }
 
@@ -266,7 +254,7 @@ func (f *File) cutTo(size int64) error {
 func (f *File) rotate() error {
 	name := fmt.Sprintf("%s.%s-%012d", f.c.Path, time.Now().UTC().Format("20060102T150405Z"), f.first)
 	if _, err := os.Lstat(name); err == nil {
-		name += "-" + f.head.Chain
+		name += "-" + f.at.Head.Chain
 	}
 	err := f.f.Sync()
 	if err == nil {
@@ -317,13 +305,13 @@ func (f *File) aside() ([]string, error) {
 func (f *File) Settle() (State, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.head == f.sync.Head {
+	if f.at.Head == f.sync.Head {
 		return f.sync, nil
 	}
 	if err := f.f.Sync(); err != nil {
 		return f.sync, fmt.Errorf("flush the journal: %w", err)
 	}
-	f.sync = State{f.head, f.place}
+	f.sync = f.at
 	return f.sync, nil
 }
 

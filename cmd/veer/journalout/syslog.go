@@ -95,12 +95,13 @@ type Syslog struct {
 	c    SyslogConfig
 	o    Origin
 	host string
-	conn net.Conn
+	conn *tls.Conn
 	read chan struct{} // closed when the server has ended the connection
 	now  func() time.Time
 
 	mu      sync.Mutex
 	at      State // of the last line that was sent
+	begun   bool  // the chain is of this connection: no other one has sent lines of it
 	settled State
 	sent    []sentLine
 }
@@ -114,7 +115,9 @@ type sentLine struct {
 var _ Output = (*Syslog)(nil)
 
 // OpenSyslog connects and goes on after the state that Settle returned last. A
-// zero state begins a chain.
+// zero state begins a chain. What another connection sent after that state comes
+// again just as it was, but where there is a gap now: there a chain begins, since
+// the server may have another line of that number.
 func OpenSyslog(ctx context.Context, c SyslogConfig, o Origin, from State) (*Syslog, error) {
 	if c.Facility == 0 {
 		c.Facility = defaultFacility
@@ -127,23 +130,26 @@ func OpenSyslog(ctx context.Context, c SyslogConfig, o Origin, from State) (*Sys
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	dialing, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	if s.conn, err = (&tls.Dialer{Config: conf}).DialContext(ctx, "tcp", c.Server); err != nil {
+	conn, err := (&tls.Dialer{Config: conf}).DialContext(dialing, "tcp", c.Server)
+	if err != nil {
 		return nil, fmt.Errorf("connect to the syslog server %s: %w", c.Server, err)
 	}
+	s.conn = conn.(*tls.Conn) // as tls.Dialer says
 	go s.listen()
 	if from.Head.Chain == "" {
-		s.at.Head = NewChain()
-		b := Beginning{Owner: o.Owner, Region: o.Region, Output: OutputSyslog, Time: time.Now().UTC().Format(time.RFC3339), Before: o.Kept}
-		if o.Kept != nil {
-			b.Why = "this host does not know any more how far it was"
-		}
-		if err := s.Append(KindBegin, nil, b); err != nil {
+		if err := s.begin(ctx, o.Kept, "this host does not know any more how far it was"); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
 	return s, nil
+}
+
+// begin begins a chain, which goes on from where the one before is.
+func (s *Syslog) begin(ctx context.Context, before *Head, why string) error {
+	s.at.Head, s.begun = NewChain(), true
+	return s.send(ctx, KindBegin, s.at.Place, s.o.beginning(OutputSyslog, before, why))
 }
 
 func (c SyslogConfig) tls() (*tls.Config, error) {
@@ -208,15 +214,12 @@ func (s *Syslog) listen() {
 func (s *Syslog) Place() json.RawMessage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if string(s.at.Place) == "null" {
-		return nil
-	}
 	return s.at.Place
 }
 
 // Append implements Output. A line is the same each time that it is sent, so
 // that a chain which a server got in parts twice is still one.
-func (s *Syslog) Append(kind string, place, record any) error {
+func (s *Syslog) Append(ctx context.Context, kind string, place, record any) error {
 	if e, ok := record.(steering.Entry); ok {
 		d, err := digest(e)
 		if err != nil {
@@ -226,24 +229,36 @@ func (s *Syslog) Append(kind string, place, record any) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	line, head, err := next(s.at.Head, kind, place, record)
+	if kind == KindGap && !s.begun {
+		before := s.at.Head
+		if err := s.begin(ctx, &before, "records are missing where it went on"); err != nil {
+			return err
+		}
+	}
+	return s.send(ctx, kind, place, record)
+}
+
+// send sends the next line. The caller holds mu, or is the only one yet.
+func (s *Syslog) send(ctx context.Context, kind string, place, record any) error {
+	line, at, err := next(s.at.Head, kind, place, record)
 	if err != nil {
 		return err
-	}
-	l, err := ParseLine(line)
-	if err != nil {
-		return fmt.Errorf("write to syslog: %w", err)
 	}
 	const notice = 5 // RFC 5424, table 2
 	message := fmt.Sprintf("<%d>1 %s %s veer %d %s - %s", s.c.Facility*8+notice, s.now().UTC().Format("2006-01-02T15:04:05.000000Z"), s.host, os.Getpid(), kind, line)
 	if err := s.conn.SetWriteDeadline(time.Now().Add(s.c.Timeout)); err != nil {
 		return fmt.Errorf("write to syslog: %w", err)
 	}
+	// A server that takes nothing must not hold a stop up, nor must the goodbye
+	// of TLS to it.
+	cut := func() { _ = s.conn.NetConn().Close() }
+	defer context.AfterFunc(ctx, cut)()
 	// RFC 5425, section 4.3: the length in octets, a space, the message.
 	if _, err := fmt.Fprintf(s.conn, "%d %s", len(message), message); err != nil {
+		cut()
 		return fmt.Errorf("write to syslog: %w", err)
 	}
-	s.at = State{head, l.Place}
+	s.at = at
 	s.sent = append(s.sent, sentLine{s.now(), s.at})
 	return nil
 }

@@ -3,6 +3,7 @@ package journalout
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/pem"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/veerdns/veer/providers"
@@ -142,7 +144,7 @@ func TestSyslog(t *testing.T) {
 	clock := time.Now()
 	s.now = func() time.Time { return clock }
 	for i := range 4 {
-		if err := s.Append(KindNote, at{i}, map[string]int{"n": i}); err != nil {
+		if err := s.Append(t.Context(), KindNote, at{i}, map[string]int{"n": i}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -151,7 +153,7 @@ func TestSyslog(t *testing.T) {
 		t.Errorf("settled at once: %+v, %v", st, err)
 	}
 	clock = clock.Add(settleAfter)
-	if err := s.Append(KindNote, at{4}, map[string]int{"n": 4}); err != nil {
+	if err := s.Append(t.Context(), KindNote, at{4}, map[string]int{"n": 4}); err != nil {
 		t.Fatal(err)
 	}
 	st, err := s.Settle()
@@ -169,7 +171,7 @@ func TestSyslog(t *testing.T) {
 	}
 	s = dial(t, conf, st)
 	for i := 4; i < 7; i++ {
-		if err := s.Append(KindNote, at{i}, map[string]int{"n": i}); err != nil {
+		if err := s.Append(t.Context(), KindNote, at{i}, map[string]int{"n": i}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -218,7 +220,7 @@ func TestDigestOfAHugeDecision(t *testing.T) {
 		e.Decision.Why = append(e.Decision.Why, steering.Reason{Service: name, Rule: steering.RuleDepart, Text: strings.Repeat("why ", 200)})
 	}
 	s := dial(t, conf, State{})
-	if err := s.Append(KindDecision, at{1}, e); err != nil {
+	if err := s.Append(t.Context(), KindDecision, at{1}, e); err != nil {
 		t.Fatal(err)
 	}
 	c.await(2)
@@ -227,5 +229,98 @@ func TestDigestOfAHugeDecision(t *testing.T) {
 	}
 	if !bytes.Contains(c.lines[1], []byte(`"more":292`)) || !bytes.Contains(c.lines[1], []byte(`"sha256":"`)) {
 		t.Errorf("the digest %s", c.lines[1])
+	}
+}
+
+// TestSyslogGapAfterABreak: where a record that another connection has sent is
+// not in the ledger any more, a chain begins: the old one would have two lines of
+// one number.
+func TestSyslogGapAfterABreak(t *testing.T) {
+	c, conf := startCollector(t)
+	s := dial(t, conf, State{})
+	clock := time.Now()
+	s.now = func() time.Time { return clock }
+	note := func(i int) {
+		t.Helper()
+		if err := s.Append(t.Context(), KindNote, at{i}, map[string]int{"n": i}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	note(1)
+	clock = clock.Add(settleAfter)
+	st, err := s.Settle()
+	if err != nil || st.Head.N != 1 {
+		t.Fatalf("settled %+v, %v", st, err)
+	}
+	note(2)
+	note(3)
+	c.await(4)
+	var head Head
+	for range 2 { // the second connection settles nothing, either
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		s = dial(t, conf, st)
+		note(2)
+		for i := 4; i < 6; i++ {
+			if err := s.Append(t.Context(), KindGap, at{i}, map[string]string{"why": "pruned"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		note(6)
+		c.await(5)
+		if head = s.at.Head; head.Chain == st.Head.Chain || head.N != 3 {
+			t.Errorf("the head is %+v", head)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	v, err := Verify([]string{c.file()}, map[string]Head{head.Chain: head}, true)
+	if err != nil || v.Finding != nil || len(v.Chains) != 3 || v.Chains[0].Last != 3 || v.Chains[1].Gaps != 2 {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
+// TestSyslogThatTakesNothing: a server that does not read is left at once when
+// the export ends, and after the time that the config says.
+func TestSyslogThatTakesNothing(t *testing.T) {
+	cert := httptest.NewUnstartedServer(nil)
+	cert.StartTLS()
+	cert.Close()
+	for _, ends := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			ours, theirs := net.Pipe()
+			server := tls.Server(theirs, &tls.Config{Certificates: cert.TLS.Certificates, SessionTicketsDisabled: true})
+			s := &Syslog{c: SyslogConfig{Timeout: time.Minute}, host: "a", at: State{Head: NewChain()}, read: make(chan struct{}), now: time.Now}
+			s.conn = tls.Client(ours, &tls.Config{InsecureSkipVerify: true}) // #nosec G402 -- it is about a server that hangs
+			var all sync.WaitGroup
+			all.Go(func() { _ = server.Handshake() })
+			if err := s.conn.Handshake(); err != nil {
+				t.Fatal(err)
+			}
+			all.Wait()
+			go s.listen()
+			began := time.Now()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			all.Go(func() {
+				if err := s.Append(ctx, KindBegin, nil, Beginning{}); err == nil {
+					t.Error("it was taken")
+				}
+			})
+			synctest.Wait()
+			want := s.c.Timeout
+			if ends {
+				cancel()
+				want = 0
+			}
+			all.Wait()
+			_ = s.Close() // a pipe says otherwise than a socket that it is closed
+			if took := time.Since(began); took != want {
+				t.Errorf("it took %s, expected %s", took, want)
+			}
+			_ = theirs.Close()
+		})
 	}
 }

@@ -57,7 +57,7 @@ func (f *Finding) Error() string {
 // a line that comes again just as it was, as a syslog server gets it after a
 // broken connection, is no finding. The error is of reading.
 func Verify(files []string, heads map[string]Head, repeats bool) (Verified, error) {
-	v := &verifier{heads: heads, repeats: repeats, recent: map[uint64]string{}}
+	v := &verifier{heads: heads, repeats: repeats, recent: map[lineID]string{}}
 	order, err := inOrder(files)
 	if err != nil {
 		return v.out, err
@@ -141,15 +141,21 @@ func inOrder(files []string) ([]string, error) {
 	return out, nil
 }
 
+// lineID is a line's place in its chain.
+type lineID struct {
+	chain string
+	n     uint64
+}
+
 // verifier goes through the files.
 type verifier struct {
 	heads map[string]Head
 	out   Verified
 	last  Head // of the line before
 	began bool
-	// repeats are allowed of lines whose hashes are recent, by number.
+	// recent are the hashes of lines; with repeats such a line may come again.
 	repeats bool
-	recent  map[uint64]string
+	recent  map[lineID]string
 	// where the line before stands
 	lastAt string
 	lastN  int
@@ -218,7 +224,7 @@ func (v *verifier) line(path string, n int, text []byte, whole bool) {
 	}
 	switch {
 	case !v.began:
-	case v.repeats && l.Chain == v.last.Chain && l.N <= v.last.N && v.recent[l.N] == l.Hash:
+	case v.repeats && v.recent[lineID{l.Chain, l.N}] == l.Hash:
 		return
 	case l.Chain != v.last.Chain:
 		v.follows(path, n, l)
@@ -231,7 +237,6 @@ func (v *verifier) line(path string, n int, text []byte, whole bool) {
 		return
 	}
 	if !v.began || l.Chain != v.last.Chain {
-		clear(v.recent)
 		v.out.Chains = append(v.out.Chains, Span{Chain: l.Chain, First: l.N})
 	}
 	span := &v.out.Chains[len(v.out.Chains)-1]
@@ -239,11 +244,9 @@ func (v *verifier) line(path string, n int, text []byte, whole bool) {
 	if l.Kind == KindGap {
 		span.Gaps++
 	}
-	v.began, v.last = true, l.Head()
-	if v.repeats {
-		v.recent[l.N] = l.Hash
-		delete(v.recent, l.N-maxRecent)
-	}
+	v.began, v.last = true, l.head()
+	v.recent[lineID{l.Chain, l.N}] = l.Hash
+	delete(v.recent, lineID{l.Chain, l.N - maxRecent})
 	if h, ok := v.heads[l.Chain]; ok && h.N == l.N && h.Hash != l.Hash {
 		v.bad(path, n, fmt.Sprintf("the hash %s of line %d", l.Hash, l.N), h.Hash+", as it is kept elsewhere: the chain was made anew from some line on")
 	}
@@ -251,7 +254,7 @@ func (v *verifier) line(path string, n int, text []byte, whole bool) {
 
 // follows checks the first line of another chain.
 func (v *verifier) follows(path string, n int, l Line) {
-	if l.N != 0 && !v.ended(l.Chain) {
+	if l.N != 0 && !v.unmet(l.Chain) {
 		v.bad(path, n, fmt.Sprintf("line %d of the chain %s", l.N, l.Chain), fmt.Sprintf("line %d of the chain %s, or the beginning of another", v.last.N+1, v.last.Chain))
 		return
 	}
@@ -259,14 +262,17 @@ func (v *verifier) follows(path string, n int, l Line) {
 	if err != nil || b.Before == nil || b.Before.Chain != v.last.Chain {
 		return // another output's, or another host's
 	}
-	if b.Before.N > v.last.N {
+	switch hash, recent := v.recent[lineID{b.Before.Chain, b.Before.N}]; {
+	case b.Before.N > v.last.N:
 		v.bad(path, n, fmt.Sprintf("that the chain %s before ends with line %d (%s)", v.last.Chain, v.last.N, b.Why), fmt.Sprintf("line %d, as the ledger had it: its end was cut off", b.Before.N))
+	case recent && hash != b.Before.Hash:
+		v.bad(path, n, fmt.Sprintf("that line %d of the chain %s before has the hash %s (%s)", b.Before.N, v.last.Chain, hash, b.Why), b.Before.Hash+", as the ledger had it: the chain was made anew from some line on")
 	}
 }
 
-// ended reports that a chain is one that was not met so far: the caller gave
+// unmet reports that a chain is one that was not met so far: the caller gave
 // files of several outputs.
-func (v *verifier) ended(chain string) bool {
+func (v *verifier) unmet(chain string) bool {
 	return !slices.ContainsFunc(v.out.Chains, func(s Span) bool { return s.Chain == chain })
 }
 

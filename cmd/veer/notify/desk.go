@@ -23,7 +23,6 @@ type State struct {
 // Bounds of a State: the ledger takes a megabyte.
 const (
 	maxStories = 100
-	maxParts   = 10_000
 	maxSaid    = 2000
 	maxParcels = 200
 	// maxStored is how many parts of a story are kept by name; of a larger one
@@ -37,12 +36,15 @@ func (s State) Check() error {
 		return fmt.Errorf("%d stories, %d parcels, %d refusals: more than a desk keeps", len(s.Stories), len(s.Parcels), len(s.Said))
 	}
 	for _, st := range s.Stories {
-		if st == nil || st.ID == "" || !slices.Contains(append(Events(), Test), st.Event) || len(st.Parts) > maxParts {
+		if st == nil || st.ID == "" || !slices.Contains(Events(), st.Event) || len(st.Parts) > maxStored {
 			return errors.New("a story without an ID or with an unknown event")
 		}
+		if st.All < 1 || st.More < 0 || st.All != len(st.Parts)+st.More {
+			return fmt.Errorf("story %s has %d parts and %d more of %d", st.ID, len(st.Parts), st.More, st.All)
+		}
 		for _, p := range st.Parts {
-			if p == nil {
-				return fmt.Errorf("story %s has an empty part", st.ID)
+			if p == nil || p.Told && st.Told == 0 {
+				return fmt.Errorf("story %s has an empty part, or one that was told before the story was", st.ID)
 			}
 		}
 	}
