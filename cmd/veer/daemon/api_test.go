@@ -293,7 +293,7 @@ func TestAPIIsStrict(t *testing.T) {
 		{"GET", "/v1/journal?limit=0", "", 400, "expected a number"},
 		{"GET", "/v1/journal?moved=perhaps", "", 400, "expected true or false"},
 		{"GET", "/v1/journal?limit=many", "", 400, "expected a number"},
-		{"POST", "/v1/orders", "", 400, "not an order"},
+		{"POST", "/v1/orders", "", 400, "not as expected"},
 		{"POST", "/v1/orders", `{"act":"drain","why":"x","target":{"region":"eu-west"},"extra":1}`, 400, "extra"},
 		{"POST", "/v1/orders", `{"act":"drain","why":"x","target":{"region":"eu-west"}}{}`, 400, "goes on"},
 		{"POST", "/v1/orders", `{"act":"explode","why":"x","target":{"region":"eu-west"}}`, 400, "expected freeze"},

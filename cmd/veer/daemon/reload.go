@@ -2,10 +2,8 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/signal"
@@ -80,13 +78,8 @@ func (d *daemon) handleReload(r *http.Request) (any, *api.Problem) {
 		return nil, problem
 	}
 	var req api.ReloadRequest
-	dec := json.NewDecoder(r.Body)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&req); err != nil {
+	if err := decodeStrict(r.Body, &req); err != nil {
 		return nil, badBody(err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, bad("the body goes on after the request: expected one JSON object")
 	}
 	if req.By = strings.TrimSpace(req.By); req.By == "" {
 		req.By = peer(r.Context())

@@ -2,10 +2,8 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -34,13 +32,8 @@ func (d *daemon) handleTakeover(r *http.Request, do func(context.Context, api.Ta
 		return nil, problem
 	}
 	var req api.TakeoverRequest
-	dec := json.NewDecoder(r.Body)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&req); err != nil {
+	if err := decodeStrict(r.Body, &req); err != nil {
 		return nil, badBody(err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, bad("the body goes on after the request: expected one JSON object")
 	}
 	req.By, req.Why = strings.TrimSpace(req.By), strings.TrimSpace(req.Why)
 	switch {
