@@ -181,7 +181,8 @@ func upsert(all []cluster.Statement, s cluster.Statement) []cluster.Statement {
 
 // there reports whether the config has what a target names.
 func (d *daemon) there(t steering.Target) bool {
-	return slices.ContainsFunc(d.scene.policy.Services, func(s steering.Service) bool { return s.Name == t.Service && concerns(t, s) })
+	_, policy := d.scene.rules()
+	return slices.ContainsFunc(policy.Services, func(s steering.Service) bool { return s.Name == t.Service && concerns(t, s) })
 }
 
 // heed does what a hook says: it votes, or drains.

@@ -45,7 +45,8 @@ type fixed struct {
 func (d *daemon) configure(c *config.Config) {
 	d.c = fixed{c.Owner, c.Cluster, c.Host}
 	d.current.Store(c)
-	d.files, _ = readFiles(c) // what cannot be read is tried again, and told, by a reload
+	d.last.taken = d.began
+	d.files, _ = readFiles(c.Files()) // what cannot be read is tried again, and told, by a reload
 }
 
 // config is the config in force.
@@ -284,15 +285,11 @@ func (d *daemon) loaded() (at time.Time, refused bool) {
 	r := &d.last
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.taken.IsZero() {
-		r.taken = d.began
-	}
 	return r.taken, r.refused != ""
 }
 
-// replaceScene has everything that looks at the config look at another one.
+// replaceScene has what looks at answers look by another config.
 func (d *daemon) replaceScene(c *config.Config, p steering.Policy) {
-	d.current.Store(c)
 	d.scene.replace(c, p)
 	d.apart.mu.Lock()
 	defer d.apart.mu.Unlock()
