@@ -66,7 +66,7 @@ func TestAllow(t *testing.T) {
 					}
 				}
 			}
-			if _, err := s.Reload(); err != nil {
+			if _, err := reload(s); err != nil {
 				t.Fatal(err)
 			}
 			s.Update([]steering.Shard{shard(t, 1, 2, 1, "app.plain.test. A 30 192.0.2.7")})

@@ -260,3 +260,12 @@ func (s *Server) publish(kept map[key]serial) {
 	s.table.Store(table)
 	s.leads()
 }
+
+// unraised is the table with the serials of before, that of a server that can't
+// keep those that it raised by itself. The caller holds mu.
+func (s *Server) unraised(kept map[key]serial) *Table {
+	s.state.serials, s.state.hold = maps.Clone(kept), true
+	table := s.state.build(false)
+	s.saver.offer(s.state.snapshot())
+	return table
+}

@@ -2,7 +2,6 @@ package authority
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -13,7 +12,6 @@ import (
 // cookies makes and checks server cookies. It is safe for concurrent use, takes
 // no lock, and allocates nothing for a query.
 type cookies struct {
-	config  Cookies
 	require bool
 	// keys: the first makes cookies, all are accepted.
 	keys atomic.Pointer[[]sipKey]
@@ -24,26 +22,13 @@ func newCookies(c Cookies) (*cookies, error) {
 	if c.Enabled != nil && !*c.Enabled {
 		return nil, nil
 	}
-	out := &cookies{config: c, require: c.Require}
+	out := &cookies{require: c.Require}
 	keys, err := c.read()
 	if err != nil {
 		return nil, err
 	}
 	out.keys.Store(&keys)
 	return out, nil
-}
-
-// reload reads the secrets again; those that can't be read leave what was.
-func (c *cookies) reload() error {
-	if c == nil || c.config.SecretFile == "" {
-		return nil
-	}
-	keys, err := c.config.read()
-	if err != nil {
-		return fmt.Errorf("%w; the secrets of before are kept", err)
-	}
-	c.keys.Store(&keys)
-	return nil
 }
 
 // Lengths of cookies (RFC 7873, section 4), and of those that this server makes

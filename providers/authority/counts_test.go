@@ -131,7 +131,7 @@ func countUnderChange(t *testing.T, reloaded func(*Server)) error {
 		}
 		if seq%4 == 0 {
 			b.write(t, "example.test", smallHead+fmt.Sprintf("www A 192.0.2.%d\n", seq%100))
-			if _, err := b.Reload(); err != nil {
+			if _, err := reload(b.Server); err != nil {
 				t.Fatal(err)
 			}
 			reloaded(b.Server)

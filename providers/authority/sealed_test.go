@@ -70,7 +70,7 @@ func TestSealedFolder(t *testing.T) {
 			t.Errorf("start %d: a commit brings serial %d after %d", i, is, was)
 		}
 		write(text + "more A 192.0.2.7\n")
-		if changed, err := s.Reload(); err != nil || len(changed) != 1 {
+		if changed, err := reload(s); err != nil || len(changed) != 1 {
 			t.Fatal(changed, err)
 		}
 		if is := serialOf(t, s); is != was+1 {
@@ -81,7 +81,7 @@ func TestSealedFolder(t *testing.T) {
 			continue
 		}
 		mend() // the next reload can keep what it raises
-		if _, err := s.Reload(); err != nil {
+		if _, err := reload(s); err != nil {
 			t.Fatal(err)
 		}
 		if is := serialOf(t, s); is != was+2 {
@@ -106,7 +106,7 @@ func TestARaiseThatCannotBeKeptIsNotShown(t *testing.T) {
 	}
 	mend := seal(t, dir)
 	b.write(t, "example.test", smallHead+"www A 192.0.2.2\n")
-	if changed, err := b.Reload(); err != nil || len(changed) != 1 {
+	if changed, err := reload(b.Server); err != nil || len(changed) != 1 {
 		t.Fatal(changed, err)
 	}
 	if is := serialOf(t, b.Server); is != was {

@@ -1,14 +1,14 @@
 // Package authority is Veer's own authoritative DNS server: zones from RFC
 // 1035 master files with the services' answers laid over them.
 //
-// A Server reads its zones at its start and with each Reload, serves over UDP
+// A Server reads its zones at its start and with each Change, serves over UDP
 // and TCP with EDNS(0), and answers every query from one immutable Table behind
 // one atomic pointer: neither the loss of the ledger nor a slow disk touches a
-// query. Update and Reload swap the table; Update never goes back to an older (Term, Seq) of a shard,
-// across a restart neither, since the newest state is kept in a snapshot file
-// and served before anything else is up. The snapshot is written after the
-// swap: a process that is killed in between serves, after its restart, the
-// snapshot before until the ledger is read again.
+// query. Update and Change.Take swap the table; Update never goes back to an
+// older (Term, Seq) of a shard, across a restart neither, since the newest state
+// is kept in a snapshot file and served before anything else is up. The snapshot
+// is written after the swap: a process that is killed in between serves, after
+// its restart, the snapshot before until the ledger is read again.
 //
 // Provider is the same as a providers.Provider: its control plane is the
 // ledger's answers.
@@ -102,7 +102,7 @@ type Server struct {
 
 	reloading sync.Mutex
 
-	mu    sync.Mutex // of Update, Reload, Take and Answer; queries never take it
+	mu    sync.Mutex // of Update, Take and Answer; queries never take it
 	state *state
 }
 

@@ -279,7 +279,7 @@ func TestSerialFollowsTheConfig(t *testing.T) {
 		}
 		runServer(t, s)()
 		// A reload of the same files makes nothing of the config.
-		if changed, err := s.Reload(); err != nil || len(changed) > 0 || serialOf(t, s) != is {
+		if changed, err := reload(s); err != nil || len(changed) > 0 || serialOf(t, s) != is {
 			t.Errorf("step %d: a reload of nothing new: %v, %v, serial %d after %d", i, changed, err, serialOf(t, s), is)
 		}
 		last = is
@@ -288,7 +288,7 @@ func TestSerialFollowsTheConfig(t *testing.T) {
 	if err := os.WriteFile(file, []byte(smallHead+"www A 192.0.2.7\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Reload(); err != nil {
+	if _, err := reload(s); err != nil {
 		t.Fatal(err)
 	}
 	edited := s.state.hashes

@@ -24,27 +24,22 @@ var errSlow = errors.New("not on all name servers yet")
 // process.
 type measured struct {
 	mu      sync.Mutex
-	longest map[zoneID]time.Duration
+	longest map[ZoneID]time.Duration
 }
-
-// zoneID is a zone of a provider.
-type zoneID struct{ provider, zone string }
-
-func idOf(w Written) zoneID { return zoneID{w.Name, providers.CanonicalName(w.Zone)} }
 
 func (m *measured) of(w Written) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.longest[idOf(w)]
+	return m.longest[ZoneIDOf(w)]
 }
 
 func (m *measured) add(w Written, d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.longest == nil {
-		m.longest = map[zoneID]time.Duration{}
+		m.longest = map[ZoneID]time.Duration{}
 	}
-	m.longest[idOf(w)] = max(m.longest[idOf(w)], d)
+	m.longest[ZoneIDOf(w)] = max(m.longest[ZoneIDOf(w)], d)
 }
 
 // follow measures in the background when a change is on all name servers. It

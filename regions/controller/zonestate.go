@@ -200,6 +200,32 @@ func (w *writer) say(state ZoneStatus, text string, again time.Duration, now tim
 // named is how many names of one kind are logged at once.
 const named = 20
 
+// sayDrift logs what was changed at the provider by somebody else: what this
+// reign had brought up to date, and no new answer explains.
+func (w *writer) sayDrift(done ZoneOutcome) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, c := range done.Changes {
+		name := setOf(c).Name
+		if _, waits := w.stands.pending[name]; waits || slices.Contains(done.Held, name) {
+			continue
+		}
+		if n++; n <= named {
+			found, back := []providers.RRSet{}, []providers.RRSet{}
+			if c.Before != nil {
+				found = append(found, *c.Before)
+			}
+			if c.After != nil {
+				back = append(back, *c.After)
+			}
+			w.log.Warn().Str("name", name).Str("type", setOf(c).Type).Str("found", data(found)).Str("back_to", data(back)).
+				Msg("a record was changed by somebody else, it is put back")
+		}
+	}
+	more(&w.log, n, "records were changed by somebody else")
+}
+
 // sayRefused logs the names that were not refused before.
 func (w *writer) sayRefused(refused []Refusal) {
 	n := 0

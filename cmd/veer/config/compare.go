@@ -112,7 +112,9 @@ func calling(was, is *Config) []Difference {
 	var out []Difference
 	a, b := was.Heartbeats(), is.Heartbeats()
 	for _, id := range sortedKeys(a) {
-		if m, ok := b[id]; !ok || !reflect.DeepEqual(m, a[id]) {
+		if m, ok := b[id]; !ok {
+			out = append(out, Difference{What: "heartbeat of " + id, Change: Removed})
+		} else if !reflect.DeepEqual(m, a[id]) {
 			out = append(out, Difference{What: "heartbeat of " + id, Change: Changed})
 		}
 		delete(b, id)

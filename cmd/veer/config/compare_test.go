@@ -115,3 +115,43 @@ func TestCompare(t *testing.T) {
 		t.Errorf("the files are %s", got)
 	}
 }
+
+// What calls in, what hooks vote on, the hooks themselves and the journal's
+// outputs are those of the start.
+func TestFixedOfCallers(t *testing.T) {
+	text := read(t, "testdata/called.yaml")
+	dir := filepath.Dir(folder(t, text))
+	load := func(from, to string) *Config {
+		t.Helper()
+		if !strings.Contains(text, from) {
+			t.Fatalf("the config has no %q", from)
+		}
+		c, err := loadIn(t, dir, strings.Replace(text, from, to, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	base := load("", "")
+	for _, c := range []struct{ name, from, to, want string }{
+		{"nothing", "", "", ""},
+		{"an endpoint that nobody speaks of", "endpoints: [192.0.2.30]", "endpoints: [192.0.2.30]}\n      - {region: ap-south, endpoints: [192.0.2.30]", ""},
+		{"an endpoint calls in, too", "endpoints: [192.0.2.30]", "endpoints: [192.0.2.30, 192.0.2.31]", "heartbeat of beat@192.0.2.31: added"},
+		{"an endpoint calls in no more", "  - name: mixed.example.test\n    monitor: both", "  - name: mixed.example.test\n    monitor: web",
+			"heartbeat of beat@192.0.2.30: removed\nheartbeat of beat@198.51.100.30: removed"},
+		{"another token", "within: 30s, token_file: token", "within: 30s, token_env: VEER_TEST_SECRET",
+			"heartbeat of beat@192.0.2.20: changed\nheartbeat of beat@192.0.2.30: changed\nheartbeat of beat@198.51.100.20: changed\nheartbeat of beat@198.51.100.30: changed"},
+		{"an endpoint that hooks vote on", "endpoints: [192.0.2.10]", "endpoints: [192.0.2.11]",
+			"hook alerts: the endpoints that it votes on: changed\nhook ops: the endpoints that it votes on: changed"},
+		{"a hook", "silence: 10m", "silence: 20m", "hooks: alerts.silence: 10m -> 20m"},
+		{"the journal", "hooks:\n", "journal: {file: {path: /var/log/veer.jsonl}}\nhooks:\n", "journal: file"},
+	} {
+		var got []string
+		for _, d := range Fixed(base, load(c.from, c.to)) {
+			got = append(got, d.String())
+		}
+		if all := strings.Join(got, "\n"); all != c.want {
+			t.Errorf("%s needs a restart:\n got %s\nwant %s", c.name, all, c.want)
+		}
+	}
+}

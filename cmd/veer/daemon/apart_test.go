@@ -22,7 +22,7 @@ import (
 // that nothing moves.
 func cutOffLab(t *testing.T, isolation string) *lab {
 	l := newLab(t)
-	l.edit("owner: lab\n", "owner: lab\ncluster: {vote_lease: 3s}\nisolation: "+isolation+"\n",
+	l.edit("interval: 300ms, timeout: 150ms", "interval: 1s, timeout: 900ms", "owner: lab\n", "owner: lab\ncluster: {vote_lease: 3s}\nisolation: "+isolation+"\n",
 		"{region: eu-west, endpoints: [127.0.0.11]}\n      - {region: us-east, endpoints: [127.0.0.12]}\n      - {region: ap-south",
 		"{region: eu-west, endpoints: [127.0.0.11, 127.0.0.12]}\n      - {region: ap-south",
 		"    rto: 60s\n", "", "    ttl: {min: 1s, max: 5s}\n", "    quorum: {need: all}\n    ttl: {min: 1s, max: 5s}\n")
@@ -49,28 +49,6 @@ func (l *lab) wants(when string, want ...string) {
 	}
 }
 
-// seen is status for what takes seconds: it asks now and then.
-func (l *lab) seen(region string, ok func(api.Status) bool) api.Status {
-	l.t.Helper()
-	again := time.NewTicker(50 * time.Millisecond)
-	defer again.Stop()
-	late := time.After(patience)
-	for {
-		st, err := l.client(region).Status(l.t.Context())
-		if err != nil {
-			l.t.Fatalf("status of %s: %v", region, err)
-		}
-		if ok(st) {
-			return st
-		}
-		select {
-		case <-again.C:
-		case <-late:
-			l.t.Fatalf("the status of %s did not come to be; it is %+v, apart %+v", region, st, st.Apart)
-		}
-	}
-}
-
 func localDrain(target steering.Target) api.OrderRequest {
 	return api.OrderRequest{Act: steering.Drain, Why: "it burns", Target: target, Local: true}
 }
@@ -80,10 +58,11 @@ func localDrain(target steering.Target) api.OrderRequest {
 // they were. A drain --local works without a quorum, over a restart too. When
 // the cluster is back, the ledger's answers hold, whatever the vantage sees.
 func TestIsolationLocal(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	l := cutOffLab(t, "{mode: local, after: 3s}")
 	us := l.start("us-east", daemon.RoleProber, daemon.RoleAuthority)
 	l.until("both", func() bool { return slices.Equal(l.query(), []string{"127.0.0.11", "127.0.0.12"}) })
-	st := l.seen("us-east", func(st api.Status) bool { return st.Leader.Name != "" && st.Voters[1].Votes > 0 })
+	st := l.status("us-east", func(st api.Status) bool { return st.Leader.Name != "" && st.Voters[1].Votes > 0 })
 	if st.Apart != nil || l.stale() != "" {
 		t.Errorf("joined, it is apart: %+v, and says %q", st.Apart, l.stale())
 	}
@@ -91,7 +70,7 @@ func TestIsolationLocal(t *testing.T) {
 
 	l.halt("eu-west")
 	l.down("127.0.0.12")
-	st = l.seen("us-east", func(st api.Status) bool { return st.Apart != nil && len(st.Apart.Services) > 0 })
+	st = l.status("us-east", func(st api.Status) bool { return st.Apart != nil && len(st.Apart.Services) > 0 })
 	l.wants("cut off,", "127.0.0.11")
 	if !st.Apart.Narrows || st.Apart.CutOff < 3*time.Second || !slices.Equal(st.Apart.Services, []string{"app.example.test"}) {
 		t.Errorf("apart: %+v", st.Apart)
@@ -106,10 +85,10 @@ func TestIsolationLocal(t *testing.T) {
 	}
 	// None up: unchanged.
 	l.down("127.0.0.11")
-	l.seen("us-east", func(st api.Status) bool { return st.Apart != nil && len(st.Apart.Services) == 0 })
+	l.status("us-east", func(st api.Status) bool { return st.Apart != nil && len(st.Apart.Services) == 0 })
 	l.wants("with none up,", "127.0.0.11", "127.0.0.12")
 	l.up("127.0.0.11")
-	l.seen("us-east", func(st api.Status) bool { return st.Apart != nil && len(st.Apart.Services) > 0 })
+	l.status("us-east", func(st api.Status) bool { return st.Apart != nil && len(st.Apart.Services) > 0 })
 	l.wants("with one up,", "127.0.0.11")
 
 	c := l.client("us-east")
@@ -135,7 +114,7 @@ func TestIsolationLocal(t *testing.T) {
 	if got := l.serial(); got != serial {
 		t.Errorf("after the restart the serial is %d, was %d", got, serial)
 	}
-	st = l.seen("us-east", func(st api.Status) bool { return st.Apart != nil })
+	st = l.status("us-east", func(st api.Status) bool { return st.Apart != nil })
 	if len(st.Apart.Orders) != 1 || !strings.Contains(strings.Join(st.Warnings, "\n"), "this server alone drains app.example.test/eu-west by") {
 		t.Errorf("apart %+v, warnings %q", st.Apart, st.Warnings)
 	}
@@ -148,13 +127,13 @@ func TestIsolationLocal(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(us.dataDir, "local-orders.json")); !os.IsNotExist(err) {
 		t.Errorf("the file of local orders is still there: %v", err)
 	}
-	l.seen("us-east", func(st api.Status) bool { return st.Apart != nil && st.Apart.Narrows && len(st.Apart.Services) > 0 })
+	l.status("us-east", func(st api.Status) bool { return st.Apart != nil && st.Apart.Narrows && len(st.Apart.Services) > 0 })
 	l.wants("with its own vantage alone,", "127.0.0.11")
 
 	server := l.server
 	l.start("eu-west", daemon.RoleAll) // 127.0.0.12 is still down
 	l.server = server
-	l.seen("us-east", func(st api.Status) bool { return st.Apart == nil && st.Leader.Name != "" })
+	l.status("us-east", func(st api.Status) bool { return st.Apart == nil && st.Leader.Name != "" })
 	l.wants("with the ledger back,", "127.0.0.11", "127.0.0.12")
 	if got := l.stale(); got != "" {
 		t.Errorf("with the ledger back, the answer says %q", got)
@@ -182,6 +161,7 @@ func (l *lab) stale() string {
 // TestIsolationHolds: with hold, and without a vantage, a server that is cut
 // off answers on as it did.
 func TestIsolationHolds(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	for _, c := range []struct {
 		name, isolation, says string
 		roles                 []string
@@ -190,12 +170,13 @@ func TestIsolationHolds(t *testing.T) {
 		{"local without a vantage", "{mode: local, after: 3s}", "this process has no vantage", []string{daemon.RoleAuthority}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			l := cutOffLab(t, c.isolation)
 			l.start("us-east", c.roles...)
 			l.until("both", func() bool { return slices.Equal(l.query(), []string{"127.0.0.11", "127.0.0.12"}) })
 			l.halt("eu-west")
 			l.down("127.0.0.12")
-			st := l.seen("us-east", func(st api.Status) bool {
+			st := l.status("us-east", func(st api.Status) bool {
 				return st.Apart != nil && st.Apart.CutOff > 5*time.Second // its vantage has seen it by then
 			})
 			l.wants("cut off,", "127.0.0.11", "127.0.0.12")
@@ -222,11 +203,11 @@ func TestLocalDrainEndsByItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.wants("drained here,", "127.0.0.12")
-	st := l.seen("eu-west", func(st api.Status) bool { return st.Apart != nil })
+	st := l.status("eu-west", func(st api.Status) bool { return st.Apart != nil })
 	if st.Serves[0].Answer[0].Data[0] != "127.0.0.11" || st.Serves[0].Here[0].Data[0] != "127.0.0.12" || len(st.Orders) != 0 {
 		t.Errorf("the ledger is said to answer %v, this server %v, with orders %v", st.Serves[0].Answer, st.Serves[0].Here, st.Orders)
 	}
-	l.seen("eu-west", func(st api.Status) bool { return st.Apart == nil })
+	l.status("eu-west", func(st api.Status) bool { return st.Apart == nil })
 	l.wants("when the order is over,", "127.0.0.11")
 	for _, bad := range []struct {
 		act  steering.Act

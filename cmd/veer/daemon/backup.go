@@ -126,7 +126,7 @@ func (d *daemon) restore(ctx context.Context, cl *cluster.Cluster, b cluster.Bac
 	if b.Owner != d.c.Owner {
 		return api.Restored{}, refused("", "the backup is of owner %q, and the config's is %q", b.Owner, d.c.Owner)
 	}
-	written, err := d.clients()
+	_, written, err := d.clients()
 	if err != nil {
 		return api.Restored{}, failed(fmt.Errorf("the fences cannot be read: %w", err))
 	}

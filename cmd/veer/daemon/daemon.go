@@ -139,18 +139,19 @@ type daemon struct {
 	current atomic.Pointer[config.Config] // see config
 	last    reloaded
 	// reloading is held by a reload, and while what it replaces is made first. It
-	// guards engine; files are read with it or with opening, and set with both.
+	// guards engine; files are read with it or with opening, and they and current
+	// are set with both.
 	reloading sync.Mutex
 	engine    *httpcheck.Engine
 	files     secrets
-	token     atomic.Pointer[httpToken]
+	token     atomic.Pointer[string]
 	beats     map[string]config.Monitor // who calls in, by the endpoint
 	book      *callcheck.Book           // what was called in, anywhere
 	calls     *pending                  // what was called in here
 	gates     gates                     // of hooks
 	refusals  gates                     // what the log tells of calls from outside
 
-	opening sync.Mutex
+	opening sync.Mutex           // of what is opened by current
 	written []controller.Written // see clients
 	opened  map[string]opened    // by provider
 
@@ -349,7 +350,7 @@ func (d *daemon) startController(context.Context) error {
 		return nil
 	}
 	d.reloading.Lock()
-	c, err := d.newController()
+	c, written, err := d.newController()
 	if err == nil {
 		d.controller.Store(c)
 	}
@@ -359,7 +360,7 @@ func (d *daemon) startController(context.Context) error {
 	}
 	d.parts.start("requests", func(ctx context.Context) error { return d.answerOthers(ctx, d.joined, c) })
 	d.parts.start("controller", func(ctx context.Context) error {
-		d.readFences(ctx, d.written)
+		d.readFences(ctx, written)
 		return c.Run(ctx)
 	})
 	d.startNotifications()
@@ -367,16 +368,16 @@ func (d *daemon) startController(context.Context) error {
 	return nil
 }
 
-// newController makes the candidate, with the clients of the providers.
-func (d *daemon) newController() (*controller.Controller, error) {
+// newController makes the candidate, and returns with it what it writes.
+func (d *daemon) newController() (*controller.Controller, []controller.Written, error) {
 	log := d.o.Log.With().Str("part", "controller").Logger()
-	written, err := d.clients()
+	c, written, err := d.clients()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	cl := d.joined
 	committed := d.o.Hooks.AfterCommit
-	o := controllerOf(d.config(), d.config().Policy(), written)
+	o := controllerOf(c, c.Policy(), written)
 	o.Name, o.Owner, o.Version = string(d.c.Host.Region), d.c.Owner, d.o.Version
 	o.World, o.Elector, o.Ledger, o.Marks, o.Served = cl, cl, cl, cl, d.served
 	o.Fence = func(f providers.Fence) { d.fences.saw(f.Term) }
@@ -387,7 +388,7 @@ func (d *daemon) newController() (*controller.Controller, error) {
 			committed(s)
 		}
 	}
-	return controller.New(o), nil
+	return controller.New(o), written, nil
 }
 
 // controllerOf is what of a controller's options follows from the config.

@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/veerdns/veer/checks"
 	"github.com/veerdns/veer/cmd/veer/daemon"
@@ -132,7 +133,7 @@ func TestLosingEtcdChangesNothing(t *testing.T) {
 	l.answers("127.0.0.12")
 	l.halt("eu-west")
 	l.down("127.0.0.12")
-	for {
+	for again := time.Tick(10 * time.Millisecond); ; <-again {
 		st, err := l.client("us-east").Status(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -30,7 +30,7 @@ func (d *daemon) explain(ctx context.Context, name string, at time.Time) (api.Ex
 		return d.explainAt(ctx, p, svc, at)
 	}
 	s, now := d.service(p, svc)
-	e := api.Explain{Service: s, Rules: append(d.whyApart(svc, s), now.Why...), Next: p.next(svc, now), Budget: d.config().Budgets()[name], Shard: steering.ShardOf(name), Aliases: d.aliases(svc, p.now)}
+	e := api.Explain{Service: s, Rules: append(d.whyApart(svc, s), now.Why...), Next: p.next(svc, now), Budget: p.c.Budgets()[name], Shard: steering.ShardOf(name), Aliases: d.aliases(svc, p.now)}
 	sh := p.shards[e.Shard]
 	e.Term, e.Seq = sh.Term, sh.Seq
 	if cl := d.cluster.Load(); cl != nil {

@@ -119,14 +119,11 @@ func serveUntil(ctx context.Context, s *http.Server, l net.Listener) error {
 	return nil
 }
 
-// httpToken is what requests must carry, as it is now.
-type httpToken struct{ token string }
-
 // guarded lets in who carries the token that was read last.
 func (d *daemon) guarded(token string, next http.Handler) http.Handler {
-	d.token.Store(&httpToken{token})
+	d.token.Store(&token)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		tokenOnly(d.token.Load().token, next).ServeHTTP(w, r)
+		tokenOnly(*d.token.Load(), next).ServeHTTP(w, r)
 	})
 }
 

@@ -81,11 +81,11 @@ func TestTokenIsReplaced(t *testing.T) {
 		h.ServeHTTP(w, r)
 		return w.Code
 	}
-	const another = "another-token-0123456789"
+	another := "another-token-0123456789"
 	if ask(testToken) != http.StatusOK || ask(another) != http.StatusUnauthorized {
 		t.Error("the first token does not count")
 	}
-	d.token.Store(&httpToken{another})
+	d.token.Store(&another)
 	if ask(testToken) != http.StatusUnauthorized || ask(another) != http.StatusOK {
 		t.Error("the token of before counts on")
 	}

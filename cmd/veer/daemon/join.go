@@ -44,7 +44,10 @@ func (d *daemon) startCluster(ctx context.Context) error {
 		return err
 	}
 	d.joined = cl
+	d.reloading.Lock()
 	d.cluster.Store(cl)
+	cl.Reconfigured(d.config().Hash()) // it may be another one than when the joining began
+	d.reloading.Unlock()
 	d.parts.start("cluster", func(ctx context.Context) error {
 		<-ctx.Done()
 		if err := cl.Close(); err != nil {

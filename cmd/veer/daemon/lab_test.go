@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,84 +109,27 @@ func (l *lab) write(name, text string) {
 	}
 }
 
-// backend is a small web server that can be taken down and brought up again.
-type backend struct {
-	address string
-	server  *http.Server
-	// slow is how long it takes to answer a path; nil: no time.
-	slow atomic.Pointer[func(path string) time.Duration]
-}
-
-// openBackends listens on one port that is free on all three addresses.
-func (l *lab) openBackends() {
-	for range 50 {
-		first, err := net.Listen("tcp", "127.0.0.11:0")
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		l.port = first.Addr().(*net.TCPAddr).Port
-		listeners := []net.Listener{first}
-		for _, host := range []string{"127.0.0.12", "127.0.0.13"} {
-			next, err := net.Listen("tcp", fmt.Sprintf("%s:%d", host, l.port))
-			if err != nil {
-				break
-			}
-			listeners = append(listeners, next)
-		}
-		if len(listeners) == 3 {
-			for i, ln := range listeners {
-				host := fmt.Sprintf("127.0.0.1%d", i+1)
-				l.backends[host] = &backend{address: ln.Addr().String()}
-				l.backends[host].serve(ln)
-			}
-			l.t.Cleanup(func() {
-				for host := range l.backends {
-					l.down(host)
-				}
-			})
-			return
-		}
-		for _, ln := range listeners {
-			_ = ln.Close()
-		}
-	}
-	l.t.Fatal("no port is free on 127.0.0.11, .12 and .13")
-}
-
-func (b *backend) serve(ln net.Listener) {
-	b.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if slow := b.slow.Load(); slow != nil {
-			select {
-			case <-time.After((*slow)(r.URL.Path)):
-			case <-r.Context().Done():
-			}
-		}
-		w.WriteHeader(http.StatusOK)
-	})}
-	server := b.server
-	go func() { _ = server.Serve(ln) }() // ends with Close
-}
-
-// down closes a backend: connections to it are refused.
-func (l *lab) down(host string) {
-	b := l.backends[host]
-	if b.server != nil {
-		_ = b.server.Close()
-		b.server = nil
-	}
-}
-
-// up opens a backend again, on its old port.
-func (l *lab) up(host string) {
-	b := l.backends[host]
-	if b.server != nil {
-		return
-	}
-	ln, err := net.Listen("tcp", b.address)
+// read is a file of the lab.
+func (l *lab) read(name string) string {
+	l.t.Helper()
+	text, err := os.ReadFile(filepath.Join(l.dir, name))
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	b.serve(ln)
+	return string(text)
+}
+
+// edit replaces parts of the config.
+func (l *lab) edit(change ...string) {
+	l.t.Helper()
+	l.write("veer.yaml", strings.NewReplacer(change...).Replace(l.read("veer.yaml")))
+}
+
+// patient are a lab's monitors for a test that needs votes to stand, however busy
+// the machine is: a vantage that sees to a probe later than a quarter of its
+// time-out, which is 100 ms at least, says unknown, and unknown moves nothing.
+func patient() []string {
+	return []string{"interval: 300ms, timeout: 150ms, fall: 2, rise: 2", "interval: 4s, timeout: 4s, fall: 2, rise: 1"}
 }
 
 // config loads the lab's config as one region's host does.
@@ -199,11 +139,7 @@ func (l *lab) config(region string, endpoints ...string) *config.Config {
 
 // configIn is the config with a data folder of another name than the region's.
 func (l *lab) configIn(region, data string, endpoints ...string) *config.Config {
-	env := map[string]string{"VEER_REGION": region, "VEER_DATA_DIR": filepath.Join(l.dir, data)}
-	if len(endpoints) > 0 {
-		env["VEER_CLUSTER_ENDPOINTS"] = strings.Join(endpoints, ",")
-	}
-	c, err := config.Load(filepath.Join(l.dir, "veer.yaml"), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	c, err := l.load(region, filepath.Join(l.dir, data), endpoints)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -212,13 +148,17 @@ func (l *lab) configIn(region, data string, endpoints ...string) *config.Config 
 
 // again loads the config that c was loaded from, as it is then.
 func (l *lab) again(c *config.Config) func() (*config.Config, error) {
-	env := map[string]string{"VEER_REGION": string(c.Host.Region), "VEER_DATA_DIR": c.Host.DataDir}
-	if len(c.Cluster.Endpoints) > 0 {
-		env["VEER_CLUSTER_ENDPOINTS"] = strings.Join(c.Cluster.Endpoints, ",")
-	}
 	return func() (*config.Config, error) {
-		return config.Load(filepath.Join(l.dir, "veer.yaml"), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+		return l.load(string(c.Host.Region), c.Host.DataDir, c.Cluster.Endpoints)
 	}
+}
+
+func (l *lab) load(region, dataDir string, endpoints []string) (*config.Config, error) {
+	env := map[string]string{"VEER_REGION": region, "VEER_DATA_DIR": dataDir}
+	if len(endpoints) > 0 {
+		env["VEER_CLUSTER_ENDPOINTS"] = strings.Join(endpoints, ",")
+	}
+	return config.Load(filepath.Join(l.dir, "veer.yaml"), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
 }
 
 func (l *lab) socket() string { return "unix://" + filepath.Join(l.dir, "eu-west", "etcd.sock") }

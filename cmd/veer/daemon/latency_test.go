@@ -102,6 +102,7 @@ func (l *lab) measures(vantage regions.Name) bool {
 // Clients go to what is near to their region after the time that it takes, stay
 // while nothing is known, and leave it at once when it is down.
 func TestLatencyThroughDNS(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	l := newLab(t)
 	l.slow("127.0.0.11", "us-east") // the first pool is far from us-east,
 	l.slow("127.0.0.12", "eu-west") // and the second one from eu-west

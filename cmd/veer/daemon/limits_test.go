@@ -121,6 +121,7 @@ func (l *lab) says(name, address string) bool {
 
 // Two regions fall at once: that is told, and over after its time.
 func TestAPanicIsTold(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	l := newLab(t)
 	l.many(8, "panic: {span: 20s, hold: 10s}\n", 1, 2, 3)
 	l.start("eu-west")

@@ -2,10 +2,8 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -51,13 +49,8 @@ func (d *daemon) membership() (*cluster.Cluster, *api.Problem) {
 // handleChangeMember reads a request strictly, and adds or removes a member.
 func (d *daemon) handleChangeMember(r *http.Request) (any, *api.Problem) {
 	var req api.MemberRequest
-	dec := json.NewDecoder(r.Body)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&req); err != nil {
-		return nil, bad("the body is not about a member: %v", err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, bad("the body goes on after the request: expected one JSON object")
+	if err := decodeStrict(r.Body, &req); err != nil {
+		return nil, badBody(err)
 	}
 	if req.By == "" {
 		req.By = peer(r.Context())

@@ -142,28 +142,6 @@ func (l *lab) members(names ...string) {
 	l.write("veer.yaml", head+string(text))
 }
 
-// every asks a region's daemon for its members until they are well.
-func (l *lab) every(region string, voters int) api.Members {
-	l.t.Helper()
-	ctx, cancel := context.WithTimeout(l.t.Context(), patience)
-	defer cancel()
-	for {
-		list, err := l.client(region).Members(ctx)
-		well := 0
-		for _, m := range list.Members {
-			if m.Reachable && !m.Learner {
-				well++
-			}
-		}
-		if err == nil && list.Agreed && well == voters {
-			return list
-		}
-		if ctx.Err() != nil {
-			l.t.Fatalf("the members are %+v (%v), want %d that vote", list, err, voters)
-		}
-	}
-}
-
 // TestTwoRegionsAndAWitness: the third member is a witness. It votes, in the
 // verdicts and in etcd: a region with all that is in it is lost at once, and
 // traffic moves. It leads never, and serves nothing.

@@ -158,6 +158,7 @@ type noticeReign struct {
 	config  *config.Config
 	log     zerolog.Logger
 	courier *notify.Courier
+	stop    func() // ends the courier, and waits for it
 	place   cluster.Place
 	rev     controller.Revision
 	dirty   bool
@@ -182,7 +183,11 @@ func (d *daemon) notifyLeading(ctx context.Context, c *controller.Controller, lo
 	defer cancel()
 	records, ended := make(chan cluster.Record), make(chan error, 1)
 	from := r.place
-	all.Go(func() { r.courier.Run(ctx) })
+	carrying, stop := context.WithCancel(ctx)
+	var carried sync.WaitGroup
+	carried.Go(func() { r.courier.Run(carrying) })
+	r.stop = func() { stop(); carried.Wait() }
+	defer r.stop()
 	all.Go(func() {
 		ended <- d.joined.Tail(ctx, from, func(rec cluster.Record) error {
 			select {
@@ -256,7 +261,7 @@ func (r *noticeReign) run(ctx context.Context, records <-chan cluster.Record, en
 	for {
 		select {
 		case <-ctx.Done():
-			return r.keep(context.WithoutCancel(ctx))
+			return r.end(context.WithoutCancel(ctx))
 		case err := <-ended:
 			return err
 		case rec := <-records:
@@ -269,11 +274,11 @@ func (r *noticeReign) run(ctx context.Context, records <-chan cluster.Record, en
 			if !r.c.Leads() {
 				return nil
 			}
+			if r.d.config() != r.config { // a reload: it begins again with what that says
+				return r.end(ctx)
+			}
 			if err := r.tick(ctx); err != nil {
 				return err
-			}
-			if r.d.config() != r.config { // a reload: it begins again with what that says
-				return r.keep(ctx)
 			}
 		}
 	}
@@ -337,6 +342,13 @@ func (r *noticeReign) tick(ctx context.Context) error {
 		return r.keep(ctx)
 	}
 	return nil
+}
+
+// end keeps what is left when nobody brings any more of it: who goes on from it
+// brings nothing again that is known to have come.
+func (r *noticeReign) end(ctx context.Context) error {
+	r.stop()
+	return r.keep(ctx)
 }
 
 // keep puts the state into the ledger; what it has may be sent.

@@ -56,17 +56,20 @@ func (h *hook) of(e notify.Event) []notify.Message {
 // until waits for a message.
 func (h *hook) until(t *testing.T, e notify.Event, p notify.Phase) notify.Message {
 	t.Helper()
+	return h.first(t, e, func(m notify.Message) bool { return m.Phase == p })
+}
+
+func (h *hook) first(t *testing.T, e notify.Event, ok func(notify.Message) bool) notify.Message {
+	t.Helper()
 	late := time.After(patience)
 	for {
-		for _, m := range h.of(e) {
-			if m.Phase == p {
-				return m
-			}
+		if all := h.of(e); slices.ContainsFunc(all, ok) {
+			return all[slices.IndexFunc(all, ok)]
 		}
 		select {
 		case <-h.news:
 		case <-late:
-			t.Fatalf("no message %s %s came: %+v", e, p, h.got)
+			t.Fatalf("no such message %s came: %+v", e, h.of(e))
 		}
 	}
 }
@@ -143,5 +146,65 @@ func (l *lab) written(t *testing.T, path string) {
 	v, err := daemon.VerifyJournal([]string{path}, heads, false)
 	if err != nil || v.Finding != nil || !v.Proven || len(v.Chains) != 1 || v.Lines < 5 || v.Chains[0].Gaps > 0 {
 		t.Errorf("the journal: %+v, %v, %v", v, v.Finding, err)
+	}
+}
+
+// TestReloadOfReceivers: one that comes, one that moves and one that goes are
+// told from then on as the new config says; one that stays misses nothing, and
+// hears nothing twice.
+func TestReloadOfReceivers(t *testing.T) {
+	stays, goes, before, after, comes := newHook(t), newHook(t), newHook(t), newHook(t), newHook(t)
+	l := newLab(t)
+	l.write("key", hookKey)
+	base := l.read("veer.yaml")
+	receivers := func(all ...string) {
+		l.write("veer.yaml", base+"notifications: {group: 0s, receivers: {"+strings.Join(all, ", ")+"}}\n")
+	}
+	to := func(name string, h *hook) string {
+		return name + `: {kind: webhook, url: "` + h.URL + `", secret_file: key}`
+	}
+	order := func(why string) {
+		t.Helper()
+		if _, err := l.client("eu-west").Order(t.Context(), api.OrderRequest{Act: steering.Freeze, Why: why, For: time.Hour, Target: steering.Target{Service: appName}}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hears := func(h *hook, why string) {
+		t.Helper()
+		h.first(t, notify.Override, func(m notify.Message) bool { return m.Why == why })
+	}
+	receivers(to("stays", stays), to("goes", goes), to("moves", before))
+	l.start("eu-west")
+	l.watch()
+	l.status("eu-west", func(api.Status) bool { // what happened before is not news
+		raw, _, err := l.observer.Slip(t.Context(), "notifications")
+		return err == nil && raw != nil
+	})
+	order("early")
+	for _, h := range []*hook{stays, goes, before} {
+		hears(h, "early")
+	}
+	receivers(to("stays", stays), to("moves", after), to("comes", comes))
+	l.reloads("eu-west", api.ReloadChanged)
+	for _, why := range []string{"first", "second"} { // what comes after a message shows that it came once
+		order(why)
+		for _, h := range []*hook{stays, after, comes} {
+			hears(h, why)
+		}
+	}
+	for name, c := range map[string]struct {
+		h    *hook
+		want string
+	}{
+		"stays": {stays, "[early first second]"}, "moves": {after, "[first second]"}, "comes": {comes, "[first second]"},
+		"goes": {goes, "[early]"}, "moves, at its former address": {before, "[early]"},
+	} {
+		var got []string
+		for _, m := range c.h.of(notify.Override) {
+			got = append(got, m.Why)
+		}
+		if fmt.Sprint(got) != c.want {
+			t.Errorf("%s was told of the orders %v, want %s", name, got, c.want)
+		}
 	}
 }

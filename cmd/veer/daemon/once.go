@@ -171,7 +171,7 @@ func tally(b regions.Ballot) map[checks.Health]int {
 
 // leadPass leads for one pass, unless a daemon does.
 func (d *daemon) leadPass(ctx context.Context, req *controller.Request, out *api.Pass) error {
-	c, err := d.newController()
+	c, written, err := d.newController()
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (d *daemon) leadPass(ctx context.Context, req *controller.Request, out *api
 		out.Result, out.Leader = api.PassVoted, leader
 		return err
 	}
-	d.readFences(ctx, d.written)
+	d.readFences(ctx, written)
 	done, err := c.Once(ctx, controller.PassOptions{
 		Wait: max(d.config().Schedule/2, 10*time.Second), Look: d.joined.Survey, Interlude: d.joined, Request: req,
 	})

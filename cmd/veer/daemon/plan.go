@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/veerdns/veer/cmd/veer/api"
+	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/regions/cluster"
 	"github.com/veerdns/veer/regions/controller"
@@ -35,9 +36,10 @@ type read struct {
 	trouble error // parts that cannot be read
 }
 
-// readAll reads what a plan is made of; cl may be nil: there is no ledger.
-func (d *daemon) readAll(ctx context.Context, cl *cluster.Cluster) (read, error) {
-	s := newScene(d.config())
+// readAll reads what a plan by a config is made of; cl may be nil: there is no
+// ledger.
+func readAll(ctx context.Context, c *config.Config, cl *cluster.Cluster) (read, error) {
+	s := newScene(c)
 	if cl == nil {
 		return read{picture: s.picture(nil), first: true}.firstAnswers(), nil
 	}
@@ -74,17 +76,17 @@ func (r read) firstAnswers() read {
 
 // plan compares every written zone with the ledger.
 func (d *daemon) plan(ctx context.Context, cl *cluster.Cluster, prune bool) (api.Plan, error) {
-	known, err := d.readAll(ctx, cl)
+	c, written, err := d.clients()
 	if err != nil {
 		return api.Plan{}, err
 	}
-	written, err := d.clients()
+	known, err := readAll(ctx, c, cl)
 	if err != nil {
 		return api.Plan{}, err
 	}
 	out := api.Plan{
-		Owner: d.c.Owner, Config: d.config().Hash(), Region: d.c.Host.Region, First: known.first, Prune: prune,
-		Zones: make([]api.PlanZone, len(written)), Ledger: []api.Decided{}, Budgets: d.config().Budgets(), Warnings: d.planWarnings(known),
+		Owner: d.c.Owner, Config: c.Hash(), Region: d.c.Host.Region, First: known.first, Prune: prune,
+		Zones: make([]api.PlanZone, len(written)), Ledger: []api.Decided{}, Budgets: c.Budgets(), Warnings: d.planWarnings(known),
 	}
 	out.Ledger = append(out.Ledger, known.decided...)
 	for _, v := range known.decided {
@@ -145,13 +147,13 @@ func changed(c providers.Change) string {
 // planWarnings are what is valid and yet likely not meant, and what is not as
 // it should be.
 func (d *daemon) planWarnings(known read) []string {
-	out := append([]string{}, d.config().Warnings()...)
+	out := append([]string{}, known.c.Warnings()...)
 	if known.trouble != nil {
 		out = append(out, fmt.Sprintf("parts of the ledger cannot be read: %v", known.trouble))
 	}
 	out = append(out, known.limits()...)
 	if !known.first {
-		out = append(out, differing(known.picture, d.config().Hash())...)
+		out = append(out, differing(known.picture, known.c.Hash())...)
 	}
 	for _, svc := range known.policy.Services {
 		state := known.state(svc.Name)
@@ -165,35 +167,36 @@ func (d *daemon) planWarnings(known read) []string {
 	if c := d.controller.Load(); c != nil {
 		for _, z := range c.Zones() {
 			if z.State == controller.ZoneReadOnly {
-				out = append(out, zoneWarnings(d.config(), z)...)
+				out = append(out, zoneWarnings(known.c, z)...)
 			}
 		}
 	}
 	return out
 }
 
-// clients are the written zones with the clients of their providers, which are
-// made when they are first needed.
-func (d *daemon) clients() ([]controller.Written, error) {
+// clients are the config in force and its written zones, with the clients of
+// their providers, which are made when they are first needed.
+func (d *daemon) clients() (*config.Config, []controller.Written, error) {
 	d.opening.Lock()
 	defer d.opening.Unlock()
+	c := d.config()
 	if d.written != nil {
-		return d.written, nil
+		return c, d.written, nil
 	}
-	written, opened, err := d.open(d.config(), d.files)
+	written, opened, err := d.open(c, d.files)
 	if err == nil {
 		d.written, d.opened = written, opened
 	}
-	return written, err
+	return c, written, err
 }
 
 // standing tells how names stand in the written zones.
 func (d *daemon) standing(ctx context.Context, cl *cluster.Cluster, names []string) ([]api.Standing, error) {
-	known, err := d.readAll(ctx, cl)
+	c, written, err := d.clients()
 	if err != nil {
 		return nil, err
 	}
-	written, err := d.clients()
+	known, err := readAll(ctx, c, cl)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +204,7 @@ func (d *daemon) standing(ctx context.Context, cl *cluster.Cluster, names []stri
 	for _, w := range written {
 		var mine []string
 		for _, name := range names {
-			if name = providers.CanonicalName(name); providers.InZone(name, w.Zone) && d.longest(w, name) {
+			if name = providers.CanonicalName(name); providers.InZone(name, w.Zone) && longest(c, w, name) {
 				mine = append(mine, name)
 			}
 		}
@@ -217,8 +220,8 @@ func (d *daemon) standing(ctx context.Context, cl *cluster.Cluster, names []stri
 }
 
 // longest reports whether the name goes to this zone of the provider.
-func (d *daemon) longest(w controller.Written, name string) bool {
-	for _, p := range d.config().Providers {
+func longest(c *config.Config, w controller.Written, name string) bool {
+	for _, p := range c.Providers {
 		if p.Name == w.Name {
 			return providers.CanonicalName(p.Zone(name)) == providers.CanonicalName(w.Zone)
 		}

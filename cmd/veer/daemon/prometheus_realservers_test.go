@@ -134,29 +134,11 @@ func (p *prometheus) firing() []string {
 	return slices.Compact(found)
 }
 
-// until asks again and again until ok; last is what it was.
-func (p *prometheus) until(what string, ok func() (bool, string)) {
-	p.l.t.Helper()
-	late, again := time.After(patience), time.NewTicker(100*time.Millisecond)
-	defer again.Stop()
-	for {
-		is, last := ok()
-		if is {
-			return
-		}
-		select {
-		case <-again.C:
-		case <-late:
-			p.l.t.Fatalf("%s: it did not come to be; the last was %s", what, last)
-		}
-	}
-}
-
 // evaluated waits until all rules were evaluated on what is there now.
 func (p *prometheus) evaluated() {
 	p.l.t.Helper()
 	now := time.Now()
-	p.until("all rules are evaluated", func() (bool, string) {
+	p.l.poll("all rules are evaluated", func() (bool, string) {
 		var out struct {
 			Data struct {
 				Groups []struct{ LastEvaluation time.Time }
@@ -179,7 +161,7 @@ func (p *prometheus) fires(what string, want ...string) {
 	began := time.Now()
 	p.evaluated()
 	slices.Sort(want)
-	p.until(what, func() (bool, string) {
+	p.l.poll(what, func() (bool, string) {
 		is := p.firing()
 		return slices.Equal(is, want), fmt.Sprintf("%q, want %q", is, want)
 	})
@@ -189,7 +171,7 @@ func (p *prometheus) fires(what string, want ...string) {
 // answers waits until queries give data.
 func (p *prometheus) answers(queries map[string]string) {
 	p.l.t.Helper()
-	p.until("data", func() (bool, string) {
+	p.l.poll("data", func() (bool, string) {
 		var none []string
 		for name, expr := range queries {
 			if p.series(expr) == 0 {
@@ -287,9 +269,10 @@ func (l *lab) well() {
 // metric of a rule has data; a failover wakes nobody; what must fire fires,
 // alone, and ends.
 func TestPrometheusThroughAFailover(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	l, s := watchedLab(t)
 	p := startPrometheus(l, hurried(t))
-	p.until("three scrapes", func() (bool, string) { n := p.series(`up == 1`); return n == 3, fmt.Sprint(n) })
+	p.l.poll("three scrapes", func() (bool, string) { n := p.series(`up == 1`); return n == 3, fmt.Sprint(n) })
 	l.answers("127.0.0.11")
 	p.fires("all is well")
 	const notUp = "Votes that are not up A" // nobody votes otherwise yet

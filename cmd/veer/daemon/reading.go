@@ -90,7 +90,7 @@ func (d *daemon) reading(ctx context.Context) metrics.Reading {
 	if a := d.statusApart(); a != nil {
 		r.CutOff = a.CutOff
 	}
-	own := d.config().Hash()
+	own := p.c.Hash()
 	for _, v := range p.voters() {
 		r.Vantages = append(r.Vantages, metrics.Vantage{
 			Name: string(v.Name), Fresh: v.Fresh, Suspect: v.Suspect, Mismatch: v.Config != "" && v.Config != own, Votes: p.votesOf(v.Name),

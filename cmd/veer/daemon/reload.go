@@ -2,10 +2,8 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/signal"
@@ -47,7 +45,8 @@ type fixed struct {
 func (d *daemon) configure(c *config.Config) {
 	d.c = fixed{c.Owner, c.Cluster, c.Host}
 	d.current.Store(c)
-	d.files, _ = readFiles(c) // what cannot be read is tried again, and told, by a reload
+	d.last.taken = d.began
+	d.files, _ = readFiles(c.Files()) // what cannot be read is tried again, and told, by a reload
 }
 
 // config is the config in force.
@@ -80,13 +79,8 @@ func (d *daemon) handleReload(r *http.Request) (any, *api.Problem) {
 		return nil, problem
 	}
 	var req api.ReloadRequest
-	dec := json.NewDecoder(r.Body)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&req); err != nil {
+	if err := decodeStrict(r.Body, &req); err != nil {
 		return nil, badBody(err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, bad("the body goes on after the request: expected one JSON object")
 	}
 	if req.By = strings.TrimSpace(req.By); req.By == "" {
 		req.By = peer(r.Context())
@@ -291,15 +285,11 @@ func (d *daemon) loaded() (at time.Time, refused bool) {
 	r := &d.last
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.taken.IsZero() {
-		r.taken = d.began
-	}
 	return r.taken, r.refused != ""
 }
 
-// replaceScene has everything that looks at the config look at another one.
+// replaceScene has what looks at answers look by another config.
 func (d *daemon) replaceScene(c *config.Config, p steering.Policy) {
-	d.current.Store(c)
 	d.scene.replace(c, p)
 	d.apart.mu.Lock()
 	defer d.apart.mu.Unlock()

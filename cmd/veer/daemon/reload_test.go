@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/veerdns/veer/cmd/veer/api"
 	"github.com/veerdns/veer/cmd/veer/daemon"
 )
 
@@ -23,11 +25,7 @@ func TestReloadOfZones(t *testing.T) {
 	l.start("ap-south", daemon.RoleProber)
 	l.watch()
 	l.answers("127.0.0.11")
-	reload := func() {
-		for range 2 { // the second is heard when the first is done
-			l.daemons["eu-west"].reload <- syscall.SIGHUP
-		}
-	}
+	reload := l.daemons["eu-west"].hangup
 	l.write("example.test.zone", labZone+"new IN A 127.0.0.77\n")
 	reload()
 	if !l.gives("new.example.test.", "127.0.0.77") {
@@ -39,6 +37,28 @@ func TestReloadOfZones(t *testing.T) {
 		t.Error("after a bad zone the former one is not served")
 	}
 	l.answers("127.0.0.11")
+}
+
+// A vantage that reloads before it reaches the cluster tells of the config that
+// it runs, and not of the one that it began with.
+func TestReloadBeforeTheClusterIsJoined(t *testing.T) {
+	l := newLab(t)
+	l.reload = make(chan os.Signal)
+	early := l.launch("us-east", l.config("us-east", l.socket()), daemon.RoleProber)
+	l.reload = nil
+	l.edit("hold: 1s", "hold: 2s")
+	early.hangup()
+	l.start("eu-west")
+	l.status("eu-west", func(st api.Status) bool {
+		return slices.ContainsFunc(st.Voters, func(v api.Vantage) bool { return v.Name == "us-east" && v.Config == st.Config })
+	})
+}
+
+// hangup has the daemon reload, and returns when it has.
+func (r *running) hangup() {
+	for range 2 { // the second is heard when the first is done
+		r.reload <- syscall.SIGHUP
+	}
 }
 
 // Hangups hears the signal itself.

@@ -102,6 +102,7 @@ func (n *next) take(why string) {
 	d := n.d
 	d.opening.Lock()
 	d.files, d.written, d.opened = n.files, n.written, n.opened
+	d.current.Store(n.c)
 	d.opening.Unlock()
 	for _, p := range n.c.Providers {
 		if p.Written() != nil && d.roles[RoleController] {
@@ -121,7 +122,7 @@ func (n *next) take(why string) {
 	}
 	d.replaceScene(n.c, n.policy)
 	if n.token != "" {
-		d.token.Store(&httpToken{n.token})
+		d.token.Store(&n.token)
 	}
 	if cl := d.cluster.Load(); cl != nil {
 		cl.Reconfigured(n.c.Hash())
@@ -232,10 +233,11 @@ type secrets map[string]string
 // maxSecretFile bounds what is read of such a file.
 const maxSecretFile = 1 << 20
 
-// readFiles reads what it can; the error names each that it cannot.
-func readFiles(c *config.Config) (secrets, map[string]error) {
+// readFiles reads what it can of files, by key; the problems are of those that it
+// cannot.
+func readFiles(files map[string]string) (secrets, map[string]error) {
 	out, problems := secrets{}, map[string]error{}
-	for key, path := range c.Files() {
+	for key, path := range files {
 		f, err := os.Open(path) // #nosec G304 -- the operator names it
 		if err != nil {
 			problems[key] = fmt.Errorf("%s: %w", key, err)
@@ -261,11 +263,11 @@ func readFiles(c *config.Config) (secrets, map[string]error) {
 // readable reads the files of a config. One that cannot be read is a problem,
 // unless that was so before: the process runs without it.
 func (d *daemon) readable(c *config.Config) (secrets, error) {
-	files, problems := readFiles(c)
-	before := d.config().Files()
+	named, before := c.Files(), d.config().Files()
+	files, problems := readFiles(named)
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(problems)) {
-		if _, read := d.files[key]; read || before[key] != c.Files()[key] {
+		if _, read := d.files[key]; read || before[key] != named[key] {
 			errs = append(errs, problems[key])
 		}
 	}

@@ -95,7 +95,7 @@ func TestASealedFolderIsServed(t *testing.T) {
 	if got := l.query(); !slices.Equal(got, []string{"127.0.0.12"}) {
 		t.Errorf("the sealed process answers %v", got)
 	}
-	st := l.seen("eu-west", func(st api.Status) bool { return warned(st, "no etcd member can run here") })
+	st := l.status("eu-west", func(st api.Status) bool { return warned(st, "no etcd member can run here") })
 	if !warned(st, "takes no writes", "what is answered now is not kept") {
 		t.Errorf("the status does not tell: %q", st.Warnings)
 	}
@@ -114,7 +114,7 @@ func TestASealedFolderIsServed(t *testing.T) {
 	l.answers("127.0.0.12")
 	l.down("127.0.0.12")
 	l.answers("127.0.0.13")
-	if st := l.seen("eu-west", func(st api.Status) bool { return st.Leader.Itself }); warned(st, "takes no writes") {
+	if st := l.status("eu-west", func(st api.Status) bool { return st.Leader.Itself }); warned(st, "takes no writes") {
 		t.Errorf("it still says %q", st.Warnings)
 	}
 }
@@ -143,7 +143,7 @@ func TestASealedMemberIsAClient(t *testing.T) {
 	cmd, server := l.spawn("ap-south", "ap-south", daemon.RoleAll)
 	l.server = server
 	l.answers("127.0.0.11")
-	l.seen("ap-south", func(st api.Status) bool {
+	l.status("ap-south", func(st api.Status) bool {
 		return warned(st, "takes no writes") && st.Leader.Name != "" && slices.ContainsFunc(st.Voters, func(v api.Vantage) bool { return v.Name == "ap-south" && v.Fresh })
 	})
 	l.down("127.0.0.11")

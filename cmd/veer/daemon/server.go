@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -216,13 +215,8 @@ func (d *daemon) handleOrder(r *http.Request, do func(context.Context, api.Order
 		return nil, problem
 	}
 	var req api.OrderRequest
-	dec := json.NewDecoder(r.Body)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&req); err != nil {
+	if err := decodeStrict(r.Body, &req); err != nil {
 		return nil, badBody(err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, bad("the body goes on after the order: expected one JSON object")
 	}
 	if req.By == "" {
 		req.By = peer(r.Context())
@@ -247,7 +241,7 @@ func badBody(err error) *api.Problem {
 	if errors.As(err, &large) {
 		return &api.Problem{Code: http.StatusRequestEntityTooLarge, What: fmt.Sprintf("the body is larger than %d bytes", large.Limit)}
 	}
-	return bad("the body is not an order: %v", err)
+	return bad("the body is not as expected: %v", err)
 }
 
 // peerKey is where withPeer keeps who is at the other end.

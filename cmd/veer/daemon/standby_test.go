@@ -48,7 +48,7 @@ func TestAStandbyOfTheLeadersRegionDoesNotLead(t *testing.T) {
 	}
 	leads := func(folder string, w web, itself bool, after int) int {
 		t.Helper()
-		st := l.seen(folder, func(st api.Status) bool { return st.Leader.Name == "us-east" && int(st.Leader.Term) > after })
+		st := l.status(folder, func(st api.Status) bool { return st.Leader.Name == "us-east" && int(st.Leader.Term) > after })
 		if st.Leader.Itself != itself {
 			t.Errorf("%s: the status says of the leader %+v; it is the process itself: %v", folder, st.Leader, itself)
 		}

@@ -27,7 +27,7 @@ func (d *daemon) status(ctx context.Context) api.Status {
 	p := d.picture()
 	st := api.Status{
 		Version: d.o.Version, Owner: d.c.Owner, Region: d.c.Host.Region, Roles: d.roleNames(),
-		Uptime: p.now.Sub(d.began), Config: d.config().Hash(),
+		Uptime: p.now.Sub(d.began), Config: p.c.Hash(),
 		Orders: []controller.Order{}, Warnings: []string{}, Serves: []api.Service{}, Zones: []controller.ZoneState{},
 	}
 	if c := d.controller.Load(); c != nil {
@@ -51,7 +51,7 @@ func (d *daemon) status(ctx context.Context) api.Status {
 	}
 	st.Apart = d.statusApart()
 	st.Traffic = d.statusTraffic()
-	st.Warnings = append(d.warnings(p, st, leaderless), d.config().CertificateWarnings(p.now)...)
+	st.Warnings = append(d.warnings(p, st, leaderless), p.c.CertificateWarnings(p.now)...)
 	st.Warnings = append(st.Warnings, d.reloadWarning()...)
 	st.Warnings = append(st.Warnings, d.farMembers()...)
 	st.Warnings = append(st.Warnings, d.aliasWarnings(p.now)...)

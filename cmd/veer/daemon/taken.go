@@ -142,7 +142,7 @@ func (d *daemon) resumeTakeover(ctx context.Context, wg *sync.WaitGroup) {
 // arm gives a takeover a term, and what writes the zones that did not refuse
 // it. The caller holds apart's lock.
 func (d *daemon) arm(t *taken, term regions.Term) error {
-	written, err := d.clients()
+	c, written, err := d.clients()
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func (d *daemon) arm(t *taken, term regions.Term) error {
 		return err
 	}
 	t.w = controller.NewTakeover(controller.TakeoverOptions{Options: controller.Options{
-		Owner: d.c.Owner, Policy: d.config().Policy(), Providers: written, ConfigHash: d.config().Hash(), Version: d.o.Version,
+		Owner: d.c.Owner, Policy: c.Policy(), Providers: written, ConfigHash: c.Hash(), Version: d.o.Version,
 		Log: d.o.Log.With().Str("part", "takeover").Uint64("term", uint64(term)).Logger(),
 	}, Term: term, Holder: holder})
 	return nil

@@ -2,10 +2,8 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -34,13 +32,8 @@ func (d *daemon) handleTakeover(r *http.Request, do func(context.Context, api.Ta
 		return nil, problem
 	}
 	var req api.TakeoverRequest
-	dec := json.NewDecoder(r.Body)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&req); err != nil {
+	if err := decodeStrict(r.Body, &req); err != nil {
 		return nil, badBody(err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, bad("the body goes on after the request: expected one JSON object")
 	}
 	req.By, req.Why = strings.TrimSpace(req.By), strings.TrimSpace(req.Why)
 	switch {
@@ -57,7 +50,7 @@ func (d *daemon) handleTakeover(r *http.Request, do func(context.Context, api.Ta
 // takeOver claims the written zones for an operator, because no quorum can be
 // had, or says what that would claim.
 func (d *daemon) takeOver(ctx context.Context, r api.TakeoverRequest, dry bool) (any, *api.Problem) {
-	written, err := d.clients()
+	_, written, err := d.clients()
 	if err != nil {
 		return nil, failed(err)
 	}
@@ -265,7 +258,7 @@ func (d *daemon) endTakeover(ctx context.Context, r api.TakeoverRequest, _ bool)
 	if there, err := cl.Quorum(ctx); err != nil || !there {
 		return nil, refused("the takeover lasts until then; veer status says how etcd is", "the end of a takeover needs a quorum, and none answers%s", colon(errText(err)))
 	}
-	written, err := d.clients()
+	_, written, err := d.clients()
 	if err != nil {
 		return nil, failed(err)
 	}

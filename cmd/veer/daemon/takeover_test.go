@@ -98,7 +98,7 @@ notifications: {receivers: {hook: {kind: webhook, url: "`+h.URL+`", secret_file:
 	l.watch()
 	l.has(s.one, "example.test", "127.0.0.11")
 	l.has(s.two, "app.example.test", "127.0.0.11")
-	l.seen("us-east", func(st api.Status) bool { return st.Leader.Name == "eu-west" && len(st.Serves[0].Serving) == 1 })
+	l.status("us-east", func(st api.Status) bool { return st.Leader.Name == "eu-west" && len(st.Serves[0].Serving) == 1 })
 	c := l.client("us-east")
 	ask := api.TakeoverRequest{By: "lea", Why: "two regions are lost"}
 	_, err := c.Takeover(t.Context(), ask, false)
@@ -111,7 +111,7 @@ notifications: {receivers: {hook: {kind: webhook, url: "`+h.URL+`", secret_file:
 	}
 
 	l.halt("eu-west")
-	l.seen("us-east", func(st api.Status) bool { return st.Leader.Name == "" && !st.Voters[1].Fresh })
+	l.status("us-east", func(st api.Status) bool { return st.Leader.Name == "" && !st.Voters[1].Fresh })
 	_, err = c.EndTakeover(t.Context(), ask)
 	wantProblem(t, err, http.StatusConflict, "needs a quorum")
 	plan, err := c.Takeover(t.Context(), ask, true)
@@ -171,7 +171,7 @@ notifications: {receivers: {hook: {kind: webhook, url: "`+h.URL+`", secret_file:
 	l.start("us-east", daemon.RoleProber, daemon.RoleAuthority)
 	l.has(s.one, "example.test", "127.0.0.12")
 	l.wants("of this host's own server after a restart", "127.0.0.12")
-	st := l.seen("us-east", func(st api.Status) bool {
+	st := l.status("us-east", func(st api.Status) bool {
 		return st.Apart != nil && st.Apart.Takeover != nil && st.Apart.Takeover.Term == taken.Term+1 &&
 			!slices.ContainsFunc(st.Apart.Takeover.Zones, func(z api.TakenZone) bool { return z.State != api.Taken })
 	})
@@ -183,7 +183,7 @@ notifications: {receivers: {hook: {kind: webhook, url: "`+h.URL+`", secret_file:
 	server := l.server
 	l.start("eu-west")
 	l.server = server
-	st = l.seen("eu-west", func(st api.Status) bool {
+	st = l.status("eu-west", func(st api.Status) bool {
 		return len(st.Zones) == 3 && !slices.ContainsFunc(st.Zones, func(z controller.ZoneState) bool { return z.State != controller.ZoneRefused })
 	})
 	if !strings.Contains(st.Zones[0].Error, "until veer takeover --end") {
@@ -194,9 +194,9 @@ notifications: {receivers: {hook: {kind: webhook, url: "`+h.URL+`", secret_file:
 		l.start("eu-west")
 		l.server = server
 		was := st.Leader.Term
-		st = l.seen("eu-west", func(st api.Status) bool { return st.Leader.Itself && st.Leader.Term > was })
+		st = l.status("eu-west", func(st api.Status) bool { return st.Leader.Itself && st.Leader.Term > was })
 	}
-	st = l.seen("eu-west", func(st api.Status) bool {
+	st = l.status("eu-west", func(st api.Status) bool {
 		return len(st.Zones) == 3 && !slices.ContainsFunc(st.Zones, func(z controller.ZoneState) bool { return z.State != controller.ZoneRefused })
 	})
 	l.has(s.one, "example.test", "127.0.0.12")
@@ -205,18 +205,18 @@ notifications: {receivers: {hook: {kind: webhook, url: "`+h.URL+`", secret_file:
 		t.Error("a takeover is taken while a quorum answers")
 	}
 
-	l.seen("us-east", func(st api.Status) bool { return st.Leader.Name == "eu-west" })
+	l.status("us-east", func(st api.Status) bool { return st.Leader.Name == "eu-west" })
 	ended, err := c.EndTakeover(t.Context(), api.TakeoverRequest{By: "max", Why: "all is well"})
 	if err != nil || len(ended.Orders) != 1 || ended.Orders[0].By != "lea" || !ended.InForce {
 		t.Fatalf("the end: %+v, %v", ended, err)
 	}
-	st = l.seen("eu-west", func(st api.Status) bool {
+	st = l.status("eu-west", func(st api.Status) bool {
 		return len(st.Zones) == 3 && !slices.ContainsFunc(st.Zones, func(z controller.ZoneState) bool { return z.State != controller.ZoneOK })
 	})
 	if len(st.Orders) != 1 || st.Orders[0].Act != steering.Force || st.Leader.Term <= ended.Term {
 		t.Errorf("the ledger has the orders %+v, and term %d; the takeover had %d", st.Orders, st.Leader.Term, ended.Term)
 	}
-	l.seen("us-east", func(st api.Status) bool { return st.Apart == nil })
+	l.status("us-east", func(st api.Status) bool { return st.Apart == nil })
 	l.has(s.one, "example.test", "127.0.0.12")
 	l.wants("of the ledger", "127.0.0.12")
 	force.Why = "eu-west is back"
@@ -266,7 +266,7 @@ func TestTakeoverFromTheZonesAlone(t *testing.T) {
 	}
 	l.has(s.two, "app.example.test", "127.0.0.12")
 	s.lost.Store(false)
-	l.seen("us-east", func(st api.Status) bool { // it is tried again
+	l.status("us-east", func(st api.Status) bool { // it is tried again
 		return !slices.ContainsFunc(st.Apart.Takeover.Zones, func(z api.TakenZone) bool { return z.State != api.Taken })
 	})
 	l.has(s.one, "example.test", "127.0.0.12")
@@ -277,13 +277,13 @@ func TestTakeoverFromTheZonesAlone(t *testing.T) {
 	}
 	l.start("eu-west")
 	l.start("us-east", daemon.RoleProber) // a new host: without votes nothing moves
-	l.seen("eu-west", func(st api.Status) bool { return st.Voters[1].Votes == 3 })
-	l.seen("eu-west", func(st api.Status) bool { return zone(st, "one", "example.test.").State == controller.ZoneRefused })
+	l.status("eu-west", func(st api.Status) bool { return st.Voters[1].Votes == 3 })
+	l.status("eu-west", func(st api.Status) bool { return zone(st, "one", "example.test.").State == controller.ZoneRefused })
 	ended, err := l.client("eu-west").EndTakeover(t.Context(), api.TakeoverRequest{By: "max", Why: "us-east is gone for good"})
 	if err != nil || ended.Term != taken.Term || len(ended.Orders) != 0 {
 		t.Fatalf("the end elsewhere: %+v, %v", ended, err)
 	}
-	l.seen("eu-west", func(st api.Status) bool {
+	l.status("eu-west", func(st api.Status) bool {
 		return zone(st, "one", "example.test.").State == controller.ZoneOK && zone(st, "two", "app.example.test.").State == controller.ZoneOK
 	})
 	l.has(s.one, "example.test", "127.0.0.11")
@@ -315,7 +315,7 @@ func TestTheEndOfATakeoverIsFinished(t *testing.T) {
 	l.start("eu-west")
 	l.watch()
 	c := l.client("eu-west")
-	st := l.seen("eu-west", func(st api.Status) bool {
+	st := l.status("eu-west", func(st api.Status) bool {
 		return zone(st, "one", "example.test.").State == controller.ZoneRefused
 	})
 	if text := strings.Join(st.Warnings, "\n"); !strings.Contains(text, "veer takeover --end finishes it") {
@@ -335,7 +335,7 @@ func TestTheEndOfATakeoverIsFinished(t *testing.T) {
 			wantProblem(t, err, http.StatusNotFound, "no takeover lasts")
 		}
 		l.has(s.one, "example.test", "127.0.0.12")
-		l.seen("eu-west", func(st api.Status) bool {
+		l.status("eu-west", func(st api.Status) bool {
 			return st.Apart == nil && len(st.Orders) == 1 && st.Leader.Term > 5 && !slices.ContainsFunc(st.Zones, func(z controller.ZoneState) bool { return z.State != controller.ZoneOK })
 		})
 	}

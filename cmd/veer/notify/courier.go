@@ -148,7 +148,7 @@ func (c *Courier) serve(ctx context.Context, name string, s Sender) {
 			last, tries, wait = m.ID, 0, retryFirst
 		}
 		err := s.Send(ctx, m)
-		if ctx.Err() != nil {
+		if err != nil && ctx.Err() != nil {
 			return // whether it was taken is not known: the next leader brings it again
 		}
 		tries++

@@ -108,6 +108,39 @@ func TestOrderAndRetries(t *testing.T) {
 	})
 }
 
+// slow takes what it was given in time, but only says so at the end.
+type slow struct{}
+
+func (slow) Send(ctx context.Context, _ Message) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// TestTakenAtTheEnd: what a receiver took while the courier ended is not left to
+// be brought again.
+func TestTakenAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := deskOptions()
+		o.Wants = map[string][]Event{"slow": Events()}
+		c := NewCourier(NewDesk(o, State{}, time.Now()), CourierOptions{
+			Senders: map[string]Sender{"slow": slow{}}, Queues: map[string]int{"slow": 10}, Log: zerolog.Nop(), Count: func(string, string) {},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		all.Go(func() { c.Run(ctx) })
+		post(c, "a", "b")
+		synctest.Wait()
+		cancel()
+		all.Wait()
+		if n := c.Waiting()["slow"]; n != 1 {
+			t.Errorf("%d messages are left, want the second alone", n)
+		}
+	})
+}
+
 // TestDrops: what would never be taken, what is too old and the oldest of too
 // many are dropped, counted and logged; posting never waits.
 func TestDrops(t *testing.T) {

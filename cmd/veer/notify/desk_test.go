@@ -66,6 +66,13 @@ func (s *story) serve(name string, rule steering.Rule, allDown bool, serving ...
 	s.desk.Take(e, s.now)
 }
 
+// each is serve for several.
+func (s *story) each(names []string, rule steering.Rule, allDown bool, serving ...regions.Name) {
+	for _, name := range names {
+		s.serve(name, rule, allDown, serving...)
+	}
+}
+
 func names(n int) []string {
 	out := make([]string, n)
 	for i := range out {
@@ -77,9 +84,7 @@ func names(n int) []string {
 // begun serves some services from eu-west.
 func (s *story) begun(n int) []string {
 	all := names(n)
-	for _, name := range all {
-		s.serve(name, steering.RuleFirst, false, "eu-west")
-	}
+	s.each(all, steering.RuleFirst, false, "eu-west")
 	if got := s.pass(time.Minute); len(got) > 0 {
 		s.t.Errorf("a first answer is told: %+v", got)
 	}
@@ -159,31 +164,19 @@ func TestOneServiceMoves(t *testing.T) {
 func TestReturnInSteps(t *testing.T) {
 	s := newStory(t)
 	all := s.begun(12)
-	for _, n := range all[:10] {
-		s.serve(n, steering.RuleDepart, false, "us-east")
-	}
+	s.each(all[:10], steering.RuleDepart, false, "us-east")
 	only(t, s.pass(time.Minute), Moved, Begin, "10 services")
-	for _, n := range all[10:] {
-		s.serve(n, steering.RuleDepart, false, "ap-south")
-	}
+	s.each(all[10:], steering.RuleDepart, false, "ap-south")
 	only(t, s.pass(time.Minute), Moved, Update, "2 services more moved away (ap-south 2), 12 in all")
-	for _, n := range all[:3] {
-		s.serve(n, steering.RuleReturn, false, "eu-west")
-	}
+	s.each(all[:3], steering.RuleReturn, false, "eu-west")
 	only(t, s.pass(time.Minute), Failback, Once, "failback began, 3 of 12 services are back")
-	for _, n := range all[3:6] {
-		s.serve(n, steering.RuleReturn, false, "eu-west")
-	}
+	s.each(all[3:6], steering.RuleReturn, false, "eu-west")
 	if got := s.pass(time.Minute); len(got) > 0 {
 		t.Errorf("each step is told: %s", list(got))
 	}
-	for _, n := range all[:2] {
-		s.serve(n, steering.RuleDepart, false, "us-east")
-	}
+	s.each(all[:2], steering.RuleDepart, false, "us-east")
 	only(t, s.pass(time.Minute), Failback, Once, "failback aborted, 2 services moved away again")
-	for _, n := range all {
-		s.serve(n, steering.RuleReturn, false, "eu-west")
-	}
+	s.each(all, steering.RuleReturn, false, "eu-west")
 	only(t, s.pass(time.Minute), Moved, End, "all 12 services are back")
 }
 
@@ -191,13 +184,10 @@ func TestReturnInSteps(t *testing.T) {
 func TestWaitsForAnOperator(t *testing.T) {
 	s := newStory(t)
 	all := s.begun(4)
-	for _, n := range all {
-		s.serve(n, steering.RuleDepart, false, "us-east")
-	}
+	s.each(all, steering.RuleDepart, false, "us-east")
 	s.pass(time.Minute)
-	for _, n := range all {
-		s.serve(n, steering.RuleManual, false, "us-east")
-		s.serve(n, steering.RuleManual, false, "us-east")
+	for range 2 {
+		s.each(all, steering.RuleManual, false, "us-east")
 	}
 	only(t, s.pass(time.Hour), Failback, Once, "4 services wait for veer failback eu-west")
 }
@@ -206,15 +196,11 @@ func TestWaitsForAnOperator(t *testing.T) {
 func TestAllDown(t *testing.T) {
 	s := newStory(t)
 	all := s.begun(3)
-	for _, n := range all {
-		s.serve(n, steering.RuleAllDown, true, "eu-west")
-	}
+	s.each(all, steering.RuleAllDown, true, "eu-west")
 	if m := only(t, s.pass(time.Minute), AllDown, Begin, "3 services: no pool is up"); m.Severity != Critical {
 		t.Errorf("severity %s", m.Severity)
 	}
-	for _, n := range all {
-		s.serve(n, steering.RuleReturn, false, "eu-west")
-	}
+	s.each(all, steering.RuleReturn, false, "eu-west")
 	only(t, s.pass(time.Minute), AllDown, End, "3 services: a pool is up again")
 }
 
@@ -223,9 +209,7 @@ func TestRefused(t *testing.T) {
 	s := newStory(t)
 	all := s.begun(2)
 	for range 3 {
-		for _, n := range all {
-			s.serve(n, steering.RuleCapacity, false, "eu-west")
-		}
+		s.each(all, steering.RuleCapacity, false, "eu-west")
 		s.pass(time.Minute)
 	}
 	only(t, s.said, Refused, Once, "refused (capacity): s00.example.test: the reason, and 1 more")
@@ -289,9 +273,7 @@ func TestZones(t *testing.T) {
 func TestMissedDecisions(t *testing.T) {
 	s := newStory(t)
 	all := s.begun(2)
-	for _, n := range all {
-		s.serve(n, steering.RuleDepart, false, "us-east")
-	}
+	s.each(all, steering.RuleDepart, false, "us-east")
 	s.pass(time.Minute)
 	s.desk.See(steering.State{Services: []steering.ServiceState{{Name: all[0], Serving: []regions.Name{"eu-west"}, Pools: []steering.PoolState{{Region: "eu-west"}}}}}, s.now)
 	s.desk.Take(steering.Entry{Input: steering.Input{Prev: steering.State{Services: []steering.ServiceState{{Name: all[1]}}}}}, s.now)
