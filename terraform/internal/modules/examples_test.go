@@ -22,6 +22,7 @@ type rendered struct {
 	// values of each resource by its address.
 	values map[string]map[string]any
 	raw    string
+	passed int // runs of its tests
 }
 
 func (r rendered) text(t *testing.T, output string) string {
@@ -67,10 +68,12 @@ func render(t *testing.T, dir string) rendered {
 				Outputs map[string]struct{ Value any } `json:"outputs"`
 				Root    stateModule                    `json:"root_module"`
 			} `json:"test_state"`
+			Summary struct{ Passed int } `json:"test_summary"`
 		}
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			t.Fatalf("terraform test -json: %v: %s", err, lines.Bytes())
 		}
+		r.passed += line.Summary.Passed
 		if line.Plan != nil {
 			for name, o := range line.Plan.OutputChanges {
 				r.outputs[name] = o.After
@@ -96,7 +99,7 @@ type examples struct {
 	got  map[string]rendered
 }
 
-// example renders one of them, once for all tests.
+// example validates and renders one of them, once for all tests.
 func example(t *testing.T, name string) rendered {
 	t.Helper()
 	e := &made.examples
@@ -111,7 +114,9 @@ func example(t *testing.T, name string) rendered {
 	}
 	e.mu.Unlock()
 	once.Do(func() {
-		r := render(t, filepath.Join(tree(t), "examples", name))
+		dir := filepath.Join(tree(t), "examples", name)
+		r := render(t, dir)
+		must(t, dir, "validate", "-no-color")
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.got[name] = r
