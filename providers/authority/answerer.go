@@ -94,7 +94,6 @@ type draft struct {
 	was   outcome
 	size  int
 	fast  bool // it took the fast path
-	shown bool // see answerer
 	fault bool // it says that there was one
 	// limited says that the limiter is to be asked, of what, and where in its
 	// table the answer is.
@@ -128,7 +127,7 @@ func (a *answerer) draft(buf []byte, n int) (d draft, more []byte) {
 	}()
 	d.from = a.from
 	d.size, more, d.fast = a.reply(buf, n)
-	d.was, d.shown = a.was, a.shown
+	d.was = a.was
 	if d.size > 0 && more == nil && a.limits != nil && a.from.over == overUDP && !a.shown {
 		d.limited, d.what = true, subjectOf(a.was, int(buf[3]&15))
 		d.hash = a.limits.hash(a.from.addr, d.what)

@@ -106,7 +106,6 @@ type batch struct {
 	lost     int   // how many could not be
 	err      error // of taking or, if any were lost, of sending
 	drafts   [batchSize]drafted
-	read     uint64 // see answerBatch
 }
 
 // drafted is the draft of the answer to a message, and where in it that starts.
@@ -315,13 +314,11 @@ func (s *Server) answerBatch(a *answerer, b *batch) {
 		d.message, d.start = i, start
 		drafts++
 	}
-	var read uint64
 	for i := range b.drafts[:drafts] {
 		if d := &b.drafts[i]; d.limited {
-			read |= a.limits.line(d.hash)[0].state.Load()
+			a.limits.line(d.hash)[0].state.Load()
 		}
 	}
-	b.read = read
 	for i := range b.drafts[:drafts] {
 		d := &b.drafts[i]
 		buf, _ := b.query(d.message)
