@@ -49,7 +49,8 @@ newcomer: toolchain ## README, getting started and the tests, on a Debian with n
 check: ## all that CI runs, with -race and real Debian servers (root, 20 minutes)
 	@.ci/check $(GO)
 
-check-hosts: newcomer test-packages test-terraform ## what needs hosts that boot or a bare root (root, 15 minutes)
+check-hosts: toolchain ## newcomer, test-packages and test-terraform at once: what needs a bare root or hosts that boot (root, 15 minutes)
+	@.ci/hosts $(GO)
 
 accept: ## every acceptance test in full; output goes to docs/benchmarks (root, hours)
 	@.ci/accept $(GO)
@@ -94,7 +95,7 @@ bench-cluster: toolchain ## distributions of REPEATS failovers in three regions,
 		-run 'TestCluster/(backend|region_lost|controller)' ./cmd/veer/clusterlab
 
 # What a release is made of, by a program in a Go module of its own.
-RELEASE = cd cmd/veer/packaging && $(GO) run -buildvcs=false ./release -go '$(GO)' -version '$(VERSION)' -date '$(DATE)' -ldflags '$(LDFLAGS)' -out '$(abspath $(DIST))'
+RELEASE = cd cmd/veer/packaging && $(GO) run -buildvcs=false -trimpath ./release -go '$(GO)' -version '$(VERSION)' -date '$(DATE)' -ldflags '$(LDFLAGS)' -out '$(abspath $(DIST))'
 
 release: toolchain ## binaries, packages, image, SBOM and checksums into dist (DIST); the same commit gives the same bytes
 	@$(RELEASE)
@@ -109,10 +110,10 @@ test-terraform: build ## the Terraform modules and examples, without a cloud (ro
 	@VEER=$(CURDIR)/bin/veer .ci/terraform $(GO)
 
 terraform-docs: toolchain ## write the tables in the READMEs of the Terraform modules
-	@cd terraform/internal && $(GO) run -buildvcs=false ./readme ..
+	@cd terraform/internal && $(GO) run -buildvcs=false -trimpath ./readme ..
 
 terraform-schemas: toolchain ## read the providers' schemas anew from the pinned npm packages (npm)
-	@cd terraform/internal && $(GO) run -buildvcs=false ./extract schemas
+	@cd terraform/internal && $(GO) run -buildvcs=false -trimpath ./extract schemas
 
 mutants: toolchain ## show that each property's test catches a broken twin, with the counter-example
 	CGO_ENABLED=0 $(GO) test -buildvcs=false -count=1 -v -run 'Mutant' ./checks ./regions/... ./providers/...

@@ -163,7 +163,7 @@ func (c Config) Check(bad func(field, format string, args ...any)) {
 	seen := make(map[string]bool)
 	for i, l := range c.Listen {
 		field := "listen[" + strconv.Itoa(i) + "]"
-		checkListen(l, func(format string, args ...any) { bad(field, format, args...) })
+		checkListen(field, l, bad)
 		if seen[l] && !endsInPortZero(l) {
 			bad(field, "%q is listed twice; name each address once", l)
 		}
@@ -238,19 +238,19 @@ func (c Config) checkZones(bad func(field, format string, args ...any)) {
 	}
 }
 
-func checkListen(text string, bad func(format string, args ...any)) {
+func checkListen(field, text string, bad func(field, format string, args ...any)) {
 	host, port, err := net.SplitHostPort(text)
 	if err != nil {
-		bad("%q is not an address; expected one like \"0.0.0.0:53\" or \"[::]:53\"", text)
+		bad(field, "%q is not an address; expected one like \"0.0.0.0:53\" or \"[::]:53\"", text)
 		return
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
-		bad("%q: port %q is not a number from 0 to 65535", text, port)
+		bad(field, "%q: port %q is not a number from 0 to 65535", text, port)
 	} else if strconv.FormatUint(n, 10) != port {
-		bad("%q: write the port as %d", text, n)
+		bad(field, "%q: write the port as %d", text, n)
 	}
 	if _, err := netip.ParseAddr(host); err != nil {
-		bad("%q: %q is not an IP address; expected one like 127.0.0.1, 0.0.0.0 or [::1]", text, host)
+		bad(field, "%q: %q is not an IP address; expected one like 127.0.0.1, 0.0.0.0 or [::1]", text, host)
 	}
 }
 

@@ -38,7 +38,7 @@ func (t TLS) check(plain []string, bad func(field, format string, args ...any)) 
 	}
 	for i, l := range t.Listen {
 		field := "tls.listen[" + strconv.Itoa(i) + "]"
-		checkListen(l, func(format string, args ...any) { bad(field, format, args...) })
+		checkListen(field, l, bad)
 		if seen[l] && !endsInPortZero(l) {
 			bad(field, "%q is listed twice; DNS over TLS has a port of its own, usually 853", l)
 		}

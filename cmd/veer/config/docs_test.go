@@ -7,23 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/veerdns/veer/checks/callcheck"
-	"github.com/veerdns/veer/checks/compositecheck"
-	"github.com/veerdns/veer/checks/dnscheck"
-	"github.com/veerdns/veer/checks/execcheck"
-	"github.com/veerdns/veer/checks/grpccheck"
-	"github.com/veerdns/veer/checks/httpcheck"
-	"github.com/veerdns/veer/checks/icmpcheck"
-	"github.com/veerdns/veer/checks/promcheck"
-	"github.com/veerdns/veer/checks/sqlcheck"
-	"github.com/veerdns/veer/checks/tcpcheck"
-	"github.com/veerdns/veer/checks/tlscheck"
 	"github.com/veerdns/veer/cmd/veer/notify"
-	"github.com/veerdns/veer/providers/authority"
-	"github.com/veerdns/veer/providers/cloudflare"
-	"github.com/veerdns/veer/providers/powerdns"
-	"github.com/veerdns/veer/providers/rfc2136"
-	"github.com/veerdns/veer/providers/route53"
 	"github.com/veerdns/veer/regions/prober"
 )
 
@@ -33,30 +17,22 @@ const referencePage = "../../../docs/configuration.md"
 func keys(t reflect.Type, path string) []string {
 	switch {
 	case t == reflect.TypeFor[Monitor]():
-		var out []string
-		for _, part := range []reflect.Type{
-			reflect.TypeFor[prober.MonitorConfig](), reflect.TypeFor[httpcheck.Config](), reflect.TypeFor[tcpcheck.Config](),
-			reflect.TypeFor[dnscheck.Config](), reflect.TypeFor[execcheck.Config](), reflect.TypeFor[tlscheck.Config](), reflect.TypeFor[grpccheck.Config](), reflect.TypeFor[icmpcheck.Config](),
-			reflect.TypeFor[sqlcheck.Config](), reflect.TypeFor[promcheck.Config](), reflect.TypeFor[compositecheck.Config](), reflect.TypeFor[callcheck.Config](),
-		} {
-			out = append(out, keys(part, path)...)
+		out := keys(reflect.TypeFor[prober.MonitorConfig](), path)
+		for _, kind := range monitorKinds() {
+			m := Monitor{MonitorConfig: prober.MonitorConfig{Kind: kind}}
+			out = append(out, keys(reflect.TypeOf(m.choose()).Elem(), path)...)
 		}
 		return out
 	case t == reflect.TypeFor[Providers]():
 		out := []string{path + ".NAME.kind"}
-		for _, part := range []reflect.Type{
-			reflect.TypeFor[authority.Config](), reflect.TypeFor[route53.Config](), reflect.TypeFor[cloudflare.Config](),
-			reflect.TypeFor[rfc2136.Config](), reflect.TypeFor[powerdns.Config](),
-		} {
-			out = append(out, keys(part, path+".NAME")...)
+		for _, kind := range providerKinds() {
+			out = append(out, keys(reflect.TypeOf((&Provider{Kind: kind}).choose()).Elem(), path+".NAME")...)
 		}
 		return out
 	case t == reflect.TypeFor[Receivers]():
 		out := []string{path + ".NAME.kind"}
-		for _, part := range []reflect.Type{
-			reflect.TypeFor[notify.WebhookConfig](), reflect.TypeFor[notify.SlackConfig](), reflect.TypeFor[notify.PagerDutyConfig](), reflect.TypeFor[notify.EmailConfig](),
-		} {
-			out = append(out, keys(part, path+".NAME")...)
+		for _, kind := range notify.Kinds() {
+			out = append(out, keys(reflect.TypeOf((&Receiver{Kind: kind}).choose()).Elem(), path+".NAME")...)
 		}
 		return out
 	case t == reflect.TypeFor[Reconcile]():

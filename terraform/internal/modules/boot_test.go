@@ -27,32 +27,9 @@ services:
 
 const bootZone = "$TTL 60\n@ SOA ns hostmaster 1 7200 900 1209600 60\n@ NS ns\nns A 127.0.0.1\n"
 
-// The test's part on the host. It is started once the host has booted, and ends
-// by turning it off.
+// The test's part on the host.
 const bootDriver = `#!/bin/bash
-exec >/srv/out 2>&1
-# The first failure ends it.
-failed() {
-	echo "FAILED $name: $*"
-	cat /srv/last
-	journalctl --no-pager -n 100 -u veer.service -u veer-update.service
-	systemctl poweroff --no-block
-	exit 1
-}
-check() {
-	"$@" >/srv/last 2>&1 || failed "$@"
-	echo "ok $name ($SECONDS s)"
-}
-wait_for() {
-	local end=$((SECONDS + 60))
-	while [ $SECONDS -lt $end ]; do
-		if "$@" >/srv/last 2>&1; then echo "ok $name ($SECONDS s)"; return; fi
-		sleep 0.1
-	done
-	failed "$@"
-}
-answers() { [ "$(veer query app.example.org --server 127.0.0.1:53 | grep -c 'IN A 127.0.0.1')" = 1 ]; }
-pid() { systemctl show -p MainPID --value veer.service; }
+. /srv/steps
 
 name=user-data; check /user-data
 name=active; wait_for systemctl is-active veer.service
@@ -86,17 +63,12 @@ echo "$(sha256sum </srv/broken | cut -d' ' -f1) https://releases.example.org/vee
 name=broken-release; check bash -c '! systemctl start veer-update.service'
 name=went-back; check cmp /usr/bin/veer /srv/veer
 name=answers-after-all; wait_for answers
-systemctl poweroff --no-block
 `
 
 // A host boots systemd, runs the start script, and Veer answers on it; then its
 // config changes, badly and well. Only aws and curl are stubs.
 func TestUserDataBoots(t *testing.T) {
 	t.Parallel()
-	nspawn, err := exec.LookPath(envOr("NSPAWN", "systemd-nspawn"))
-	if err != nil {
-		t.Fatalf("systemd-nspawn is needed, of Debian's package systemd-container: %v", err)
-	}
 	root := tree(t)
 	dir := filepath.Join(root, "boot")
 	write(t, dir, map[string]string{
@@ -134,15 +106,10 @@ output "user_data" { value = module.region.user_data }
 	b.put("srv/invalid", packed(t, "owner: shop\n# invalid\n"))
 	b.put("srv/broken", "#!/bin/sh\n# It validates everything, and does not run.\n[ \"$1\" = validate ]\n")
 	b.put("srv/driver", bootDriver)
-	b.put("etc/systemd/system/driver.service", "[Unit]\nDescription=The test\nAfter=dbus.socket\nWants=dbus.socket\n\n[Service]\nType=oneshot\nExecStart=/srv/driver\n")
-	b.put("etc/systemd/system/driver.target", "[Unit]\nRequires=basic.target\nWants=driver.service\nAfter=basic.target\nAllowIsolate=yes\n")
 
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "unshare", "--mount", "--propagation", "private", "sh", "-euc", `
-mount -t overlay overlay -o "lowerdir=/,upperdir=$1/up,workdir=$1/work" "$1/root"
-exec "$2" --quiet --register=no --keep-unit --machine="$3" --private-network --console=pipe -D "$1/root" -b systemd.unit=driver.target
-`, "sh", b.dir, nspawn, "veer-"+filepath.Base(filepath.Dir(b.dir)))
+	cmd := exec.CommandContext(ctx, "../../../.ci/boot", b.dir)
 	var console bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &console, &console
 	// On SIGTERM nspawn turns the host off; killed, it would leave it running.

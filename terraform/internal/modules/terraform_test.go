@@ -66,7 +66,7 @@ func prepare(dir string) error {
 		return fmt.Errorf("VEER: %w", err)
 	}
 	binary := filepath.Join(dir, "standin")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "../standin").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", binary, "../standin").CombinedOutput(); err != nil {
 		return fmt.Errorf("build the stand-in: %w\n%s", err, out)
 	}
 	host, err := defaultHost(dir)

@@ -4,5 +4,5 @@
 // Terraform, veer's binary in VEER, and of Debian debootstrap, systemd-container,
 // openssh-client and iproute2; `make test-terraform` says what is missing.
 //
-// The hosts' root folder is made once, and kept in the user's cache folder.
+// The hosts' root folder is made once a month, and kept in the user's cache folder.
 package onprem

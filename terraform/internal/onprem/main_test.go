@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -77,4 +78,30 @@ func terraform() string {
 		return path
 	}
 	return "terraform"
+}
+
+// What a host has beyond the least of Debian: it boots, and lets an administrator
+// in by SSH, who becomes root by sudo.
+const rootPackages = "systemd-sysv dbus openssh-server sudo"
+
+// finishRoot is run in the new root. A host gets a name and an SSH key of its own;
+// there is no name server to ask for names, so that sudo must find it without.
+const finishRoot = `
+rm -f /etc/ssh/ssh_host_* /etc/hostname
+echo '127.0.0.1 localhost eu-west us-east ap-south' >/etc/hosts
+useradd --create-home --shell /bin/bash deploy
+install -d -o deploy -g deploy -m 0700 /home/deploy/.ssh
+echo 'deploy ALL=(ALL) NOPASSWD:ALL' >/etc/sudoers.d/deploy
+printf 'UseDNS no\n' >/etc/ssh/sshd_config.d/test.conf
+`
+
+// debianRoot is the root folder that all hosts start from.
+func debianRoot() (string, error) {
+	cmd := exec.Command("../../../.ci/root", rootPackages, finishRoot)
+	cmd.Stderr = os.Stderr
+	root, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("make the hosts' root: %w", err)
+	}
+	return strings.TrimSpace(string(root)), nil
 }

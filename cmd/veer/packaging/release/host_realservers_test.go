@@ -39,16 +39,7 @@ func TestPackagesOnAHost(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Fatal("this test makes mounts and boots a host: run it as root")
 	}
-	nspawn, err := exec.LookPath("systemd-nspawn")
-	if err != nil {
-		t.Fatalf("systemd-nspawn is needed, of Debian's package systemd-container: %v", err)
-	}
 	dir := t.TempDir()
-	for _, sub := range []string{"up/srv", "work", "root"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
 	put := func(name, text string) {
 		t.Helper()
 		path := filepath.Join(dir, "up", name)
@@ -62,8 +53,6 @@ func TestPackagesOnAHost(t *testing.T) {
 	put("srv/veer.yaml", hostConfig)
 	put("srv/example.org.zone", hostZone)
 	put("srv/driver", driver)
-	put("etc/systemd/system/driver.service", "[Unit]\nDescription=The test\nAfter=dbus.socket\nWants=dbus.socket\n\n[Service]\nType=oneshot\nExecStart=/srv/driver\n")
-	put("etc/systemd/system/driver.target", "[Unit]\nRequires=basic.target\nWants=driver.service\nAfter=basic.target\nAllowIsolate=yes\n")
 	for name, version := range map[string]string{"old": "v1.0.0-rc.1", "new": "v1.0.0"} {
 		o := changedRoot(t, version, name == "new")
 		o.out = t.TempDir()
@@ -82,10 +71,7 @@ func TestPackagesOnAHost(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "unshare", "--mount", "--propagation", "private", "sh", "-euc", `
-mount -t overlay overlay -o "lowerdir=/,upperdir=$1/up,workdir=$1/work" "$1/root"
-exec "$2" --quiet --register=no --keep-unit --machine="$3" --private-network --console=pipe -D "$1/root" -b systemd.unit=driver.target
-`, "sh", dir, nspawn, "veer-"+filepath.Base(filepath.Dir(dir)))
+	cmd := exec.CommandContext(ctx, filepath.Join(repository(t), ".ci/boot"), dir)
 	var console bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &console, &console
 	// On SIGTERM nspawn turns the host off; killed, it would leave it running.

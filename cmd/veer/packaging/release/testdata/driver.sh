@@ -1,29 +1,6 @@
 #!/bin/bash
-# The test's part on the host. It is started once the host has booted, and ends by
-# turning it off; the first failure ends it.
-exec >/srv/out 2>&1
-failed() {
-	echo "FAILED $name: $*"
-	cat /srv/last
-	systemctl status --no-pager --full veer.service
-	journalctl --no-pager -n 50 -u veer.service
-	systemctl poweroff --no-block
-	exit 1
-}
-check() {
-	"$@" >/srv/last 2>&1 || failed "$@"
-	echo "ok $name ($SECONDS s)"
-}
-wait_for() {
-	local end=$((SECONDS + 60))
-	while [ $SECONDS -lt $end ]; do
-		if "$@" >/srv/last 2>&1; then echo "ok $name ($SECONDS s)"; return; fi
-		sleep 0.1
-	done
-	failed "$@"
-}
-answers() { [ "$(veer query app.example.org --server 127.0.0.1:53 | grep -c 'IN A 127.0.0.1')" = 1 ]; }
-pid() { systemctl show -p MainPID --value veer.service; }
+# The test's part on the host; the first failure ends it.
+. /srv/steps
 mode() { stat -c '%U:%G %a' "$1"; }
 config() {
 	mkdir -p /etc/veer
@@ -147,4 +124,3 @@ name=rpm-config-and-data-stay; check [ -e /etc/veer/veer.yaml -a -e /etc/veer/ve
 name=rpm-binary-is-gone; check [ ! -e /usr/bin/veer ]
 
 echo 'the end'
-systemctl poweroff --no-block
