@@ -99,10 +99,10 @@ func (c Config) checkAllow(bad func(field, format string, args ...any)) {
 func (f *quick) prohibit(buf []byte, limit int) int {
 	const reasonSize = 6
 	size := f.finish(buf, limit-reasonSize, dns.RcodeRefused, nil)
-	if size == 0 || !f.q.edns {
+	if size == 0 || !f.asked.edns {
 		return size
 	}
-	length := buf[f.q.end+optSize-2:] // of the option, which may hold a cookie
+	length := buf[f.asked.end+optSize-2:] // of the option, which may hold a cookie
 	binary.BigEndian.PutUint16(length, binary.BigEndian.Uint16(length)+reasonSize)
 	*(*[reasonSize]byte)(buf[size:]) = [reasonSize]byte{0, dns.EDNS0EDE, 0, 2, 0, byte(dns.ExtendedErrorCodeProhibited)}
 	return size + reasonSize

@@ -106,33 +106,49 @@ type draft struct {
 // returns the answer's length; 0 for what must not be answered. more is the
 // answer where buf has no room for it, as can be over TCP.
 func (a *answerer) answer(buf []byte, n int) (size int, more []byte) {
-	d, more := a.draft(buf, n)
+	var d draft
+	more = a.draft(&d, buf, n)
 	if size = a.settle(&d, buf, more); size == 0 {
 		more = nil
 	}
 	return size, more
 }
 
+// ahead reads a query of a batch before its draft, which reads it once more should
+// this find a fault.
+func (a *answerer) ahead(q *asked, packet []byte) {
+	if q.ahead = false; a.fast == nil {
+		return
+	}
+	defer func() {
+		if recover() != nil {
+			q.ahead = false
+		}
+	}()
+	a.fast.asked, q.ahead = q, true
+	a.fast.read(packet)
+}
+
 // draft is answer without limits and counts.
 //
 // Should a query find a fault in the parsing of it, that query fails and the
 // server goes on.
-func (a *answerer) draft(buf []byte, n int) (d draft, more []byte) {
+func (a *answerer) draft(d *draft, buf []byte, n int) (more []byte) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			a.log.Error().Interface("fault", fault).Hex("query", buf[:n]).Msg("a query could not be answered")
 			a.general, a.was = a.anew(), outcome{}
-			d, more = draft{from: a.from, size: len(headerOnly(buf[:n], buf, dns.RcodeServerFailure)), fault: true}, nil
+			*d, more = draft{from: a.from, size: len(headerOnly(buf[:n], buf, dns.RcodeServerFailure)), fault: true}, nil
 		}
 	}()
-	d.from = a.from
+	d.from, d.fault, d.limited = a.from, false, false
 	d.size, more, d.fast = a.reply(buf, n)
 	d.was = a.was
 	if d.size > 0 && more == nil && a.limits != nil && a.from.over == overUDP && !a.shown {
 		d.limited, d.what = true, subjectOf(a.was, int(buf[3]&15))
 		d.hash = a.limits.hash(a.from.addr, d.what)
 	}
-	return d, more
+	return more
 }
 
 // settle limits and counts an answer, and returns how much of it is to be sent.

@@ -110,6 +110,7 @@ type batch struct {
 
 // drafted is the draft of the answer to a message, and where in it that starts.
 type drafted struct {
+	asked
 	draft
 	message, start int
 }
@@ -289,9 +290,10 @@ func (s *Server) serveBatches(ctx context.Context, conn *net.UDPConn, fd int, an
 	return nil
 }
 
-// answerBatch answers all queries of a batch. Their accounts in the limiter are
-// read before any is judged: each is far away in memory, and reads that do not
-// wait for each other take little more time than one.
+// answerBatch answers all queries of a batch, step by step: what is remembered of
+// all is read before any is answered, and their accounts in the limiter before any
+// is judged. Each is far away in memory, and reads that do not wait for each other
+// take little more time than one.
 func (s *Server) answerBatch(a *answerer, b *batch) {
 	a.begin()
 	drafts := 0
@@ -310,9 +312,18 @@ func (s *Server) answerBatch(a *answerer, b *batch) {
 			continue
 		}
 		d := &b.drafts[drafts]
-		d.draft, _ = a.draft(buf[start:], n-start)
-		d.message, d.start = i, start
+		d.from, d.message, d.start = a.from, i, start
+		a.ahead(&d.asked, buf[start:n])
 		drafts++
+	}
+	a.fetch(b.drafts[:drafts])
+	for i := range b.drafts[:drafts] {
+		d := &b.drafts[i]
+		buf, n := b.query(d.message)
+		if a.from = d.from; a.fast != nil {
+			a.fast.asked = &d.asked
+		}
+		a.draft(&d.draft, buf[d.start:], n-d.start)
 	}
 	for i := range b.drafts[:drafts] {
 		if d := &b.drafts[i]; d.limited {
@@ -324,6 +335,18 @@ func (s *Server) answerBatch(a *answerer, b *batch) {
 		buf, _ := b.query(d.message)
 		if size := a.settle(&d.draft, buf[d.start:], nil); size > 0 {
 			b.keep(d.message, d.start, size)
+		}
+	}
+}
+
+// fetch has the CPU fetch what is remembered of the queries.
+func (a *answerer) fetch(drafts []drafted) {
+	if a.fast == nil || a.fast.memo == nil {
+		return
+	}
+	for i := range drafts {
+		if drafts[i].usual {
+			a.fast.memo.fetch(drafts[i].place)
 		}
 	}
 }

@@ -35,8 +35,17 @@ type quick struct {
 	// of several, and the next is another.
 	memo  *memo
 	drawn bool
-	q     question
+	// asked is the query that is answered. A loop that reads many ahead says which.
+	asked *asked
 	was   outcome
+}
+
+// asked is a query as the fast path reads it.
+type asked struct {
+	question
+	ahead bool   // it has been read ahead of its answer
+	usual bool   // it may be answered here
+	place uint64 // of the question, in the memo
 }
 
 // clock is the time of a batch of queries that came at once: it is asked once,
@@ -57,8 +66,15 @@ func (f *quick) begin() { f.clock = clock{} }
 // returns the answer's length; 0, and the query as it was, for one that it
 // leaves to the general path.
 func (f *quick) respond(buf []byte, n int, udp bool) int {
-	q := &f.q
-	if !q.read(buf[:n]) || q.nsid && f.named || q.pads && f.from.over == overTLS {
+	if f.asked == nil {
+		f.asked = new(asked)
+	}
+	q := f.asked
+	if !q.ahead {
+		f.read(buf[:n])
+	}
+	q.ahead = false
+	if !q.usual || q.nsid && f.named || q.pads && f.from.over == overTLS {
 		return 0
 	}
 	limit := min(dns.MaxMsgSize-1, len(buf))
@@ -81,12 +97,11 @@ func (f *quick) respond(buf []byte, n int, udp bool) int {
 	}
 	t := f.table.Load()
 	if f.memo == nil {
-		return f.lookUp(t, buf, limit, 0)
+		return f.lookUp(t, buf, limit)
 	}
-	hash := f.memo.hash(q)
-	e := f.memo.find(t, q, hash)
+	e := f.memo.find(t, &q.question, q.place)
 	if e == nil || q.edns && e.steered && f.isStale() {
-		return f.lookUp(t, buf, limit, hash)
+		return f.lookUp(t, buf, limit)
 	}
 	if allow := e.was.zone.allow; allow != nil && !allow.have(f.from.addr) {
 		f.was = outcome{zone: e.was.zone}
@@ -96,12 +111,20 @@ func (f *quick) respond(buf []byte, n int, udp bool) int {
 	return f.positive(buf, limit, e.data[e.name:][:e.wire], e.records)
 }
 
+// read reads a query, and says where the memo may have its answer.
+func (f *quick) read(packet []byte) {
+	q := f.asked
+	if q.usual = q.question.read(packet); q.usual && f.memo != nil {
+		q.place = f.memo.hash(&q.question)
+	}
+}
+
 // isStale says that the services' answers may be old.
 func (f *quick) isStale() bool { return f.stale != nil && f.stale.Load() != nil }
 
-// lookUp answers from the table, and lets the memo keep the answer under hash.
-func (f *quick) lookUp(t *Table, buf []byte, limit int, hash uint64) int {
-	q := &f.q
+// lookUp answers from the table, and lets the memo keep the answer.
+func (f *quick) lookUp(t *Table, buf []byte, limit int) int {
+	q := &f.asked.question
 	z, below := t.zoneIn(q)
 	f.was = outcome{zone: z}
 	allow := t.allow
@@ -134,7 +157,7 @@ func (f *quick) lookUp(t *Table, buf []byte, limit int, hash uint64) int {
 	}
 	f.was.pick = p
 	if f.memo != nil && !f.drawn {
-		f.memo.keep(q, hash, f.was)
+		f.memo.keep(q, f.asked.place, f.was)
 	}
 	size := f.positive(buf, limit, p.wire, p.records)
 	if size > 0 && len(p.ttls) > 0 {
@@ -180,7 +203,7 @@ func (z *zone) locate(q *question, below int) position {
 // pick returns the RRset that the node answers with, nil where only the
 // general path can tell, and whether there is any.
 func (f *quick) pick(t *Table, n *node) (p *pick, exists bool) {
-	if s := n.get(f.q.typ); s != nil {
+	if s := n.get(f.asked.typ); s != nil {
 		return f.choose(s), true
 	}
 	s := n.get(dns.TypeCNAME)
@@ -221,7 +244,7 @@ const (
 // finish writes the answer around the question, with the packed section
 // behind it; the sections' counts are those of an answer without records.
 func (f *quick) finish(buf []byte, limit, rcode int, section []byte) int {
-	q := &f.q
+	q := f.asked
 	size := q.end + len(section)
 	if q.edns {
 		size += optSize
@@ -272,7 +295,7 @@ func (f *quick) positive(buf []byte, limit int, section []byte, records uint16) 
 }
 
 func (f *quick) negative(buf []byte, limit int, z *zone, below, rcode int) int {
-	q, n := &f.q, &z.none
+	q, n := f.asked, &z.none
 	if n.wire == nil {
 		return 0
 	}
