@@ -91,6 +91,7 @@ func countUnderChange(t *testing.T, reloaded func(*Server)) error {
 	b.Update(order(1))
 	const clients, each = 3, 400
 	var asking sync.WaitGroup
+	defer asking.Wait()
 	for i := range clients {
 		asking.Go(func() {
 			conn, err := dns.DialTimeout(b.Addrs()[i%2].Network(), b.Addrs()[i%2].String(), 10*time.Second)

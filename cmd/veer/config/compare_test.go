@@ -144,7 +144,7 @@ func TestFixedOfCallers(t *testing.T) {
 		{"an endpoint that hooks vote on", "endpoints: [192.0.2.10]", "endpoints: [192.0.2.11]",
 			"hook alerts: the endpoints that it votes on: changed\nhook ops: the endpoints that it votes on: changed"},
 		{"a hook", "silence: 10m", "silence: 20m", "hooks: alerts.silence: 10m -> 20m"},
-		{"the journal", "hooks:\n", "journal: {file: {path: /var/log/veer.jsonl}}\nhooks:\n", "journal: file"},
+		{"the journal", "hooks:\n", "journal: {file: {path: /var/log/veer.jsonl}}\nhooks:\n", "journal: file.path: none -> /var/log/veer.jsonl"},
 	} {
 		var got []string
 		for _, d := range Fixed(base, load(c.from, c.to)) {

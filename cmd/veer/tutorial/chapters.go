@@ -386,13 +386,13 @@ func (g *game) wroteNothing() bool {
 	})
 }
 
-// leads asks who leads.
-func (g *game) leads() string {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	st, err := g.scene.status(ctx)
-	if err != nil {
+// leads says who leads, once somebody does.
+func (g *game) leads() (name string) {
+	if err := g.await(context.Background(), "somebody to lead", func(st api.Status) bool {
+		name = st.Leader.Name
+		return name != ""
+	}); err != nil {
 		return err.Error()
 	}
-	return st.Leader.Name
+	return name
 }
