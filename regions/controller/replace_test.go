@@ -19,10 +19,17 @@ func (r *rig) replace(why string) {
 	synctest.Wait()
 }
 
-func (r *rig) lastEntry() steering.Entry {
+// lastEntry is the newest journal entry of a service's shard; shards are
+// committed beside each other, in any order.
+func (r *rig) lastEntry(service string) steering.Entry {
 	r.world.mu.Lock()
 	defer r.world.mu.Unlock()
-	return r.entries[len(r.entries)-1]
+	for _, e := range slices.Backward(r.entries) {
+		if e.Shard == steering.ShardOf(service) {
+			return e
+		}
+	}
+	return steering.Entry{}
 }
 
 // A hold that runs is as long with ten other configs in the middle of it as
@@ -74,9 +81,13 @@ func TestReplaceDecides(t *testing.T) {
 		r.replace("reloaded in eu by alice")
 		r.wantServed(app, "192.0.2.3")
 		r.wantServed("new.example.test.", "192.0.2.1")
-		r.wantCause("the config changed: reloaded in eu by alice")
-		if e := r.lastEntry(); e.Config != "d" || e.Term != 1 {
-			t.Errorf("the entry has config %q, term %d", e.Config, e.Term)
+		for service, want := range map[string]string{
+			app:                 "the config changed: reloaded in eu by alice; ap voted web@192.0.2.3 up; eu voted web@192.0.2.3 up; us voted web@192.0.2.3 up",
+			"new.example.test.": "the config changed: reloaded in eu by alice",
+		} {
+			if e := r.lastEntry(service); e.Cause != want || e.Config != "d" || e.Term != 1 {
+				t.Errorf("the entry of %s has cause %q, config %q, term %d", service, e.Cause, e.Config, e.Term)
+			}
 		}
 		// A service that is gone is held as it is.
 		r.o.Policy.Services, r.o.ConfigHash = r.o.Policy.Services[:1], "e"

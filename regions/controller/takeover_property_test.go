@@ -86,7 +86,7 @@ func takeovers(t *testing.T, rt *rapid.T, planted takeoverFault) (met []string, 
 	var story []string
 	for range rapid.IntRange(4, 24).Draw(rt, "steps") {
 		op := rapid.IntRange(0, 1).Draw(rt, "operator")
-		what := rapid.SampledFrom([]string{"pass", "vote", "take over", "order", "order", "end", "hold", "arrive"}).Draw(rt, "what")
+		what := rapid.SampledFrom([]string{"pass", "vote", "take over", "take over", "order", "order", "end", "hold", "arrive"}).Draw(rt, "what")
 		story = append(story, what)
 		if holds != "" && (what == "pass" || what == "vote") {
 			met = append(met, "a leader beside a takeover")
