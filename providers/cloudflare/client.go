@@ -18,6 +18,7 @@ import (
 
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/providers/internal/fenced"
+	"github.com/veerdns/veer/providers/internal/redact"
 )
 
 const (
@@ -107,7 +108,7 @@ func (c *client) once(req *http.Request, secret, scope string, next func(*http.R
 	req.Header.Set("Authorization", "Bearer "+secret)
 	res, err := next(req)
 	if err != nil {
-		return nil, err
+		return nil, redact.Error(err, secret) // the SDK and net/http quote what they cannot read
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxReply+1))
 	if err := errors.Join(err, res.Body.Close()); err != nil {
@@ -121,7 +122,7 @@ func (c *client) once(req *http.Request, secret, scope string, next func(*http.R
 	}
 	jsonErr := json.Unmarshal(body, &says)
 	if res.StatusCode < 200 || res.StatusCode > 299 || jsonErr == nil && !says.Success {
-		e := newError(res.StatusCode, res.Header, bytes.ReplaceAll(body, []byte(secret), []byte("[the token]")), scope)
+		e := newError(res.StatusCode, res.Header, body, scope, secret)
 		if e.kind() == busy {
 			c.limit.pause(e.After)
 			c.log.Debug().Dur("wait_ms", e.After).Msg("the API is asked too often: nothing is sent before the time that it names")
@@ -129,7 +130,7 @@ func (c *client) once(req *http.Request, secret, scope string, next func(*http.R
 		return nil, e
 	}
 	if jsonErr != nil {
-		return nil, fmt.Errorf("the API's reply is not JSON: %.120q", bytes.ReplaceAll(body, []byte(secret), []byte("[the token]")))
+		return nil, fmt.Errorf("the API's reply is not JSON: %.120q", begun(body, secret))
 	}
 	res.Header.Set("Content-Type", "application/json")
 	res.Body = io.NopCloser(bytes.NewReader(body))

@@ -345,7 +345,7 @@ func TestTokenIsNotEchoed(t *testing.T) {
 			return status, nil, body
 		}).transport(), nil)
 		_, err := p.Read(t.Context(), zone)
-		if err == nil || strings.Contains(err.Error()+log.String(), cloudflaretest.Token[:8]) || !strings.Contains(err.Error(), "[the token]") {
+		if err == nil || strings.Contains(err.Error()+log.String(), cloudflaretest.Token[:8]) || !strings.Contains(err.Error(), "[secret]") {
 			t.Errorf("the error is %v, the log %s", err, log)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/veerdns/veer/checks"
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/providers/internal/fenced"
 )
@@ -89,14 +90,21 @@ type problem struct {
 // maxProblems bounds how many of a reply's errors are told.
 const maxProblems = 4
 
-// newError makes an error of a reply that does not say success. scope is the
-// permission that the request needs.
-func newError(status int, header http.Header, body []byte, scope string) *apiError {
+// begun is the beginning of a body that is nothing of the API's, without the
+// secret.
+func begun(body []byte, secret string) string {
+	return checks.Redact(string(body[:min(len(body), 4<<10)]), secret)
+}
+
+// newError makes an error of a reply that does not say success, without the
+// secret, which whoever answers may repeat. scope is the permission that the
+// request needs.
+func newError(status int, header http.Header, body []byte, scope, secret string) *apiError {
 	e := &apiError{Status: status}
 	var r reply
 	parts := []string{}
 	if err := json.Unmarshal(body, &r); err != nil || len(r.Errors) == 0 {
-		parts = append(parts, fmt.Sprintf("the reply is no error of the API's: %.120q", body))
+		parts = append(parts, fmt.Sprintf("the reply is no error of the API's: %.120q", begun(body, secret)))
 	}
 	var walk func(problems []problem, depth int)
 	walk = func(problems []problem, depth int) {
@@ -105,7 +113,7 @@ func newError(status int, header http.Header, body []byte, scope string) *apiErr
 				return
 			}
 			e.Codes = append(e.Codes, p.Code)
-			text := fmt.Sprintf("%d %.200q", p.Code, p.Message)
+			text := fmt.Sprintf("%d %.200q", p.Code, checks.Redact(p.Message, secret))
 			if known, ok := codes[p.Code]; ok {
 				text += ": " + known.help
 			}

@@ -105,7 +105,7 @@ func FuzzError(f *testing.F) {
 		f.Add(429, "Mon, 02 Jan 2006 15:04:05 GMT", s)
 	}
 	f.Fuzz(func(t *testing.T, status int, after, body string) {
-		e := newError(status, http.Header{"Retry-After": {after}}, []byte(body), scopeEdit)
+		e := newError(status, http.Header{"Retry-After": {after}}, []byte(body), scopeEdit, "the-token")
 		if e == nil || len(e.Text) > 8000 || e.After < 0 || e.After > maxQuiet || len(e.Codes) > maxProblems {
 			t.Fatalf("%d %q: %+v", status, body, e)
 		}

@@ -13,8 +13,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/veerdns/veer/checks"
 	"github.com/veerdns/veer/providers"
 	"github.com/veerdns/veer/providers/internal/fenced"
+	"github.com/veerdns/veer/providers/internal/redact"
 )
 
 // The API's JSON (https://doc.powerdns.com/authoritative/http-api/zone.html).
@@ -93,7 +95,7 @@ func (a *api) do(ctx context.Context, method, path string, body []byte) ([]byte,
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := a.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("asking PowerDNS: %w", err)
+		return nil, fmt.Errorf("asking PowerDNS: %w", redact.Error(err, a.key)) // net/http quotes what it cannot read
 	}
 	defer func() { _ = resp.Body.Close() }()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
@@ -103,7 +105,7 @@ func (a *api) do(ctx context.Context, method, path string, body []byte) ([]byte,
 	if len(b) > maxReply {
 		return nil, fmt.Errorf("PowerDNS's reply to %s %s is larger than %d bytes", method, path, maxReply)
 	}
-	switch said := (&errServer{resp.StatusCode, errorText(bytes.ReplaceAll(b, []byte(a.key), []byte("[the key]")))}); {
+	switch said := (&errServer{resp.StatusCode, errorText(b, a.key)}); {
 	case resp.StatusCode == http.StatusTooManyRequests:
 		// PowerDNS has no such limit; a gateway before it may (RFC 6585, section 4).
 		seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16)
@@ -114,16 +116,17 @@ func (a *api) do(ctx context.Context, method, path string, body []byte) ([]byte,
 	return b, nil
 }
 
-// errorText is what a reply that is no success says, bounded and on one line.
-func errorText(b []byte) string {
+// errorText is what a reply that is no success says, bounded, on one line, and
+// without the key, which whoever answers may repeat.
+func errorText(b []byte, key string) string {
 	var said struct {
 		Error string `json:"error"`
 	}
-	text := string(b)
+	text := string(b[:min(len(b), 4<<10)])
 	if json.Unmarshal(b, &said) == nil && said.Error != "" {
 		text = said.Error
 	}
-	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(checks.Redact(text, key), "?")), " ")
 	const longest = 300
 	return text[:min(len(text), longest)]
 }

@@ -63,7 +63,8 @@ func (a *api) connect(transport http.RoundTripper) error {
 
 func (a *api) loadOptions(transport http.RoundTripper) []func(*config.LoadOptions) error {
 	c := a.config
-	options := []func(*config.LoadOptions) error{config.WithDefaultRegion(defaultRegion), config.WithAppID("veer"), config.WithLogger(sdkLog{a.log})}
+	options := []func(*config.LoadOptions) error{config.WithDefaultRegion(defaultRegion), config.WithAppID("veer"), config.WithLogger(sdkLog{a.log}),
+		config.WithAPIOptions([]func(*middleware.Stack) error{unsaid{}.add})}
 	add := func(set bool, o config.LoadOptionsFunc) {
 		if set {
 			options = append(options, o)

@@ -1,8 +1,11 @@
 package route53_test
 
 import (
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -167,4 +170,61 @@ func TestEndpoints(t *testing.T) {
 	}
 	b := &bench{t: t, server: server, Provider: p}
 	b.must(a("app", "192.0.2.1"), a("*.b", "192.0.2.2"))
+}
+
+// TestSecretsAreNotEchoed: not even an API that repeats what it was sent, Route
+// 53 or STS, makes an error tell a token, wherever that one came from.
+func TestSecretsAreNotEchoed(t *testing.T) {
+	const token = "a.jwt/with+signs.0123456789"
+	session := func(t *testing.T, _ *route53.Config) {
+		t.Setenv("AWS_ACCESS_KEY_ID", route53test.AccessKey)
+		t.Setenv("AWS_SECRET_ACCESS_KEY", route53test.SecretKey)
+		t.Setenv("AWS_SESSION_TOKEN", token)
+	}
+	for name, setup := range map[string]func(t *testing.T, c *route53.Config){
+		"session":                session,
+		"session, assuming role": func(t *testing.T, c *route53.Config) { session(t, c); c.RoleARN = roleARN },
+		"web identity": func(t *testing.T, c *route53.Config) {
+			c.RoleARN, c.WebIdentityTokenFile = roleARN, file(t, "token", token)
+		},
+		"web identity of the environment": func(t *testing.T, _ *route53.Config) {
+			t.Setenv("AWS_ROLE_ARN", roleARN)
+			t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", file(t, "token", token))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, err := io.ReadAll(r.Body)
+				if err != nil {
+					t.Error(err)
+				}
+				form, err := url.ParseQuery(string(body))
+				if err != nil {
+					t.Error(err)
+				}
+				said := r.Header.Get("X-Amz-Security-Token") + form.Get("WebIdentityToken")
+				if said != token {
+					t.Errorf("%s is sent the token %q", r.URL, said)
+				}
+				w.WriteHeader(http.StatusForbidden)
+				fmt.Fprintf(w, `<ErrorResponse><Error><Code>Echo</Code><Message>refused: %s, %s, %x</Message></Error></ErrorResponse>`, said, url.QueryEscape(said), said)
+			}))
+			defer echo.Close()
+			t.Setenv("AWS_ENDPOINT_URL_STS", echo.URL)
+			t.Setenv("AWS_MAX_ATTEMPTS", "1")
+			c := route53.Config{Zones: []route53.Zone{{Name: zone, ID: route53test.ZoneID}}, Endpoint: echo.URL, STSEndpoint: echo.URL}
+			setup(t, &c)
+			var log strings.Builder
+			p, err := route53.New(c, route53.Options{Owner: "shop", Log: zerolog.New(&log)})
+			if err == nil {
+				_, err = p.Read(t.Context(), zone)
+			}
+			if err == nil || !strings.Contains(err.Error(), "refused: [secret], [secret], [secret]") {
+				t.Errorf("the error is %v", err)
+			}
+			if said := fmt.Sprint(err) + log.String(); strings.Contains(said, token[:8]) {
+				t.Errorf("a token is told: %s", said)
+			}
+		})
+	}
 }

@@ -17,6 +17,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/veerdns/veer/checks"
 )
 
 const (
@@ -62,21 +65,38 @@ func (u *user) options() []grpc.DialOption {
 
 func (u *user) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if method == loginMethod {
-		return invoke(ctx, method, req, reply, cc, opts...)
+		err := invoke(ctx, method, req, reply, cc, opts...)
+		if login, ok := req.(*etcdserverpb.AuthenticateRequest); ok {
+			err = unsaid(err, login.Password)
+		}
+		return err
 	}
 	token, err := u.login(ctx, cc)
 	if err != nil {
 		return err
 	}
-	err = invoke(withToken(ctx, token), method, req, reply, cc, opts...)
+	err = unsaid(invoke(withToken(ctx, token), method, req, reply, cc, opts...), token)
 	if stale(err) { // nothing was done yet
 		if token, err = u.login(ctx, cc, token); err != nil {
 			return err
 		}
-		err = invoke(withToken(ctx, token), method, req, reply, cc, opts...)
+		err = unsaid(invoke(withToken(ctx, token), method, req, reply, cc, opts...), token)
 	}
 	if errors.Is(rpctypes.Error(err), rpctypes.ErrPermissionDenied) {
 		u.trouble.set(fmt.Errorf("etcd user %q may not do what Veer asks for: expected a role with readwrite on the prefix %s: %w", u.name, u.root, err))
+	}
+	return err
+}
+
+// unsaid is an error of a call without the secret that was sent with it, which
+// etcd, or what answers in its place, may repeat, and the client library logs.
+func unsaid(err error, secret string) error {
+	if err == nil {
+		return nil
+	}
+	said := status.Convert(err)
+	if text := checks.Redact(said.Message(), secret); text != said.Message() {
+		return status.Error(said.Code(), text)
 	}
 	return err
 }

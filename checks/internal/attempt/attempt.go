@@ -61,14 +61,7 @@ func (a *Attempt) End(h checks.Health, format string, args ...any) checks.Result
 	return checks.Result{Health: h, Latency: latency, Reason: Clip(a.redact(reason), 600), Evidence: a.Evidence}
 }
 
-func (a *Attempt) redact(text string) string {
-	for _, secret := range a.secrets {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "[secret]")
-		}
-	}
-	return text
-}
+func (a *Attempt) redact(text string) string { return checks.Redact(text, a.secrets...) }
 
 // Fail makes the result of an error met while doing something ("sending the
 // request", ...); an error of dial knows its own phase.

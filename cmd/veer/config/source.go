@@ -27,18 +27,24 @@ func (s *source) bad(line, column int, e Error) {
 }
 
 // secretKey matches a key whose value would be a secret, with the value.
-var secretKey = regexp.MustCompile(`(?i)((?:^|[\s,{])["']?[a-z0-9_.-]*(?:token|password|passwd|passphrase|secret|api[-_]?key|private_?key|authorization|cookie)["']?\s*:)(\s*)(\S.*)?$`)
+var secretKey = regexp.MustCompile(`(?i)((?:^|[\s,{])["']?(?:key|[a-z0-9_.-]*(?:token|credentials?|password|passwd|passphrase|secret|api[-_]?key|private_?key|authorization|cookie))["']?\s*:)(\s*)(\S.*)?$`)
+
+// urlToken matches a part of a URL's path that may be a secret, as the last one
+// of Slack's (24 characters).
+var urlToken = regexp.MustCompile(`(://[^\s"']+/)[A-Za-z0-9_-]{20,}`)
 
 // urlUser matches the user and the password of a URL.
 var urlUser = regexp.MustCompile(`://[^/\s"'@]*@`)
 
 // masked returns a line with what may be a secret replaced: everything after
-// a secret's key, every line of its block, and the user of a URL.
+// a secret's key, every line of its block, and of a URL the user and what looks
+// like a token.
 func (s *source) masked(line int) string {
 	if line > len(s.lines) {
 		return ""
 	}
 	text := urlUser.ReplaceAllString(strings.TrimSuffix(s.lines[line-1], "\r"), "://***@")
+	text = urlToken.ReplaceAllString(text, "$1***")
 	if masked := secretKey.ReplaceAllString(text, "$1 ***"); masked != text {
 		return masked
 	}

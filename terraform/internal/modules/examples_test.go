@@ -3,14 +3,17 @@ package modules
 import (
 	"bufio"
 	"bytes"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -279,29 +282,45 @@ func TestExamplesPagesMakeCertificates(t *testing.T) {
 	}
 }
 
-// encodings are the ways in which a secret could be written.
+// encodings are the ways in which the standard library writes a secret, alone and
+// within something else.
 func encodings(secret string) map[string]string {
-	whole := base64.StdEncoding.EncodeToString([]byte(secret))
-	return map[string]string{
-		"plain": secret, "base64": strings.TrimRight(whole, "=")[:len(secret)], "hex": hex.EncodeToString([]byte(secret)), "URL-encoded": url.QueryEscape(secret + "/+"),
+	out := map[string]string{
+		"plain": secret, "hex": hex.EncodeToString([]byte(secret)), "HEX": strings.ToUpper(hex.EncodeToString([]byte(secret))),
+		"URL": url.QueryEscape(secret), "JSON": fmt.Sprintf("%q", secret),
 	}
+	for name, enc := range map[string]*base64.Encoding{"base64": base64.StdEncoding, "base64 for URLs": base64.URLEncoding} {
+		for _, before := range []string{"", "x", "xy"} {
+			out[name+" after "+before] = enc.EncodeToString([]byte(before + secret + "z"))
+		}
+	}
+	return out
 }
 
-// leaks are the ways in which a word that starts a secret is found in a text.
+// leaks are the ways in which a secret, or half of it, is found in a text.
 func leaks(text, secret string) []string {
 	var found []string
-	for how, s := range encodings(secret) {
-		if how == "URL-encoded" {
-			s = strings.TrimSuffix(s, "%2F%2B")
-		}
-		if strings.Contains(text, s) {
-			found = append(found, how)
+	for _, half := range []string{secret[:len(secret)/2], secret[len(secret)/2:]} {
+		for how, s := range encodings(half) {
+			switch before := how[strings.LastIndexByte(how, ' ')+1:]; {
+			case strings.HasPrefix(how, "base64"): // the letters that hold bits of nothing else
+				s = s[(8*len(before)+5)/6 : 8*(len(before)+len(half))/6]
+			case how == "JSON":
+				s = strings.Trim(s, `"`)
+			}
+			if strings.Contains(text, s) && !slices.Contains(found, how) {
+				found = append(found, how)
+			}
 		}
 	}
 	return found
 }
 
-const canary = "CANARY-"
+// mark stands in the files of the tests where a secret begins. tree puts the
+// canary in its place, which is another in each run.
+const mark = "CANARY-"
+
+var canary = rand.Text() + "/+" + rand.Text() + "-"
 
 // Plans and states of the examples hold no secret, though every secret goes
 // through them.
@@ -339,9 +358,15 @@ func TestNoSecretIsInPlanOrState(t *testing.T) {
 		t.Error("a secret that was planted in the state was not found")
 	}
 	// Ephemeral alone does not do it: Terraform refuses it in a plain argument.
+	if !strings.Contains(r.raw, canary) {
+		t.Error("the canary of this run is nowhere")
+	}
 	for how, text := range encodings(canary) {
 		if len(leaks("..."+text+"...", canary)) == 0 {
-			t.Errorf("a secret that is written %s is not found", how)
+			t.Errorf("a secret that is written as %s is not found", how)
 		}
+	}
+	if found := leaks("..."+rand.Text()+mark+"...", canary); len(found) > 0 {
+		t.Errorf("what is no secret is taken for one, as %v", found)
 	}
 }

@@ -107,6 +107,9 @@ module "veer" {
 func (s *site) terraform(args ...string) (out string, done []string, err error) {
 	s.t.Helper()
 	out, err = run(s.t, s.dir, s.env, append(args, "-input=false", "-no-color")...)
+	if found := leaks(out, canary); len(found) > 0 {
+		s.t.Errorf("terraform %s prints a secret, %s:\n%s", strings.Join(args, " "), strings.Join(found, ", "), out)
+	}
 	log := filepath.Join(s.boxes, "log")
 	text, failed := os.ReadFile(log)
 	if failed == nil {

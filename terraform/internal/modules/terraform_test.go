@@ -120,7 +120,7 @@ func envOr(name, other string) string {
 }
 
 // tree copies terraform/modules, examples and files into a folder of the test's
-// own, so that nothing is written into the repository.
+// own, so that nothing is written into the repository, with this run's canary.
 func tree(t *testing.T) string {
 	t.Helper()
 	to := t.TempDir()
@@ -143,7 +143,7 @@ func tree(t *testing.T) string {
 			if err != nil || d.Name() == ".terraform.lock.hcl" {
 				return err
 			}
-			return os.WriteFile(filepath.Join(to, rel), data, 0o644)
+			return os.WriteFile(filepath.Join(to, rel), bytes.ReplaceAll(data, []byte(mark), []byte(canary)), 0o644)
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -76,7 +76,7 @@ run "a_member_of_three" {
     error_message = "The host cannot read the release, or more than that."
   }
   assert {
-    condition     = !strcontains(jsonencode([aws_instance.host, aws_ssm_parameter.config, aws_ssm_parameter.secret, output.user_data]), "CANARY")
+    condition     = !strcontains(jsonencode([aws_instance.host, aws_ssm_parameter.config, aws_ssm_parameter.secret, output.user_data]), "CANARY-")
     error_message = "A secret is in the state."
   }
   assert {

@@ -50,7 +50,7 @@ run "a_pass_every_minute" {
     error_message = "The init container does not get the config and the three secrets."
   }
   assert {
-    condition     = !strcontains(jsonencode([aws_ecs_task_definition.pass, aws_ssm_parameter.secret, aws_ssm_parameter.config]), "CANARY")
+    condition     = !strcontains(jsonencode([aws_ecs_task_definition.pass, aws_ssm_parameter.secret, aws_ssm_parameter.config]), "CANARY-")
     error_message = "A secret is in the state."
   }
   assert {
