@@ -116,7 +116,7 @@ func (a *answerer) answer(buf []byte, n int) (size int, more []byte) {
 
 // ahead reads a query of a batch before its draft, which reads it once more should
 // this find a fault.
-func (a *answerer) ahead(q *asked, packet []byte) {
+func (a *answerer) ahead(q *quickQuery, packet []byte) {
 	if q.ahead = false; a.fast == nil {
 		return
 	}

@@ -110,7 +110,7 @@ type batch struct {
 
 // drafted is the draft of the answer to a message, and where in it that starts.
 type drafted struct {
-	asked
+	quickQuery
 	draft
 	message, start int
 }
@@ -313,7 +313,7 @@ func (s *Server) answerBatch(a *answerer, b *batch) {
 		}
 		d := &b.drafts[drafts]
 		d.from, d.message, d.start = a.from, i, start
-		a.ahead(&d.asked, buf[start:n])
+		a.ahead(&d.quickQuery, buf[start:n])
 		drafts++
 	}
 	a.fetch(b.drafts[:drafts])
@@ -321,7 +321,7 @@ func (s *Server) answerBatch(a *answerer, b *batch) {
 		d := &b.drafts[i]
 		buf, n := b.query(d.message)
 		if a.from = d.from; a.fast != nil {
-			a.fast.asked = &d.asked
+			a.fast.asked = &d.quickQuery
 		}
 		a.draft(&d.draft, buf[d.start:], n-d.start)
 	}

@@ -36,12 +36,12 @@ type quick struct {
 	memo  *memo
 	drawn bool
 	// asked is the query that is answered. A loop that reads many ahead says which.
-	asked *asked
+	asked *quickQuery
 	was   outcome
 }
 
-// asked is a query as the fast path reads it.
-type asked struct {
+// quickQuery is a query as the fast path reads it.
+type quickQuery struct {
 	question
 	ahead bool   // it has been read ahead of its answer
 	usual bool   // it may be answered here
@@ -67,7 +67,7 @@ func (f *quick) begin() { f.clock = clock{} }
 // leaves to the general path.
 func (f *quick) respond(buf []byte, n int, udp bool) int {
 	if f.asked == nil {
-		f.asked = new(asked)
+		f.asked = new(quickQuery)
 	}
 	q := f.asked
 	if !q.ahead {
