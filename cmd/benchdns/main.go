@@ -37,7 +37,7 @@ func parse(args []string) (options, error) {
 	f.DurationVar(&o.span, "for", 4*time.Second, "time of each measurement")
 	f.DurationVar(&o.warm, "warm", time.Second, "time of load before each measurement")
 	f.DurationVar(&o.rest, "rest", 4*time.Second, "time between a server's first right answers and its measurements")
-	f.Float64Var(&o.load, "load", 100000, "queries a second at which CPU is compared; every server must carry it")
+	f.Float64Var(&o.load, "load", 200000, "queries a second at which CPU is compared; every server must carry it")
 	f.StringVar(&o.only, "only", "", "measure only these servers (comma-separated; for development)")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the order of queries and sources")
 	if err := o.parse(f, args); err != nil {

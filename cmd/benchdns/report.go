@@ -20,7 +20,7 @@ const (
 	leastTCP     = 1.2 // answers a second over TCP, as a part of gdnsd's
 	mostLost     = 0.0001
 	noise        = 1.03
-	leastBusy    = 0.95 // below, a server was not saturated; a neighbour of the machine takes some of the rest
+	leastBusy    = 0.97 // below, a server was not saturated
 	leastCarried = 0.98 // of the equal load
 )
 

@@ -36,7 +36,7 @@ func TestJudge(t *testing.T) {
 		{"CPU beside gdnsd", func(o, n, g *result) { n.cpuEqual, g.cpuEqual, o.cpuEqual = 4, 3, 3*1.10*1.031 }, "FAIL  Veer: 1.134 times gdnsd's CPU"},
 		{"answers beside NSD", func(_, n, _ *result) { n.rate = 516000 }, "FAIL  Veer: 0.969 times the answers a second of NSD"},
 		{"answers beside gdnsd", func(_, _, g *result) { g.rate = 516000 }, "FAIL  Veer: 0.969 times the answers a second of gdnsd"},
-		{"the generator was measured", func(_, _, g *result) { g.rate, g.busy = 500001, 0.94 }, "FAIL  gdnsd, the better peer, was saturated: busy for 94.0 %"},
+		{"the generator was measured", func(_, _, g *result) { g.rate, g.busy = 500001, 0.96 }, "FAIL  gdnsd, the better peer, was saturated: busy for 96.0 %"},
 		{"steered", func(o, _, _ *result) { o.steered = 2.07 }, "FAIL  Veer: a steered answer takes 1.035 times"},
 		{"nothing steered", func(o, _, _ *result) { o.static, o.steered = 0, 0 }, "FAIL  Veer: a steered answer"},
 		{"fast path", func(o, _, _ *result) { o.fast, o.general = 989, 11 }, "FAIL  Veer: 98.900 % of 1000 answers"},

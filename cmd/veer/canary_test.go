@@ -16,7 +16,6 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -32,31 +31,6 @@ const canaryPatience = 60 * time.Second
 type sinks map[string][]byte
 
 func (s sinks) add(name, text string) { s[name] = append(append(s[name], text...), '\n') }
-
-// noisy is a log that tells of what comes.
-type noisy struct {
-	mu   sync.Mutex
-	b    bytes.Buffer
-	news chan struct{}
-}
-
-func newNoisy() *noisy { return &noisy{news: make(chan struct{}, 1)} }
-
-func (n *noisy) Write(p []byte) (int, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	select {
-	case n.news <- struct{}{}:
-	default:
-	}
-	return n.b.Write(p)
-}
-
-func (n *noisy) String() string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.b.String()
-}
 
 // TestNoSecretComesOut: a daemon with every kind of secret, whose servers repeat
 // in their errors what they are sent, tells none of them anywhere: see sinks.

@@ -2,17 +2,21 @@ package authority
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 	"testing/synctest"
+
+	"github.com/miekg/dns"
+	"github.com/rs/zerolog"
 )
 
 // searchMemo asks generated queries of two tables in turn, with a memo that is
 // so small that many questions want the same place. It returns how many answers
 // the memo held.
-func searchMemo(t *testing.T, spoil func(*memo, *Table)) (held int, err error) {
+func searchMemo(t *testing.T, sets int, spoil func(*memo, *Table)) (held int, err error) {
 	first, rrs := manyZones(t)
 	second, _ := manyZones(t)
-	m := newMemo(8)
+	m := newMemo(sets)
 	for round := range 4 {
 		table := []*Table{first, second}[round%2]
 		_, err := searchTwoWays(t, table, rrs, 4_000, func(f *quick) {
@@ -37,12 +41,12 @@ func searchMemo(t *testing.T, spoil func(*memo, *Table)) (held int, err error) {
 
 func TestMemoAnswersAlike(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // so that no second passes between two answers
-		held, err := searchMemo(t, nil)
+		held, err := searchMemo(t, 4, nil) // so few that every seed fills them
 		if err != nil {
 			t.Fatal(err)
 		}
-		if least := 3 * 16; held < least { // of 64: which set a question has is drawn
-			t.Errorf("the memo held %d answers after 4 rounds, want at least %d: it was nearly full every time", held, least)
+		if want := 4 * 8; held != want {
+			t.Errorf("the memo held %d answers after 4 rounds, want %d: it was full every time", held, want)
 		}
 	})
 }
@@ -58,12 +62,42 @@ func TestMutantMemo(t *testing.T) {
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			_, err := searchMemo(t, spoil)
+			_, err := searchMemo(t, 8, spoil) // so many that answers stay until the table changes
 			if err == nil {
 				t.Errorf("%s: the search proves nothing: it does not see the planted fault", name)
 				return
 			}
 			t.Logf("%s: %v", name, err)
 		})
+	}
+}
+
+// A fault in the reading ahead is one of its query alone, which is read once more
+// and answered with a failure; the next one is answered as ever.
+func TestFaultInReadingAhead(t *testing.T) {
+	table, _ := manyZones(t)
+	var s Server
+	s.table.Store(table)
+	a := &answerer{fast: &quick{table: &s.table, udpSize: defaultUDPSize, memo: new(memo)}, anew: s.responder, clock: new(clock), log: zerolog.Nop()}
+	a.fast.from, a.from.addr = &a.from, netip.MustParseAddr("192.0.2.1")
+	ask := func() byte {
+		m := new(dns.Msg).SetQuestion("app.example.test.", dns.TypeA)
+		buf := make([]byte, 512)
+		wire, err := m.PackBuffer(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, d := new(quickQuery), new(draft)
+		a.ahead(q, wire)
+		a.fast.asked = q
+		a.draft(d, buf, len(wire))
+		return buf[3] & 15
+	}
+	if code := ask(); code != dns.RcodeServerFailure { // the memo has no seed
+		t.Errorf("a query with a fault was answered with %d", code)
+	}
+	a.fast.memo = newMemo(2)
+	if code := ask(); code != dns.RcodeSuccess {
+		t.Errorf("the next query was answered with %d", code)
 	}
 }

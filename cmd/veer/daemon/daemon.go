@@ -138,9 +138,8 @@ type daemon struct {
 
 	current atomic.Pointer[config.Config] // see config
 	last    reloaded
-	// reloading is held by a reload, and while what it replaces is made first. It
-	// guards engine; files are read with it or with opening, and they and current
-	// are set with both.
+	// reloading is held by a reload, and while what it replaces is made first: it
+	// guards engine. files are read with it or with opening, and set, as current, with both.
 	reloading sync.Mutex
 	engine    *httpcheck.Engine
 	files     secrets
