@@ -130,7 +130,8 @@ func (p *Prober) follow(ctx context.Context, l *link) error {
 	if status.Code(err) != codes.Unimplemented {
 		return l.cause(err)
 	}
-	for state := l.client.GetState(); state == connectivity.Ready; state = l.client.GetState() {
+	// gRPC lets calls through before it says that it is ready.
+	for state := l.client.GetState(); state == connectivity.Ready || state == connectivity.Connecting; state = l.client.GetState() {
 		l.client.WaitForStateChange(ctx, state)
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -101,7 +101,7 @@ func TestWatchWithout(t *testing.T) {
 		}))
 	}
 	var lost <-chan error
-	t.Run("served", func(t *testing.T) {
+	if !t.Run("served", func(t *testing.T) {
 		target := server(t)
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := watch(t, ctx, target)
@@ -109,7 +109,7 @@ func TestWatchWithout(t *testing.T) {
 		checktest.Expect(t, checktest.Probe(t, prober(t, grpccheck.Config{}), target, time.Minute), checks.Up)
 		select {
 		case err := <-ended:
-			t.Errorf("the watch ended: %v", err)
+			t.Fatalf("the watch ended: %v", err)
 		default:
 		}
 		cancel()
@@ -118,7 +118,9 @@ func TestWatchWithout(t *testing.T) {
 		}
 		lost = watch(t, context.WithoutCancel(t.Context()), target)
 		<-asked
-	}) // The server stops here.
+	}) { // The server stops here.
+		return
+	}
 	if err := <-lost; err == nil || !strings.Contains(err.Error(), "closed the connection") && !strings.Contains(err.Error(), "reset") {
 		t.Errorf("%v, expected the loss of the connection", err)
 	}

@@ -145,6 +145,9 @@ func TestCallsFromOutside(t *testing.T) {
 	l.start("ap-south", daemon.RoleProber)
 	l.watch()
 	l.answers("127.0.0.11")
+	for _, v := range vantageNames { // who joins later hears what is called in from then on
+		l.votes(regions.Name(v), "web@127.0.0.11", "up")
+	}
 
 	t.Log("heartbeats")
 	const first, second = "/v1/heartbeat/beat/127.0.0.11", "/v1/heartbeat/beat/127.0.0.12"
