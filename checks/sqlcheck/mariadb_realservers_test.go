@@ -29,10 +29,11 @@ func startMariaDB(t *testing.T, folder, data string, id int, options ...string) 
 	return target, daemon.Pid()
 }
 
-// myAdmin runs statements, one a line, as the administrator.
-func myAdmin(t *testing.T, folder, data, statements string) {
+// myAdmin runs statements, one a line, as the administrator: over TCP, since that
+// is what the start of the server waited for.
+func myAdmin(t *testing.T, server checks.Target, statements string) {
 	t.Helper()
-	db, err := sql.Open("mysql", "root@unix("+filepath.Join(folder, data+".sock")+")/mysql")
+	db, err := sql.Open("mysql", fmt.Sprintf("root@tcp(127.0.0.1:%d)/mysql", server.Port))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,7 @@ func TestMariaDB(t *testing.T) {
 	run(t, folder, "mariadb-install-db", "--no-defaults", "--datadir="+filepath.Join(folder, "primary"), "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
 	run(t, folder, "cp", "-a", filepath.Join(folder, "primary"), filepath.Join(folder, "replica"))
 	primary, pid := startMariaDB(t, folder, "primary", 1)
-	myAdmin(t, folder, "primary", `CREATE DATABASE app
+	myAdmin(t, primary, `CREATE DATABASE app
 CREATE TABLE app.t (v VARCHAR(20))
 CREATE DATABASE other
 CREATE TABLE other.hidden (v VARCHAR(20))
@@ -125,16 +126,16 @@ func replica(t *testing.T, folder string, base sqlcheck.Config, primary checks.T
 	root.User, root.PasswordEnv, root.Database = "root", "", ""
 	checktest.Expect(t, checktest.Probe(t, prober(t, root), target, time.Minute), checks.Degraded, "since it replicates from nobody")
 
-	myAdmin(t, folder, "replica", fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%d, MASTER_USER='copier', MASTER_PASSWORD='copier', MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1\nSTART SLAVE", primary.Port))
+	myAdmin(t, target, fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%d, MASTER_USER='copier', MASTER_PASSWORD='copier', MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1\nSTART SLAVE", primary.Port))
 	eventually(t, behind, target, checks.Up, "is a replica, 0s behind")
 	seen := behind
 	seen.Query, seen.Expect = "SELECT v FROM t", text("first")
 	eventually(t, seen, target, checks.Up)
 
-	myAdmin(t, folder, "replica", "STOP SLAVE\nCHANGE MASTER TO MASTER_DELAY=1000\nSTART SLAVE")
-	myAdmin(t, folder, "primary", "INSERT INTO app.t VALUES ('second')")
+	myAdmin(t, target, "STOP SLAVE\nCHANGE MASTER TO MASTER_DELAY=1000\nSTART SLAVE")
+	myAdmin(t, primary, "INSERT INTO app.t VALUES ('second')")
 	eventually(t, behind, target, checks.Degraded, "s behind (receiving: Yes, applying: Yes)", "expected at most 500ms behind")
-	myAdmin(t, folder, "replica", "STOP SLAVE SQL_THREAD")
+	myAdmin(t, target, "STOP SLAVE SQL_THREAD")
 	stopped := behind
 	stopped.LagIs = "down"
 	checktest.Expect(t, checktest.Probe(t, prober(t, stopped), target, time.Minute), checks.Down, "since replication has stopped (receiving: Yes, applying: No)")
