@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/miekg/dns"
@@ -41,6 +42,34 @@ func lower(wire []byte) {
 			wire[i] = c + ('a' - 'A')
 		}
 	}
+}
+
+// lowerInto fills key with the wire name that from begins with, in lower case.
+func lowerInto(key, from []byte) {
+	from = from[:len(key)]
+	at := 0
+	for ; at+8 <= len(key); at += 8 {
+		binary.LittleEndian.PutUint64(key[at:], lowerWord(binary.LittleEndian.Uint64(from[at:])))
+	}
+	if at == len(key) {
+		return
+	}
+	if at > 0 { // the last word has some of the one before
+		at = len(key) - 8
+		binary.LittleEndian.PutUint64(key[at:], lowerWord(binary.LittleEndian.Uint64(from[at:])))
+		return
+	}
+	copy(key, from)
+	lower(key)
+}
+
+// lowerWord lowers eight bytes at once, each by what its highest bit becomes when
+// the others are added to.
+func lowerWord(w uint64) uint64 {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	low := w &^ high
+	fromA, afterZ := low+(0x80-'A')*each, low+(0x7f-'Z')*each
+	return w | (fromA&^afterZ&^w&high)>>2 // of 'a' it is the bit that 'A' has not
 }
 
 // lowerName lowers the ASCII letters of a name in presentation form, whose
