@@ -67,6 +67,8 @@ const (
 	// batchSize is how many packets one call takes at most. From 32 on the system
 	// would interrupt the CPU that made them, to give back their memory.
 	batchSize = 24
+	// lastBatches hold more queries than a socket has room for.
+	lastBatches = 512
 	// packetRoom is for the largest packet. Pages that no packet was long
 	// enough for take no memory.
 	packetRoom = 1 << 16
@@ -272,22 +274,35 @@ func (s *Server) serveBatches(ctx context.Context, conn *net.UDPConn, fd int, an
 			bell.mute()
 		}
 		if b.err != nil {
-			if err, over := faults.over(ctx, conn, b.err); over {
+			if err, over := faults.over(ctx, conn, b.err); over && err != nil {
 				return err
 			}
 			continue
 		}
 		faults = 0
-		s.answerBatch(a, b)
-		c.add(a)
-		b.send(fd)
-		if b.lost > 0 {
-			s.opts.Log.Debug().Err(b.err).Int("answers", b.lost).Msg("answers could not be sent")
-			b.lost = 0
-		}
+		s.passBatch(a, b, fd, c)
 		gather = pace.after(a.clock.now(), b.taken)
 	}
+	// Who asked already would wait in vain, and ask elsewhere only then.
+	for range lastBatches {
+		if !b.take(fd) || b.err != nil || !s.passBatch(a, b, fd, c) {
+			break
+		}
+	}
 	return nil
+}
+
+// passBatch answers a batch and sends the answers; false: not all could be sent.
+func (s *Server) passBatch(a *answerer, b *batch, fd int, c *counter) bool {
+	s.answerBatch(a, b)
+	c.add(a)
+	b.send(fd)
+	lost := b.lost
+	if lost > 0 {
+		s.opts.Log.Debug().Err(b.err).Int("answers", lost).Msg("answers could not be sent")
+		b.lost = 0
+	}
+	return lost == 0
 }
 
 // answerBatch answers all queries of a batch, step by step: what is remembered of
