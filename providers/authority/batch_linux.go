@@ -240,25 +240,28 @@ func (b *batch) send(fd int) {
 
 // batchLoop takes over a socket, and returns the loop that answers its queries
 // until ctx ends and then closes it. any: the socket is told which address each
-// query came to.
+// query came to. The loop itself opens nothing: it begins also where no
+// descriptor is left.
 func (s *Server) batchLoop(ctx context.Context, conn *net.UDPConn, any bool, c *counter) func() error {
 	fd, err := takeOver(conn)
+	var bell *doorbell
+	if err == nil {
+		if bell, err = newDoorbell(fd); err != nil {
+			unix.Close(fd) //nolint:errcheck // the error before says more
+		}
+	}
 	return func() error {
 		if err != nil {
 			return fmt.Errorf("serve %s: %w", conn.LocalAddr(), err)
 		}
-		return s.serveBatches(ctx, conn, fd, any, c)
+		defer unix.Close(fd) //nolint:errcheck // nothing is lost with it
+		defer bell.close()
+		return s.serveBatches(ctx, conn, fd, bell, any, c)
 	}
 }
 
 // serveBatches is that loop.
-func (s *Server) serveBatches(ctx context.Context, conn *net.UDPConn, fd int, any bool, c *counter) error {
-	defer unix.Close(fd) //nolint:errcheck // nothing is lost with it
-	bell, err := newDoorbell(fd)
-	if err != nil {
-		return fmt.Errorf("serve %s: %w", conn.LocalAddr(), err)
-	}
-	defer bell.close()
+func (s *Server) serveBatches(ctx context.Context, conn *net.UDPConn, fd int, bell *doorbell, any bool, c *counter) error {
 	stop := context.AfterFunc(ctx, bell.close)
 	defer stop()
 	a, b, pace := s.answerer().remembering(), newBatch(any), pace{}
@@ -267,7 +270,7 @@ func (s *Server) serveBatches(ctx context.Context, conn *net.UDPConn, fd int, an
 			nap()
 		}
 		if !pace.fast || !b.take(fd) {
-			if err = bell.wait(func() bool { return b.take(fd) }); err != nil {
+			if err := bell.wait(func() bool { return b.take(fd) }); err != nil {
 				b.err = err
 			}
 		} else {
