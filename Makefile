@@ -82,7 +82,7 @@ bench-dns-failover: toolchain ## REPEATS failovers of the authority at half load
 	@$(GOBUILD) -o bin/benchdns ./cmd/benchdns
 	@exec bin/benchdns failover --repeats $(REPEATS)
 
-bench-dns-flood: toolchain ## what honest clients of the authority see of floods, slow readers and 10,000 idle connections, with bounds (no root, 3 minutes)
+bench-dns-flood: toolchain ## what honest clients of the authority see of floods, slow readers and 10,000 idle connections, with bounds (no root, 5 minutes)
 	@$(GOBUILD) -o bin/veer ./cmd/veer
 	@$(GOBUILD) -o bin/benchdns ./cmd/benchdns
 	@exec bin/benchdns flood

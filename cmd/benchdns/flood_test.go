@@ -232,6 +232,7 @@ func TestFloodReportSeesPlantedFaults(t *testing.T) {
 	tests := map[string]func(s *attacked){
 		"":                              func(*attacked) {},
 		"times the normal p99":          func(s *attacked) { s.under = at(3 * time.Millisecond) },
+		"the generator sent":            func(s *attacked) { s.normal.tally.late.add(time.Millisecond) },
 		"honest queries were lost":      func(s *attacked) { s.under.tally.lost = 1 },
 		"answered wrongly":              func(s *attacked) { s.under.tally.wrong = 1 },
 		"over TCP: ":                    func(s *attacked) { s.tcp = net.ErrClosed },

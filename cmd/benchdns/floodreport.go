@@ -17,6 +17,9 @@ const mostOfNormal = 2.0
 const (
 	leastFlood   = 0.9 // of a flood's rate must be sent
 	leastLimited = 0.3 // of a spoofed flood must be limited
+	// mostLate is how late the generator may send without a flood, at the 99th
+	// percentile, in microseconds: else normal is what the machine does to both.
+	mostLate = 250.0
 )
 
 func floodHead(out io.Writer, b *bench, o floodOptions) {
@@ -52,11 +55,12 @@ func (a *attack) pick(value func(s *attacked) float64) float64 {
 func (a *attack) report(out io.Writer) bool {
 	p99 := func(m measured) float64 { return micro(m.tally.latency.quantile(0.99)) }
 	normal, under := a.pick(func(s *attacked) float64 { return p99(s.normal) }), a.pick(func(s *attacked) float64 { return p99(s.under) })
+	late := a.pick(func(s *attacked) float64 { return micro(s.normal.tally.late.quantile(0.99)) })
 	fmt.Fprintf(out, "%s: p50 %.1f us, p99 %.1f us; normal: p50 %.1f us, p99 %.1f us; the server was %.0f %% busy, normally %.0f %%; p99 of how late the generator sent %.1f us, normally %.1f us\n", a.name,
 		a.pick(func(s *attacked) float64 { return micro(s.under.tally.latency.quantile(0.5)) }), under,
 		a.pick(func(s *attacked) float64 { return micro(s.normal.tally.latency.quantile(0.5)) }), normal,
 		100*a.pick(func(s *attacked) float64 { return s.under.busy() }), 100*a.pick(func(s *attacked) float64 { return s.normal.busy() }),
-		a.pick(func(s *attacked) float64 { return micro(s.under.tally.late.quantile(0.99)) }), a.pick(func(s *attacked) float64 { return micro(s.normal.tally.late.quantile(0.99)) }))
+		a.pick(func(s *attacked) float64 { return micro(s.under.tally.late.quantile(0.99)) }), late)
 	passed := true
 	check := func(good bool, format string, args ...any) {
 		word := "PASS"
@@ -66,6 +70,7 @@ func (a *attack) report(out io.Writer) bool {
 		fmt.Fprintf(out, "%s  %s: %s\n", word, a.name, fmt.Sprintf(format, args...))
 	}
 	check(normal > 0 && under <= mostOfNormal*normal, "%.2f times the normal p99 (at most %.1f)", under/normal, mostOfNormal)
+	check(late <= mostLate, "the generator sent at most %.1f us late in the normal load, at p99 (at most %.0f, otherwise the machine was too busy to tell)", late, mostLate)
 	var sent, lost, wrong uint64
 	first := ""
 	grown := uint64(0)

@@ -21,7 +21,7 @@ type floodOptions struct {
 func parseFlood(args []string) (floodOptions, error) {
 	var o floodOptions
 	f := o.flags("benchdns flood")
-	f.IntVar(&o.rounds, "rounds", 3, "measurements of each flood, each after one without it")
+	f.IntVar(&o.rounds, "rounds", 5, "measurements of each flood, each after one without it")
 	f.DurationVar(&o.span, "for", 4*time.Second, "time of each measurement")
 	f.Float64Var(&o.honest, "honest", 10000, "honest queries a second")
 	f.Float64Var(&o.flood, "flood", 40000, "packets of a flood a second")
