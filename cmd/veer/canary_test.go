@@ -265,7 +265,7 @@ func (r *running) surfaces(a *aviary, all sinks) {
 				path = "/v1/heartbeat/heartbeat-" + form + "/127.0.0.21"
 			}
 			for _, token := range []string{secret, secret + "x", ""} {
-				for _, body := range []string{secret, `{"` + form + `": "` + secret, `{"health": "up"}`} {
+				for _, body := range []string{secret, `{"` + form + `": "` + secret, `{"health": "up", "why": "` + secret + `"}`} {
 					all.add(listener, ask(http.MethodPost, path, token, body))
 				}
 			}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/veerdns/veer/checks"
 	"github.com/veerdns/veer/cmd/veer/config"
 	"github.com/veerdns/veer/cmd/veer/hook"
 	"github.com/veerdns/veer/cmd/veer/metrics"
@@ -116,9 +117,9 @@ func (d *daemon) heartbeat(r *http.Request, monitor string) answer {
 	if _, ok := d.beats[id]; !ok {
 		return reject(http.StatusNotFound, metrics.CallUnknown, "no service has this endpoint with this monitor: expected an address as in the config")
 	}
-	body, err := bodyOf(r, hook.MaxBeat)
-	if err != nil {
-		return reject(http.StatusRequestEntityTooLarge, metrics.CallBad, "%v", err)
+	body, bad := bodyOf(r, hook.MaxBeat, token)
+	if bad.code != 0 {
+		return bad
 	}
 	beat, err := hook.ParseBeat(body)
 	if err != nil {
@@ -139,16 +140,17 @@ func broken(err error) answer {
 	return answer{http.StatusServiceUnavailable, metrics.CallFailed, "this host cannot read its own secret; its log says why", err}
 }
 
-// bodyOf reads a body up to a bound, in bytes.
-func bodyOf(r *http.Request, most int) ([]byte, error) {
+// bodyOf reads a body up to a bound, in bytes, without the caller's token: a reason
+// that repeats it is shown to many. The answer is of one that cannot be had.
+func bodyOf(r *http.Request, most int, token string) ([]byte, answer) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, int64(most)+1))
 	switch {
 	case err != nil:
-		return nil, errors.New("the body cannot be read whole")
+		return nil, reject(http.StatusBadRequest, metrics.CallBad, "the body cannot be read whole")
 	case len(body) > most:
-		return nil, fmt.Errorf("the body has more than %d bytes", most)
+		return nil, reject(http.StatusRequestEntityTooLarge, metrics.CallBad, "the body has more than %d bytes", most)
 	}
-	return body, nil
+	return []byte(checks.Redact(string(body), token)), answer{}
 }
 
 // bears reports whether a request carries the token; the time that it takes tells

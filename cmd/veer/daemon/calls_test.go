@@ -117,7 +117,7 @@ func signedBy(id string, at int64, body string) []string {
 }
 
 func notification(status, instance string) string {
-	return fmt.Sprintf(`{"version": "4", "status": %q, "alerts": [{"status": %q, "labels": {"alertname": "InstanceDown", "instance": %q}, "annotations": {"summary": "gone"}}]}`, status, status, instance)
+	return fmt.Sprintf(`{"version": "4", "status": %q, "alerts": [{"status": %q, "labels": {"alertname": "InstanceDown", "instance": %q}, "annotations": {"summary": "gone: %s"}}]}`, status, status, instance, alertToken)
 }
 
 // batchIs reports whether a region's daemon has this verdict on an endpoint of batch.
@@ -161,7 +161,7 @@ func TestCallsFromOutside(t *testing.T) {
 	for _, v := range vantageNames {
 		l.votes(regions.Name(v), "beat@127.0.0.11", "up")
 	}
-	l.replies(http.StatusAccepted, "taken", "ap-south", first, `{"health": "degraded", "why": "queue"}`, bearer(beatToken)...)
+	l.replies(http.StatusAccepted, "taken", "ap-south", first, `{"health": "degraded", "why": "queue of `+beatToken+`"}`, bearer(beatToken)...)
 	for _, v := range vantageNames {
 		l.votes(regions.Name(v), "beat@127.0.0.11", "degraded")
 	}
@@ -200,7 +200,7 @@ func TestCallsFromOutside(t *testing.T) {
 	l.replies(http.StatusOK, "1 heeded", "us-east", "/v1/hooks/pager", notification("firing", "http://127.0.0.11:9100/metrics"), bearer(alertToken)...)
 	l.answers("127.0.0.12")
 	st := l.status("eu-west", func(st api.Status) bool { return len(st.Orders) == 1 })
-	if o := st.Orders[0]; o.By != "hook pager" || o.Why != "InstanceDown: gone" || o.Until.IsZero() {
+	if o := st.Orders[0]; o.By != "hook pager" || o.Why != "InstanceDown: gone: [secret]" || o.Until.IsZero() {
 		t.Errorf("the order is %+v", o)
 	}
 	l.replies(http.StatusOK, "1 heeded", "us-east", "/v1/hooks/pager", notification("firing", "127.0.0.12"), bearer(alertToken)...)

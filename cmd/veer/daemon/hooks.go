@@ -61,18 +61,19 @@ func (d *daemon) hooked(r *http.Request, name string) answer {
 	if !ok {
 		return reject(http.StatusNotFound, metrics.CallUnknown, "there is no hook of this name")
 	}
+	var token string
 	if h.Kind == config.HookAlertmanager { // a stranger need not be read to the end
-		token, err := tokenFrom("hooks."+name, h.TokenFile, h.TokenEnv)
-		if err != nil {
+		var err error
+		if token, err = tokenFrom("hooks."+name, h.TokenFile, h.TokenEnv); err != nil {
 			return broken(err)
 		}
 		if !bears(r, token) {
 			return reject(http.StatusUnauthorized, metrics.CallRefused, "the hook's token is needed: Authorization: Bearer TOKEN")
 		}
 	}
-	body, err := bodyOf(r, hook.MaxBody)
-	if err != nil {
-		return reject(http.StatusRequestEntityTooLarge, metrics.CallBad, "%v", err)
+	body, bad := bodyOf(r, hook.MaxBody, token)
+	if bad.code != 0 {
+		return bad
 	}
 	var m cluster.Message
 	if h.Kind == config.HookSigned {
@@ -83,15 +84,15 @@ func (d *daemon) hooked(r *http.Request, name string) answer {
 	if !d.gates.pass(name, time.Now()) {
 		return reject(http.StatusTooManyRequests, metrics.CallLimited, "the hook speaks more than %.0f times a second", hookRate)
 	}
-	unmatched := 0
+	say := d.alerts
 	if h.Kind == config.HookSigned {
-		m.Said, unmatched, err = d.statements(h, body)
-	} else {
-		m.Said, unmatched, err = d.alerts(h, body)
+		say = d.statements
 	}
+	said, unmatched, err := say(h, body)
 	if err != nil {
 		return reject(http.StatusBadRequest, metrics.CallBad, "%v", err)
 	}
+	m.Said = said
 	ctx, cancel := context.WithTimeout(r.Context(), hookWait)
 	defer cancel()
 	return d.heed(ctx, name, h, m, unmatched)
