@@ -93,6 +93,17 @@ func (c *Cluster) Tail(ctx context.Context, from Place, fn func(Record) error) e
 	}
 }
 
+// Records calls fn as Tail does, with each record after from that there is now.
+// It returns fn's error, or that of etcd.
+func (c *Cluster) Records(ctx context.Context, from Place, fn func(Record) error) error {
+	t := &tail{c: c, at: from, fn: fn}
+	newest, rev, err := t.end(ctx)
+	if err != nil {
+		return err
+	}
+	return t.catchUp(ctx, rev, newest.Cluster)
+}
+
 // tail is one reader.
 type tail struct {
 	c  *Cluster

@@ -35,6 +35,9 @@ type PassOptions struct {
 	Interlude Interlude
 	// Request is what an operator lets the pass do besides; nil: nothing.
 	Request *Request
+	// Tell is called when all is decided and written, while the pass leads yet:
+	// who leads next waits for it. nil: there is nobody to tell.
+	Tell func(ctx context.Context)
 }
 
 // Outcome is what a pass came to.
@@ -92,6 +95,17 @@ func (c *Controller) Once(ctx context.Context, p PassOptions) (Outcome, error) {
 
 // pass is a reign of one round.
 func (r *reign) pass(ctx context.Context, p PassOptions, out *Outcome) error {
+	if err := r.settlePass(ctx, p, out); err != nil {
+		return err
+	}
+	if p.Tell != nil {
+		p.Tell(ctx)
+	}
+	return nil
+}
+
+// settlePass decides, commits, and writes every zone once.
+func (r *reign) settlePass(ctx context.Context, p PassOptions, out *Outcome) error {
 	r.resume(ctx, p)
 	if err := r.begin(ctx); err != nil {
 		return err

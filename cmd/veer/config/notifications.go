@@ -143,9 +143,6 @@ func (l *loader) notifications() {
 			own.Check(l.under(path))
 		}
 	}
-	if l.c.Schedule > 0 {
-		l.bad("notifications", "schedule and notifications are both set", "one of them: it is daemons that notify, and `veer once` does not", "")
-	}
 }
 
 // Journal says where the journal is written to beside the ledger.

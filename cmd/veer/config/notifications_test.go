@@ -77,7 +77,6 @@ func TestBadNotifications(t *testing.T) {
 		{"syslog.example.org:6514", "syslog.example.org", "a host and a port"},
 		{"facility: 16", "facility: 24", "1 to 23"},
 		{"cert_file: cert.pem, ", "", "both or none"},
-		{"notifications:\n", "schedule: 10s\nnotifications:\n", "schedule and notifications"},
 	} {
 		text := read(t, "testdata/minimal.yaml") + strings.Replace(told, c.was, c.is, 1)
 		_, err := Load(folder(t, text), noEnv)

@@ -97,10 +97,16 @@ func (d *daemon) notifiesApart(ctx context.Context) error {
 // notifyApart brings one message without the ledger.
 func (d *daemon) notifyApart(ctx context.Context, m notify.Message, log zerolog.Logger) {
 	ctx, cancel := context.WithTimeout(ctx, noticeApart)
+	defer cancel()
 	desk := notify.NewDesk(d.deskOptions("apart"), notify.State{}, time.Now())
 	desk.Post(m)
 	desk.Kept()
-	courier := notify.NewCourier(desk, d.courierOptions(log))
+	bring(ctx, notify.NewCourier(desk, d.courierOptions(log)))
+}
+
+// bring brings what a courier has until that is nothing, or ctx ends.
+func bring(ctx context.Context, courier *notify.Courier) {
+	ctx, cancel := context.WithCancel(ctx)
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer cancel()
@@ -159,6 +165,7 @@ type noticeReign struct {
 	log     zerolog.Logger
 	courier *notify.Courier
 	stop    func() // ends the courier, and waits for it
+	leader  string // of whom the receivers know that it leads; "": of none
 	place   cluster.Place
 	rev     controller.Revision
 	dirty   bool
@@ -201,15 +208,31 @@ func (d *daemon) notifyLeading(ctx context.Context, c *controller.Controller, lo
 	return r.run(ctx, records, ended)
 }
 
-// begin takes over what the leader before left.
+// begin takes over what the leader before left, and tells that there is another
+// leader now.
 func (r *noticeReign) begin(ctx context.Context) error {
+	if err := r.resume(ctx, r.d.deskOptions(cluster.NewOrderID(time.Now()))); err != nil {
+		return err
+	}
+	was, name := r.leader, string(r.d.c.Host.Region)
+	if r.leader = name; was != "" && was != name {
+		_, term, _, err := r.d.joined.Leading(ctx)
+		if err != nil {
+			return err
+		}
+		r.courier.Do(func(d *notify.Desk) { d.Leads(name, term, time.Now()) })
+	}
+	return r.see(ctx)
+}
+
+// resume takes over what the leader before left.
+func (r *noticeReign) resume(ctx context.Context, o notify.Options) error {
 	cl := r.d.joined
 	raw, rev, err := cl.Slip(ctx, noticeSlip)
 	var bad *cluster.ValueError
 	if err != nil && !errors.As(err, &bad) {
 		return err
 	}
-	r.rev = rev
 	here, err := cl.Now(ctx)
 	if err != nil {
 		return err
@@ -227,18 +250,9 @@ func (r *noticeReign) begin(ctx context.Context) error {
 			was = keptNotices{Place: here}
 		}
 	}
-	now := time.Now()
-	desk := notify.NewDesk(r.d.deskOptions(cluster.NewOrderID(now)), was.State, now)
-	name := string(r.d.c.Host.Region)
-	if was.Leader != "" && was.Leader != name {
-		_, term, _, err := cl.Leading(ctx)
-		if err != nil {
-			return err
-		}
-		desk.Leads(name, term, now)
-	}
-	r.courier, r.place, r.dirty = notify.NewCourier(desk, r.d.courierOptions(r.log)), was.Place, true
-	return r.see(ctx)
+	r.courier = notify.NewCourier(notify.NewDesk(o, was.State, time.Now()), r.d.courierOptions(r.log))
+	r.leader, r.place, r.rev, r.dirty = was.Leader, was.Place, rev, true
+	return nil
 }
 
 // see compares what is open with the ledger: decisions may have been missed.
@@ -355,7 +369,7 @@ func (r *noticeReign) end(ctx context.Context) error {
 func (r *noticeReign) keep(ctx context.Context) error {
 	var state notify.State
 	r.courier.Do(func(d *notify.Desk) { state = d.State() })
-	raw, err := json.Marshal(keptNotices{string(r.d.c.Host.Region), r.place, state})
+	raw, err := json.Marshal(keptNotices{r.leader, r.place, state})
 	if err != nil {
 		return fmt.Errorf("keeping the notifications: %w", err)
 	}

@@ -181,7 +181,7 @@ func (d *daemon) leadPass(ctx context.Context, req *controller.Request, out *api
 	}
 	d.readFences(ctx, written)
 	done, err := c.Once(ctx, controller.PassOptions{
-		Wait: max(d.config().Schedule/2, 10*time.Second), Look: d.joined.Survey, Interlude: d.joined, Request: req,
+		Wait: max(d.config().Schedule/2, 10*time.Second), Look: d.joined.Survey, Interlude: d.joined, Request: req, Tell: d.tellPass,
 	})
 	out.Term, out.Unknown, out.Zones = done.Term, shortAll(done.Unknown), append(out.Zones, done.Zones...)
 	for _, e := range done.Moves {
