@@ -94,10 +94,11 @@ func TestReload(t *testing.T) {
 		options[name] = cluster.Options{Owner: "test", Name: name, DataDir: clustertest.ShortDir(t), TLS: own.issue(t, name, now, time.Hour, hostsOf(t, m)...)}
 	}
 	all := startAll(t, conf, options)
+	for _, m := range all { // each answers at its client port only once it has joined
+		reach(t, m)
+	}
 	b := all[1]
-	reach(t, b)
 	// A stranger in the third one's place sees what the first shows of itself.
-	reach(t, all[2])
 	clustertest.Close(t, all[2])
 	dog := newWatchdog(t, strings.TrimPrefix(conf.Members["c"].Peer, "https://"), func() cluster.TLS { return options["c"].TLS })
 	self, files := conf.Members["a"], options["a"].TLS
@@ -184,7 +185,9 @@ func TestCARotation(t *testing.T) {
 		options[name] = cluster.Options{Owner: "test", Name: name, DataDir: clustertest.ShortDir(t), TLS: f}
 	}
 	members := startAll(t, conf, options)
-	reach(t, members[0])
+	for _, m := range members { // each answers at its client port only once it has joined
+		reach(t, m)
+	}
 	both := []cluster.TLS{old.issue(t, "witness", now, time.Hour), fresh.issue(t, "witness", now, time.Hour)}
 	for name, f := range files {
 		fresh.reissue(t, f, name, now, time.Hour, hostsOf(t, conf.Members[name])...)
