@@ -222,6 +222,7 @@ func (l *lab) await(r *running) {
 	select {
 	case <-r.started:
 	case err := <-r.done:
+		delete(l.daemons, r.region) // nothing is left to halt
 		l.t.Fatalf("%s ended while it started: %v", r.region, err)
 	case <-time.After(patience):
 		l.t.Fatalf("%s did not start", r.region)

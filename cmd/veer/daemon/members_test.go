@@ -239,13 +239,13 @@ func (l *lab) restarts(r *running, why error) {
 	l.t.Helper()
 	select {
 	case err := <-r.done:
+		delete(l.daemons, r.region) // nothing is left to halt
 		if !errors.Is(err, daemon.ErrRestart) || !errors.Is(err, why) {
 			l.t.Fatalf("%s ended with %v, want a restart for %v", r.region, err, why)
 		}
 	case <-time.After(patience):
 		l.t.Fatalf("%s goes on", r.region)
 	}
-	delete(l.daemons, r.region)
 }
 
 // TestAProberOrAuthorityCostsOnlyItsVotes has one member, and probers and an
