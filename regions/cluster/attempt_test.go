@@ -13,25 +13,8 @@ func TestAnAttemptEndsWithTheLeaderOfEtcd(t *testing.T) {
 	members := threeOf(t, func(*Cluster) {})
 	within, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for _, c := range members {
-		for err := c.Reach(within); err != nil; err = c.Reach(within) { // etcd elects yet
-			if within.Err() != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	lead := members[0].member.etcd.Server.Leader()
-	var leader, next *Cluster
-	for _, c := range members {
-		if c.member.etcd.Server.MemberID() == lead {
-			leader = c
-		} else {
-			next = c
-		}
-	}
-	if leader == nil || next == nil {
-		t.Fatalf("%s leads etcd, which is no member", lead)
-	}
+	leader, next := etcdLeader(t, within, members)
+	lead := leader.member.etcd.Server.MemberID()
 	var tries []context.Context
 	for _, c := range members {
 		try, cancel := c.attempt(within, time.Hour)
@@ -47,4 +30,29 @@ func TestAnAttemptEndsWithTheLeaderOfEtcd(t *testing.T) {
 			t.Fatalf("member %d goes on with its try", i)
 		}
 	}
+}
+
+// etcdLeader returns the member that leads etcd, and another one, when all have
+// joined.
+func etcdLeader(t *testing.T, within context.Context, members []*Cluster) (leader, other *Cluster) {
+	t.Helper()
+	for _, c := range members {
+		for err := c.Reach(within); err != nil; err = c.Reach(within) { // etcd elects yet
+			if within.Err() != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	lead := members[0].member.etcd.Server.Leader()
+	for _, c := range members {
+		if c.member.etcd.Server.MemberID() == lead {
+			leader = c
+		} else {
+			other = c
+		}
+	}
+	if leader == nil || other == nil {
+		t.Fatalf("%s leads etcd, which is no member", lead)
+	}
+	return leader, other
 }

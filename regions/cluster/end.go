@@ -43,8 +43,15 @@ func (e *end) give(err error) {
 	})
 }
 
+// strayed is what etcd says in a panic to who asks how it is in the second between
+// the removal of its member and its own end, which says why.
+const strayed = "failed to find local ID in cluster members"
+
 // OnWrite implements zapcore.CheckWriteHook. etcd relies on it not to return.
 func (e *end) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field) {
+	if entry.Message == strayed {
+		runtime.Goexit()
+	}
 	err := fmt.Errorf("%w: %s", ErrEnded, entry.Message)
 	for _, f := range fields {
 		if cause, ok := f.Interface.(error); ok && f.Type == zapcore.ErrorType {
