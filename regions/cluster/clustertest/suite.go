@@ -22,9 +22,10 @@ import (
 // waited for comes by itself, or the contract is broken.
 const limit = 60 * time.Second
 
-// Fast is the config of the tests: the shortest leases that etcd grants.
+// Fast is the config of the tests: the shortest lease of votes that etcd grants,
+// and one of leaders that a disk with other work does not outlast.
 func Fast() cluster.Config {
-	return cluster.Config{VoteLease: time.Second, LeaderLease: time.Second}
+	return cluster.Config{VoteLease: time.Second, LeaderLease: 3 * time.Second}
 }
 
 // Rig is one etcd with processes on it, for one test.
