@@ -277,10 +277,10 @@ func (s *Server) serveBatches(ctx context.Context, conn *net.UDPConn, fd int, be
 			bell.mute()
 		}
 		if b.err != nil {
-			if err, over := faults.over(ctx, conn, b.err); over && err != nil {
+			if err, _ := faults.over(ctx, conn, b.err); err != nil {
 				return err
 			}
-			continue
+			continue // to the end, if ctx has ended
 		}
 		faults = 0
 		s.passBatch(a, b, fd, c)

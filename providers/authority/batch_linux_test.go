@@ -5,6 +5,7 @@ package authority
 import (
 	"context"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -57,5 +58,34 @@ func TestQueriesAtTheEnd(t *testing.T) {
 			t.Fatalf("% x is no answer: %v", buf[:n], err)
 		}
 		delete(waiting, m.Id)
+	}
+}
+
+// A loop begins where no descriptor is left: all that it needs is open before.
+func TestLoopOpensNothing(t *testing.T) {
+	s := newServer(t, exampleConfig(), Options{})
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	defer s.open[0].tcp.Close()
+	ended, end := context.WithCancel(t.Context())
+	loop := s.batchLoop(ended, s.open[0].udp[0], false, s.counter())
+	var was syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
+			t.Error(err)
+		}
+	}()
+	none := was
+	none.Cur = 0
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	if err := loop(); err != nil {
+		t.Error(err)
 	}
 }

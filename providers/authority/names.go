@@ -47,20 +47,15 @@ func lower(wire []byte) {
 // lowerInto fills key with the wire name that from begins with, in lower case.
 func lowerInto(key, from []byte) {
 	from = from[:len(key)]
-	at := 0
-	for ; at+8 <= len(key); at += 8 {
-		binary.LittleEndian.PutUint64(key[at:], lowerWord(binary.LittleEndian.Uint64(from[at:])))
-	}
-	if at == len(key) {
+	if len(key) < 8 {
+		copy(key, from)
+		lower(key)
 		return
 	}
-	if at > 0 { // the last word has some of the one before
-		at = len(key) - 8
-		binary.LittleEndian.PutUint64(key[at:], lowerWord(binary.LittleEndian.Uint64(from[at:])))
-		return
+	for at := 0; at < len(key); at += 8 {
+		word := min(at, len(key)-8) // the last one has some of the one before
+		binary.LittleEndian.PutUint64(key[word:], lowerWord(binary.LittleEndian.Uint64(from[word:])))
 	}
-	copy(key, from)
-	lower(key)
 }
 
 // lowerWord lowers eight bytes at once, each by what its highest bit becomes when

@@ -3,10 +3,13 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -145,5 +148,25 @@ func TestHooksSpeakOfTheConfigInForce(t *testing.T) {
 	wg.Wait()
 	if !d.there(target) {
 		t.Error("it is not there after")
+	}
+}
+
+// TestBodies: what of a call's body is read, and how one is refused that cannot be.
+func TestBodies(t *testing.T) {
+	const token = "canary-token-0123456789"
+	for _, c := range []struct {
+		name, want string
+		body       io.Reader
+		code       int
+	}{
+		{"whole", `{"why": "by [secret]"}`, strings.NewReader(`{"why": "by ` + token + `"}`), 0},
+		{"as long as may be", strings.Repeat("x", 100), strings.NewReader(strings.Repeat("x", 100)), 0},
+		{"too long", "", strings.NewReader(strings.Repeat("x", 101)), http.StatusRequestEntityTooLarge},
+		{"broken off", "", io.MultiReader(strings.NewReader("{"), iotest.ErrReader(io.ErrUnexpectedEOF)), http.StatusBadRequest},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/", c.body)
+		if body, bad := bodyOf(r, 100, token); string(body) != c.want || bad.code != c.code {
+			t.Errorf("%s: %q and %d, expected %q and %d", c.name, body, bad.code, c.want, c.code)
+		}
 	}
 }
