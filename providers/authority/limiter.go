@@ -161,8 +161,13 @@ func (l *limiter) judge(class limitClass, hash, now uint64) (a *account, over ui
 				return a, a.over.Add(1)
 			}
 		}
-		if !a.state.CompareAndSwap(state, tag|(now+next)&tickMask) {
+		after := tag | (now+next)&tickMask
+		if !a.state.CompareAndSwap(state, after) {
 			continue // another loop was faster
+		}
+		if !mine && line.others(a, tag) {
+			a.state.CompareAndSwap(after, 0)
+			continue // another loop opened one for the same pair, and neither saw the other's
 		}
 		if !mine {
 			a.over.Store(0)
@@ -173,6 +178,16 @@ func (l *limiter) judge(class limitClass, hash, now uint64) (a *account, over ui
 		}
 		return a, a.over.Add(1)
 	}
+}
+
+// others reports whether a pair has an account on the line beside this one.
+func (line *limitLine) others(but *account, tag uint64) bool {
+	for i := range line {
+		if a := &line[i]; a != but && a.state.Load()&^tickMask == tag {
+			return true
+		}
+	}
+	return false
 }
 
 // find returns the pair's account, or that which owes least.
