@@ -35,6 +35,11 @@ type outcome struct {
 	// synthesis, the DNAME or the delegation that answers for it; nil: no such name.
 	node *node
 	pick *pick // the RRset in the answer section; nil: none
+	// known says that node is left out, and what the limiter and the service count
+	// stands here: it is remembered, and need not be read of node and pick.
+	known bool
+	what  subject
+	line  line
 }
 
 // answerer turns queries into answers in place: on the fast path if it can,

@@ -272,12 +272,20 @@ func (o *outcome) count(p *pending, over transport, rcode byte) {
 		return
 	}
 	p.count(zoneLine(o.zone.line, over, rcode))
+	p.count(o.service())
+}
+
+// service is the line of the service's count, if one answered.
+func (o *outcome) service() line {
 	switch {
+	case o.known:
+		return o.line
 	case o.pick != nil:
-		p.count(o.pick.line)
+		return o.pick.line
 	case o.node != nil:
-		p.count(o.node.line)
+		return o.node.line
 	}
+	return 0
 }
 
 // Counts returns what each zone, and each service that is served, has answered:

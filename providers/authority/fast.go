@@ -103,12 +103,12 @@ func (f *quick) respond(buf []byte, n int, udp bool) int {
 	if e == nil || q.edns && e.steered && f.isStale() {
 		return f.lookUp(t, buf, limit)
 	}
-	if allow := e.was.zone.allow; allow != nil && !allow.have(f.from.addr) {
-		f.was = outcome{zone: e.was.zone}
+	if allow := e.zone.allow; allow != nil && !allow.have(f.from.addr) {
+		f.was = outcome{zone: e.zone}
 		return f.prohibit(buf, limit)
 	}
-	f.was = e.was
-	return f.positive(buf, limit, e.data[e.name:][:e.wire], e.records)
+	f.was = e.outcome()
+	return f.positive(buf, limit, e.data[:e.wire], e.records)
 }
 
 // read reads a query, and says where the memo may have its answer.

@@ -50,6 +50,8 @@ type subject struct {
 // subjectOf says what an answer with this rcode is.
 func subjectOf(was outcome, rcode int) subject {
 	switch {
+	case was.known:
+		return was.what
 	case was.zone == nil || rcode != dns.RcodeSuccess && rcode != dns.RcodeNameError && rcode != dns.RcodeYXDomain:
 		return subject{class: limitErrors}
 	case rcode == dns.RcodeNameError || was.node == nil:

@@ -57,7 +57,22 @@ func TestMutantMemo(t *testing.T) {
 		"the old table": func(m *memo, table *Table) { m.table = table },
 		"other bytes": func(m *memo, _ *Table) {
 			for i := range m.sets {
-				m.sets[i][0].data[m.sets[i][0].name] ^= 1
+				m.sets[i][0].data[0] ^= 1
+			}
+		},
+		"another's limit": func(m *memo, _ *Table) {
+			for i := range m.sets {
+				m.sets[i][0].id++
+			}
+		},
+		"another type's limit": func(m *memo, _ *Table) {
+			for i := range m.sets {
+				m.sets[i][0].answers++
+			}
+		},
+		"another's count": func(m *memo, _ *Table) {
+			for i := range m.sets {
+				m.sets[i][0].line++
 			}
 		},
 	} {
