@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -101,6 +102,48 @@ func (b *bench) measure(ctx context.Context) error {
 }
 
 func micro(d time.Duration) float64 { return float64(d) / 1e3 }
+
+// equalLoad returns three quarters of what the slowest server with a bound answers
+// at saturation: as much as all of them carry, since the less comes, the more of the
+// CPU goes into waking up.
+func (b *bench) equalLoad(ctx context.Context) (float64, error) {
+	least := 0.0
+	for _, k := range b.kinds {
+		if !k.bounded {
+			continue
+		}
+		s, err := b.start(ctx, k, beforeRounds)
+		if err != nil {
+			return 0, err
+		}
+		m, err := b.saturated(ctx, s)
+		s.stop()
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", k.name, err)
+		}
+		if answers := m.tally.perSecond(); least == 0 || answers < least {
+			least = answers
+		}
+	}
+	return carriedBy(least), nil
+}
+
+const beforeRounds = -1
+
+// carriedBy is the load that a server carries that answers so many a second at
+// saturation.
+func carriedBy(answers float64) float64 {
+	return max(quietRate, math.Floor(answers*3/4/1000)*1000)
+}
+
+func (b *bench) saturated(ctx context.Context, s *subject) (measured, error) {
+	g, err := newGenerator(s.address)
+	if err != nil {
+		return measured{}, err
+	}
+	defer g.wire.close()
+	return b.under(ctx, s, g, load{mix: b.whole})
+}
 
 // once measures one server.
 func (b *bench) once(ctx context.Context, k kind, round int) (sample, error) {
@@ -205,7 +248,7 @@ func (b *bench) head() {
 	fmt.Fprintf(b.out, "  mix      %d %% A (of them %d the steered name), %d %% AAAA, %d %% NXDOMAIN; %d %% with EDNS and a client's cookie; %d sources, each in a /24 of its own\n",
 		percentA, percentSteered, percentAAAA, percentMissing, percentEDNS, len(b.sources))
 	fmt.Fprintf(b.out, "  full     %d queries in flight, in bursts of %d from one source; answers/s and CPU are of saturation only where the server is busy all the time\n", b.o.window, b.o.burst)
-	fmt.Fprintf(b.out, "  load     %.0f queries a second at random moments: the equal load at which CPU is compared; 20k: %d a second, from which p50 and p99 are\n", b.o.load, quietRate)
+	fmt.Fprintf(b.out, "  load     %.0f queries a second at random moments, which every server with a bound carries: the equal load at which CPU is compared; 20k: %d a second, from which p50 and p99 are\n", b.o.load, quietRate)
 	fmt.Fprintf(b.out, "  CPU      of all the server's processes and of ksoftirqd of its CPU\n")
 	for _, k := range b.kinds {
 		fmt.Fprintf(b.out, "  server   %s: %s\n", k.name, b.version(k))

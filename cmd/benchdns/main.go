@@ -37,14 +37,14 @@ func parse(args []string) (options, error) {
 	f.DurationVar(&o.span, "for", 4*time.Second, "time of each measurement")
 	f.DurationVar(&o.warm, "warm", time.Second, "time of load before each measurement")
 	f.DurationVar(&o.rest, "rest", 4*time.Second, "time between a server's first right answers and its measurements")
-	f.Float64Var(&o.load, "load", 200000, "queries a second at which CPU is compared; every server must carry it")
+	f.Float64Var(&o.load, "load", 0, "queries a second at which CPU is compared; every server with a bound must carry it; 0: three quarters of what the slowest of them answers at saturation")
 	f.StringVar(&o.only, "only", "", "measure only these servers (comma-separated; for development)")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the order of queries and sources")
 	if err := o.parse(f, args); err != nil {
 		return o, err
 	}
-	if o.rounds < 1 || o.load < quietRate || !o.mayBurst() {
-		return o, fmt.Errorf("found --rounds %d, --load %.0f, --burst %d, --window %d; expected at least 1 round and %d, 1 to %d, and from the burst to %d",
+	if o.rounds < 1 || o.load != 0 && o.load < quietRate || !o.mayBurst() {
+		return o, fmt.Errorf("found --rounds %d, --load %.0f, --burst %d, --window %d; expected at least 1 round, a load of 0 or at least %d, bursts of 1 to %d, and a window from the burst to %d",
 			o.rounds, o.load, o.burst, o.window, quietRate, maxBurst, maxWindow)
 	}
 	return o, nil
@@ -94,6 +94,11 @@ func (b *bench) run(ctx context.Context) error {
 	}
 	defer stop()
 	b.backend = backend
+	if b.o.load == 0 {
+		if b.o.load, err = b.equalLoad(ctx); err != nil {
+			return fmt.Errorf("find the load that all carry: %w", err)
+		}
+	}
 	b.head()
 	if err := b.measure(ctx); err != nil {
 		return err

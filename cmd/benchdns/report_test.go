@@ -95,6 +95,14 @@ func TestMedian(t *testing.T) {
 	}
 }
 
+func TestCarriedBy(t *testing.T) {
+	for answers, want := range map[float64]float64{0: 20000, 26000: 20000, 103738: 77000, 150000: 112000} {
+		if got := carriedBy(answers); got != want {
+			t.Errorf("of %v answers a second: %v, want %v", answers, got, want)
+		}
+	}
+}
+
 func TestSummary(t *testing.T) {
 	one := func(right uint64, cpu time.Duration) measured {
 		return measured{tally: &tally{span: time.Second, sent: right + 10, right: right, lost: 10, edns: 10, cookies: 5}, cpu: cpu, rate: 4000}

@@ -37,6 +37,8 @@ type kind struct {
 	// steers: it steers the name itself, so that what that costs can be seen.
 	steers bool
 	limits bool // it has rate limiting, which is to be on
+	// bounded: a bound compares Veer's CPU with its.
+	bounded bool
 }
 
 // The names of the servers that bounds speak of.
@@ -55,10 +57,10 @@ func kinds(veer, coredns string) []kind {
 	static := steeredName + " A " + steeredAddress + "\n"
 	file := zone + ".zone"
 	out := []kind{
-		{name: nameVeer, binary: veer, args: []string{"run", "-c", "{}/veer.yaml", "--region", "r1", "--data-dir", "{}/data", "-o", "json"}, zoneFile: file, steers: true, limits: true},
-		{name: nameNSD, binary: "nsd", pack: "nsd", args: []string{"-d", "-c", "{}/nsd.conf"}, zoneFile: file, steered: static, limits: true},
+		{name: nameVeer, binary: veer, args: []string{"run", "-c", "{}/veer.yaml", "--region", "r1", "--data-dir", "{}/data", "-o", "json"}, zoneFile: file, steers: true, limits: true, bounded: true},
+		{name: nameNSD, binary: "nsd", pack: "nsd", args: []string{"-d", "-c", "{}/nsd.conf"}, zoneFile: file, steered: static, limits: true, bounded: true},
 		{name: nameKnot, binary: "knotd", pack: "knot", args: []string{"-c", "{}/knot.conf"}, zoneFile: file, steered: static, limits: true},
-		{name: nameGdnsd, binary: "gdnsd", pack: "gdnsd", args: []string{"-c", "{}", "start"}, zoneFile: "zones/" + zone, steered: steeredName + " DYNA simplefo!app\n", steers: true},
+		{name: nameGdnsd, binary: "gdnsd", pack: "gdnsd", args: []string{"-c", "{}", "start"}, zoneFile: "zones/" + zone, steered: steeredName + " DYNA simplefo!app\n", steers: true, bounded: true},
 	}
 	if coredns != "" {
 		out = append(out, kind{name: nameCore, binary: coredns, args: []string{"-conf", "{}/Corefile"}, zoneFile: file, steered: static})
