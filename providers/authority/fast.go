@@ -20,8 +20,9 @@ type quick struct {
 	// services' answers may be old, if they may: both is the general path's.
 	named bool
 	stale *atomic.Pointer[string]
-	// from is who asks.
+	// from is who asks, and udp says that it is over UDP.
 	from *peer
+	udp  bool
 	// cookies is nil where they are off. ours is the cookie that goes back, where
 	// one came, and valid says of what kind that was.
 	cookies *cookies
@@ -78,7 +79,7 @@ func (f *quick) respond(buf []byte, n int, udp bool) int {
 		return 0
 	}
 	limit := min(dns.MaxMsgSize-1, len(buf))
-	if udp {
+	if f.udp = udp; udp {
 		limit = minUDPSize
 		if q.edns {
 			limit = min(max(int(q.udp), minUDPSize), f.udpSize)
@@ -160,7 +161,7 @@ func (f *quick) lookUp(t *Table, buf []byte, limit int) int {
 		f.memo.keep(q, f.asked.place, f.was)
 	}
 	size := f.positive(buf, limit, p.wire, p.records)
-	if size > 0 && len(p.ttls) > 0 {
+	if size > 0 && buf[2]&flagTruncated == 0 && len(p.ttls) > 0 {
 		ttl := p.TTL(f.clock.now())
 		for _, at := range p.ttls {
 			binary.BigEndian.PutUint32(buf[q.end+int(at):], ttl)
@@ -205,6 +206,12 @@ func (z *zone) locate(q *question, below int) position {
 func (f *quick) pick(t *Table, n *node) (p *pick, exists bool) {
 	if s := n.get(f.asked.typ); s != nil {
 		return f.choose(s), true
+	}
+	if f.asked.typ == dns.TypeANY { // one RRset, that of the lowest type (RFC 8482, section 4.1)
+		if len(n.sets) == 0 {
+			return nil, false
+		}
+		return f.choose(n.sets[0]), true
 	}
 	s := n.get(dns.TypeCNAME)
 	if s == nil {
@@ -253,7 +260,7 @@ func (f *quick) finish(buf []byte, limit, rcode int, section []byte) int {
 		}
 	}
 	if size > limit || size > len(buf) {
-		return 0 // the general path truncates it
+		return 0
 	}
 	buf[2] = flagResponse | buf[2]&flagRecursion
 	buf[3] = byte(rcode & 15)
@@ -284,12 +291,19 @@ func (f *quick) withhold(buf []byte, limit int) int {
 	return size
 }
 
+// positive is an answer with records or, where they do not fit over UDP, with TC
+// in place of them (RFC 2181, section 9).
 func (f *quick) positive(buf []byte, limit int, section []byte, records uint16) int {
-	size := f.finish(buf, limit, dns.RcodeSuccess, section)
+	size, flags := f.finish(buf, limit, dns.RcodeSuccess, section), byte(flagAuthoritative)
+	if size == 0 && f.udp {
+		if size = f.finish(buf, limit, dns.RcodeSuccess, nil); size > 0 {
+			flags, records = flags|flagTruncated, 0
+		}
+	}
 	if size == 0 {
 		return 0
 	}
-	buf[2] |= flagAuthoritative
+	buf[2] |= flags
 	binary.BigEndian.PutUint16(buf[6:], records)
 	return size
 }

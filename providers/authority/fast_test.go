@@ -145,6 +145,7 @@ func manyZones(t testing.TB) (*Table, []dns.RR) {
 		"timer.example.test. A 30 min=5 left=17s 192.0.2.1 192.0.2.2",
 		"w.example.test. A 30 set=a weight=1 192.0.2.1", "w.example.test. A 30 set=b weight=3 192.0.2.2 192.0.2.3",
 		"c.example.test. CNAME 30 set=a weight=1 lb.outside.example.", "c.example.test. CNAME 30 set=b weight=1 app.example.test.",
+		"much.example.test. A 30 min=5 left=17s"+manyAddresses(40), // more than 512 bytes
 		"*.steered.knots.test. A 30 min=5 left=3s 192.0.2.7", "x.y.z.knots.test. A 30 192.0.2.8", "knots.test. A 20 192.0.2.10",
 		"cloud.knots.test. CNAME 30 left=9s lb.outside.example."), quiet(), time.Now())
 	if err != nil {
@@ -166,6 +167,13 @@ func manyZones(t testing.TB) (*Table, []dns.RR) {
 		}
 	}
 	return st.build(false), rrs
+}
+
+func manyAddresses(n int) (out string) {
+	for i := range n {
+		out += fmt.Sprintf(" 198.51.100.%d", i)
+	}
+	return out
 }
 
 // searchTwoWays asks generated queries both ways until they differ.
@@ -307,15 +315,22 @@ func TestMutantFastCookies(t *testing.T) {
 }
 
 func TestFastPathAllocatesNothing(t *testing.T) {
-	table := exampleTable(t, mustAnswers(t, "app.example.test. A 30 min=5 left=1h 192.0.2.1",
+	table := exampleTable(t, mustAnswers(t, "app.example.test. A 30 min=5 left=1h 192.0.2.1", "much.example.test. A 30"+manyAddresses(40),
 		"w.example.test. A 30 set=a weight=1 192.0.2.1", "w.example.test. A 30 set=b weight=3 192.0.2.2")...)
 	var p atomic.Pointer[Table]
 	p.Store(table)
 	f := &quick{table: &p, udpSize: defaultUDPSize}
 	buf := make([]byte, dns.MaxMsgSize)
-	for _, name := range []string{"app.example.test.", "w.example.test.", "wWw.eXample.test.", "a.wild.example.test.", "nowhere.example.test.", "elsewhere.example."} {
+	for _, tt := range []struct {
+		name string
+		typ  uint16
+	}{
+		{"app.example.test.", dns.TypeA}, {"w.example.test.", dns.TypeA}, {"wWw.eXample.test.", dns.TypeA}, {"a.wild.example.test.", dns.TypeA},
+		{"nowhere.example.test.", dns.TypeA}, {"elsewhere.example.", dns.TypeA}, {"much.example.test.", dns.TypeA}, {"app.example.test.", dns.TypeANY}, {"nowhere.example.test.", dns.TypeANY},
+	} {
+		name := tt.name
 		m := new(dns.Msg)
-		m.SetQuestion(name, dns.TypeA).SetEdns0(1232, true)
+		m.SetQuestion(name, tt.typ).SetEdns0(600, true)
 		packet, err := m.Pack()
 		if err != nil {
 			t.Fatal(err)

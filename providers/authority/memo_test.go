@@ -77,7 +77,7 @@ func TestMutantMemo(t *testing.T) {
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			_, err := searchMemo(t, 8, spoil) // so many that answers stay until the table changes
+			_, err := searchMemo(t, 64, spoil) // so many that answers stay until the table changes
 			if err == nil {
 				t.Errorf("%s: the search proves nothing: it does not see the planted fault", name)
 				return

@@ -67,11 +67,11 @@ func (q *question) read(packet []byte) bool {
 	return q.readOption(packet[q.end:])
 }
 
-// plain reports whether a type is one of data that a zone answers for itself:
-// not a meta type or QTYPE (RFC 6895, section 3.1), nor DS, which belongs to
-// the zone above.
+// plain reports whether a type is one of data that a zone answers for itself, or
+// ANY: no other meta type or QTYPE (RFC 6895, section 3.1), nor DS, which belongs
+// to the zone above.
 func plain(typ uint16) bool {
-	return typ != dns.TypeOPT && typ != dns.TypeDS && (typ < dns.TypeTKEY || typ > dns.TypeANY)
+	return typ != dns.TypeOPT && typ != dns.TypeDS && (typ < dns.TypeTKEY || typ >= dns.TypeANY)
 }
 
 // readName reads an uncompressed name.
