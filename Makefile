@@ -85,7 +85,7 @@ bench-dns-failover: toolchain ## REPEATS failovers of the authority at half load
 bench-dns-flood: toolchain ## what honest clients of the authority see of floods, slow readers and 10,000 idle connections, with bounds (no root, 5 minutes)
 	@$(GOBUILD) -o bin/veer ./cmd/veer
 	@$(GOBUILD) -o bin/benchdns ./cmd/benchdns
-	@exec bin/benchdns flood
+	@exec bin/benchdns flood --rounds $(ROUNDS)
 
 test-cluster: toolchain ## three regions 80 ms apart in network namespaces, cut and killed (root, 11 minutes)
 	$(GO) test -buildvcs=false -count=1 -timeout 30m -v -tags netns $(if $(SCENARIO),-run '$(SCENARIO)') ./cmd/veer/clusterlab
