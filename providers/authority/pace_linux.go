@@ -15,9 +15,10 @@ type pace struct {
 }
 
 const (
-	// gatherFrom is in queries a second, of one loop. There, gatherFor is the
-	// time between two or three of them. The system may take twice as long.
-	gatherFrom = 50_000
+	// gatherFrom is in queries a second, of one loop: below, a CPU has time to be
+	// woken for each. There, gatherFor is the time between three of them. The system
+	// may take twice as long.
+	gatherFrom = 60_000
 	gatherFor  = 50 * time.Microsecond
 	// paceSpan is how long queries are counted before that says something.
 	paceSpan = 2 * time.Millisecond

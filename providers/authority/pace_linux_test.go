@@ -16,7 +16,8 @@ func TestPace(t *testing.T) {
 		want  bool
 	}{
 		{"one by one, slowly", 50 * time.Microsecond, 1, false},
-		{"one by one, just below", 21 * time.Microsecond, 1, false},
+		{"one by one, just below", 17 * time.Microsecond, 1, false},
+		{"one by one, just above", 16 * time.Microsecond, 1, true},
 		{"one by one, fast", 10 * time.Microsecond, 1, true},
 		{"gathered", 50 * time.Microsecond, 10, true},
 		{"gathered no more", 100 * time.Microsecond, 2, false},
