@@ -284,6 +284,11 @@ func (f *quick) withhold(buf []byte, limit int) int {
 	if f.baked {
 		return f.finish(buf, limit, dns.RcodeBadCookie, nil)
 	}
+	return f.truncated(buf, limit)
+}
+
+// truncated is an answer with TC in place of records.
+func (f *quick) truncated(buf []byte, limit int) int {
 	size := f.finish(buf, limit, dns.RcodeSuccess, nil)
 	if size > 0 {
 		buf[2] |= flagTruncated
@@ -291,19 +296,17 @@ func (f *quick) withhold(buf []byte, limit int) int {
 	return size
 }
 
-// positive is an answer with records or, where they do not fit over UDP, with TC
-// in place of them (RFC 2181, section 9).
+// positive is an answer with records, truncated where they do not fit over UDP
+// (RFC 2181, section 9).
 func (f *quick) positive(buf []byte, limit int, section []byte, records uint16) int {
-	size, flags := f.finish(buf, limit, dns.RcodeSuccess, section), byte(flagAuthoritative)
+	size := f.finish(buf, limit, dns.RcodeSuccess, section)
 	if size == 0 && f.udp {
-		if size = f.finish(buf, limit, dns.RcodeSuccess, nil); size > 0 {
-			flags, records = flags|flagTruncated, 0
-		}
+		size, records = f.truncated(buf, limit), 0
 	}
 	if size == 0 {
 		return 0
 	}
-	buf[2] |= flags
+	buf[2] |= flagAuthoritative
 	binary.BigEndian.PutUint16(buf[6:], records)
 	return size
 }

@@ -328,9 +328,8 @@ func TestFastPathAllocatesNothing(t *testing.T) {
 		{"app.example.test.", dns.TypeA}, {"w.example.test.", dns.TypeA}, {"wWw.eXample.test.", dns.TypeA}, {"a.wild.example.test.", dns.TypeA},
 		{"nowhere.example.test.", dns.TypeA}, {"elsewhere.example.", dns.TypeA}, {"much.example.test.", dns.TypeA}, {"app.example.test.", dns.TypeANY}, {"nowhere.example.test.", dns.TypeANY},
 	} {
-		name := tt.name
 		m := new(dns.Msg)
-		m.SetQuestion(name, tt.typ).SetEdns0(600, true)
+		m.SetQuestion(tt.name, tt.typ).SetEdns0(600, true)
 		packet, err := m.Pack()
 		if err != nil {
 			t.Fatal(err)
@@ -338,10 +337,10 @@ func TestFastPathAllocatesNothing(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() {
 			f.begin()
 			if f.respond(buf, copy(buf, packet), true) == 0 {
-				t.Fatalf("%s: not on the fast path", name)
+				t.Fatalf("%v: not on the fast path", tt)
 			}
 		}); n > 0 {
-			t.Errorf("%s: %v allocations an answer, want none", name, n)
+			t.Errorf("%v: %v allocations an answer, want none", tt, n)
 		}
 	}
 }

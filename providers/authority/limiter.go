@@ -165,11 +165,11 @@ func (l *limiter) judge(class limitClass, hash, now uint64) (a *account, over ui
 		if !a.state.CompareAndSwap(state, after) {
 			continue // another loop was faster
 		}
-		if !mine && line.others(a, tag) {
-			a.state.CompareAndSwap(after, 0)
-			continue // another loop opened one for the same pair, and neither saw the other's
-		}
 		if !mine {
+			if line.others(a, tag) { // another loop opened one, and neither saw the other's
+				a.state.CompareAndSwap(after, state)
+				continue
+			}
 			a.over.Store(0)
 			a.told.Store(0)
 		}
