@@ -121,6 +121,42 @@ func (a *account) cpu() (time.Duration, error) {
 	return sum, nil
 }
 
+// first lets the server's threads run before the machine's other work
+// (sched(7), SCHED_RR), which takes CAP_SYS_NICE. What they start inherits it.
+func (a *account) first() error {
+	for _, p := range a.processes {
+		done := map[string]bool{}
+		for more := true; more; { // one that was not done yet may have started another
+			tasks, err := os.ReadDir(p + "/task")
+			if err != nil {
+				return fmt.Errorf("a process of the server has ended: %w", err)
+			}
+			more = false
+			for _, t := range tasks {
+				if !done[t.Name()] {
+					if err := firstThread(t.Name()); err != nil {
+						return fmt.Errorf("schedule a thread of the server first: %w", err)
+					}
+					done[t.Name()], more = true, true
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func firstThread(name string) error {
+	id, err := strconv.Atoi(name)
+	if err != nil {
+		return err
+	}
+	err = unix.SchedSetAttr(id, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1}, 0)
+	if errors.Is(err, unix.ESRCH) { // it has ended
+		return nil
+	}
+	return err
+}
+
 // onCPU reads how long a thread has run: the first number of its schedstat.
 func onCPU(path string) (time.Duration, error) {
 	b, err := os.ReadFile(path)

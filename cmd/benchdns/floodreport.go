@@ -22,9 +22,17 @@ const (
 	mostLate = 250.0
 )
 
-func floodHead(out io.Writer, b *bench, o floodOptions) {
+// floodHead says what is measured; notFirst: why the server waits for other work.
+func floodHead(out io.Writer, b *bench, o floodOptions, notFirst error) {
 	fmt.Fprintf(out, "Honest clients during floods: one Veer with all its roles on CPU %d, the generator of both on CPU %d, on loopback\n\n", o.serverCPU, o.loadCPU)
 	fmt.Fprintf(out, "  date     %s; load of the machine %s\n", time.Now().UTC().Format(time.DateOnly), lab.Load())
+	// A kernel that is not preempted holds a CPU for milliseconds, by threads of its
+	// own. With and without a flood that is a hundredth of the time, and so p99 itself.
+	if notFirst == nil {
+		fmt.Fprintf(out, "  server   runs before the machine's other work (SCHED_RR): what waits does so for the flood, and not for that\n")
+	} else {
+		fmt.Fprintf(out, "  server   waits for the machine's other work too, which is in p99: %v\n", notFirst)
+	}
 	fmt.Fprintf(out, "  honest   %.0f queries a second over UDP at random moments, of bench-dns' mix, from %d addresses, each in a /24 of its own\n", o.honest, len(b.sources))
 	fmt.Fprintf(out, "  floods   %.0f packets a second: malformed ones, of which a tenth are responses, from %d addresses; or queries for ANY and for a large\n", o.flood, sourceAddresses+sourceAddresses/10)
 	fmt.Fprintf(out, "           answer in the name of %d addresses, %d in each /24; or %d TCP clients that ask and do not read; or %d idle TCP connections\n", spoofedAddresses, hostsOfBlock, o.slow, o.idle)

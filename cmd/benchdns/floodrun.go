@@ -86,7 +86,7 @@ func runFlood(ctx context.Context, args []string, out io.Writer) error {
 	}
 	defer s.stop()
 	all := b.attacks(o)
-	floodHead(out, b, o)
+	floodHead(out, b, o, s.account.first())
 	if err := b.floods(ctx, s, o, all); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestPrepare(t *testing.T) {
@@ -158,5 +161,53 @@ func TestParse(t *testing.T) {
 		if o, err := parse(args); err == nil {
 			t.Errorf("%v: taken for %+v", args, o)
 		}
+	}
+}
+
+// TestFirst: each thread runs first, or the system says why not and all is as it was.
+func TestFirst(t *testing.T) {
+	self := &account{processes: []string{"/proc/self"}}
+	each := func(do func(id int)) {
+		t.Helper()
+		tasks, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, task := range tasks {
+			id, err := strconv.Atoi(task.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			do(id)
+		}
+	}
+	defer each(func(id int) {
+		if err := unix.SchedSetAttr(id, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+			t.Error(err)
+		}
+	})
+	want, err := uint32(unix.SCHED_RR), self.first()
+	if err != nil {
+		if !errors.Is(err, unix.EPERM) {
+			t.Fatal(err)
+		}
+		want = unix.SCHED_NORMAL
+	}
+	threads := 0
+	each(func(id int) {
+		got, err := unix.SchedGetAttr(id, 0)
+		if errors.Is(err, unix.ESRCH) {
+			return
+		}
+		if err != nil || got.Policy != want {
+			t.Errorf("thread %d: policy %+v, %v; want %d", id, got, err, want)
+		}
+		threads++
+	})
+	if threads < 2 {
+		t.Errorf("%d threads", threads)
+	}
+	if err := (&account{processes: []string{"/proc/0"}}).first(); err == nil {
+		t.Error("a process that is not there runs first")
 	}
 }
