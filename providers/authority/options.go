@@ -46,24 +46,6 @@ func optionsOf(rdata []byte) func(yield func(code uint16, data []byte) bool) {
 // optData returns the data of the OPT record of a query, nil where it is not
 // found.
 func optData(packet []byte) []byte {
-	_, off, err := dns.UnpackDomainName(packet, headerSize)
-	if err != nil {
-		return nil
-	}
-	off += 4 // the question's type and class
-	for range binary.BigEndian.Uint16(packet[10:]) {
-		_, next, err := dns.UnpackDomainName(packet, off)
-		if err != nil || next+10 > len(packet) {
-			return nil
-		}
-		typ, size := binary.BigEndian.Uint16(packet[next:]), int(binary.BigEndian.Uint16(packet[next+8:]))
-		off = next + 10 + size
-		if off > len(packet) {
-			return nil
-		}
-		if typ == dns.TypeOPT {
-			return packet[next+10 : off]
-		}
-	}
-	return nil
+	opt, _ := skim(packet)
+	return opt
 }

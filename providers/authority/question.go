@@ -42,7 +42,8 @@ const oneQuestion = 1 << 48
 
 // read reads the query, and reports whether the fast path may answer it. What
 // is in any way unusual is left to the general path: false does not mean that
-// the packet is bad, but true that the general path would read it the same.
+// the packet is bad, but true that the general path would read it the same. What
+// stands behind the message's end counts for neither.
 func (q *question) read(packet []byte) bool {
 	// Not a response, opcode QUERY.
 	if len(packet) < headerSize+1+questionTail || packet[2]&0xf8 != 0 {
@@ -61,10 +62,7 @@ func (q *question) read(packet []byte) bool {
 		return false
 	}
 	q.edns, q.nsid, q.pads, q.cookie.size = extra == 1, false, false, -1
-	if !q.edns {
-		return len(packet) == q.end
-	}
-	return q.readOption(packet[q.end:])
+	return !q.edns || q.readOption(packet[q.end:])
 }
 
 // plain reports whether a type is one of data that a zone answers for itself, or
@@ -98,17 +96,18 @@ func (q *question) readName(from []byte) bool {
 	return true
 }
 
-// readOption reads an EDNS(0) option that ends the packet. Options within it
-// are those that change nothing of the answer's records.
+// readOption reads an EDNS(0) option. Options within it are those that change
+// nothing of the answer's records.
 func (q *question) readOption(r []byte) bool {
 	if len(r) < optSize || r[0] != 0 || r[1] != 0 || r[2] != byte(dns.TypeOPT) {
 		return false
 	}
-	if r[6] != 0 || int(binary.BigEndian.Uint16(r[9:])) != len(r)-optSize { // version
+	size := int(binary.BigEndian.Uint16(r[9:]))
+	if r[6] != 0 || size > len(r)-optSize { // version
 		return false
 	}
 	q.udp, q.do = binary.BigEndian.Uint16(r[3:]), r[7]&doBit
-	for r = r[optSize:]; len(r) > 0; {
+	for r = r[optSize : optSize+size]; len(r) > 0; {
 		if len(r) < 4 {
 			return false
 		}

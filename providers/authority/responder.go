@@ -72,6 +72,9 @@ func (r *responder) respond(packet []byte, buf []byte, udp bool) []byte {
 	if binary.BigEndian.Uint16(packet[4:]) != 1 || binary.BigEndian.Uint32(packet[6:]) != 0 {
 		return headerOnly(packet, buf, dns.RcodeFormatError)
 	}
+	if _, ok := skim(packet); !ok {
+		return headerOnly(packet, buf, dns.RcodeFormatError)
+	}
 	if err := r.query.Unpack(r.readable(packet)); err != nil || len(r.query.Question) != 1 {
 		return headerOnly(packet, buf, dns.RcodeFormatError)
 	}
