@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"sync"
@@ -23,7 +24,8 @@ const clientBits6 = 56
 // are so many for all, and so many for each client. Where they are short the
 // connection that has been silent longest gives way (RFC 7766, section 6.2.3;
 // RFC 9210, section 4.2): of the client's own at its limit, else of all. Only
-// where none has been silent for long is the new one refused.
+// where none has been silent for long is the new one refused. Silent is what has
+// sent no whole query: one who sends a byte at a time is no better off.
 type seats struct {
 	most, each int
 	patience   time.Duration
@@ -148,15 +150,18 @@ func (g *seats) shed(at time.Time) bool {
 
 // hear says that the connection has sent something whole at this time.
 func (g *seats) hear(s *seat, at time.Time) {
-	now := at.Sub(g.began)
-	if now-s.heard < g.grain {
-		return
+	if now := at.Sub(g.began); now-s.heard >= g.grain {
+		g.keep(s, now)
 	}
+}
+
+// keep notes when the connection was heard; false: it has no seat any more.
+func (g *seats) keep(s *seat, now time.Duration) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s.heard = now
 	if s.gone {
-		return
+		return false
 	}
 	g.all.remove(&s.among)
 	g.all.push(&s.among)
@@ -164,6 +169,37 @@ func (g *seats) hear(s *seat, at time.Time) {
 		s.client.seats.remove(&s.own)
 		s.client.seats.push(&s.own)
 	}
+	return true
+}
+
+// start has the connection be silent from this time on only, and without another
+// deadline; false: it has no seat any more, and perhaps no deadline that says so.
+func (g *seats) start(s *seat, at time.Time) bool {
+	return s.conn.SetDeadline(time.Time{}) == nil && g.keep(s, at.Sub(g.began))
+}
+
+// retire ends the connections that have been silent for so long, until ctx ends.
+// It has one timer. With one for each connection, Go's scheduler would go through
+// all of them whenever some timer of the process is set anew.
+func (g *seats) retire(ctx context.Context, idle time.Duration) {
+	for pause(ctx, g.expire(time.Now(), idle)) {
+	}
+}
+
+// expire ends those that have been silent for so long at this time, and returns
+// when to look again.
+func (g *seats) expire(at time.Time, idle time.Duration) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := at.Sub(g.began)
+	for s := g.all.first(); s != nil; s = g.all.first() {
+		if left := s.heard + idle - now; left > 0 {
+			return max(left, g.grain)
+		}
+		g.remove(s)
+		s.conn.SetDeadline(at) //nolint:errcheck // it is closed already, then: its loop sees either
+	}
+	return max(idle, g.grain)
 }
 
 // leave gives the seat back.

@@ -20,14 +20,19 @@ type seating interface {
 	take(conn net.Conn, over transport, from netip.Addr, at time.Time) *seat
 	claim(s *seat, from netip.Addr, at time.Time) bool
 	hear(s *seat, at time.Time)
+	start(s *seat, at time.Time) bool
+	expire(at time.Time, idle time.Duration) time.Duration
 	leave(s *seat)
 }
 
-// fakeConn knows whether it was closed.
+// fakeConn knows whether it was closed, and until when it may be read.
 type fakeConn struct {
 	net.Conn
 	closed bool
+	until  time.Time
 }
+
+func (c *fakeConn) SetDeadline(t time.Time) error { c.until = t; return nil }
 
 func (c *fakeConn) Close() error { c.closed = true; return nil }
 
@@ -42,6 +47,7 @@ type sitting struct {
 // searchSeats plays connections against a list that is searched from end to
 // end, until the two differ. make makes what is tested.
 func searchSeats(make func(most, each int, began time.Time) seating, t *rapid.T) error {
+	const idle = 2 * time.Second
 	most, each := rapid.IntRange(1, 6).Draw(t, "most"), rapid.IntRange(1, 3).Draw(t, "each")
 	now := epoch
 	g := make(most, each, now)
@@ -76,9 +82,9 @@ func searchSeats(make func(most, each int, began time.Time) seating, t *rapid.T)
 		if strings.HasPrefix(who, "2001:db8::") {
 			who = "2001:db8::" // one client
 		}
-		act := rapid.SampledFrom([]string{"take", "take", "take proxied", "claim", "hear", "leave"}).Draw(t, "act")
+		act := rapid.SampledFrom([]string{"take", "take", "take proxied", "claim", "hear", "start", "expire", "leave"}).Draw(t, "act")
 		var one *sitting
-		if !strings.HasPrefix(act, "take") {
+		if !strings.HasPrefix(act, "take") && act != "expire" {
 			if len(all) == 0 {
 				continue
 			}
@@ -129,6 +135,33 @@ func searchSeats(make func(most, each int, began time.Time) seating, t *rapid.T)
 			g.hear(one.seat, now)
 			one.heard = now
 			all = append(slices.DeleteFunc(all, func(s *sitting) bool { return s == one }), one)
+		case "start":
+			if !g.start(one.seat, now) {
+				return errors.New("start: a connection has no seat")
+			}
+			one.heard = now
+			all = append(slices.DeleteFunc(all, func(s *sitting) bool { return s == one }), one)
+		case "expire":
+			over := 0
+			for over < len(all) && now.Sub(all[over].heard) >= idle {
+				over++
+			}
+			wait := idle
+			if over < len(all) {
+				wait = max(all[over].heard.Add(idle).Sub(now), grain)
+			}
+			if got := g.expire(now, idle); got != wait {
+				return fmt.Errorf("expire: looks again after %s, want %s", got, wait)
+			}
+			for _, s := range all[:over] {
+				if s.conn.until.IsZero() || s.conn.closed {
+					return fmt.Errorf("expire: until %s, closed %t, want an end", s.conn.until, s.conn.closed)
+				}
+				if s.conn.until = (time.Time{}); g.start(s.seat, now) {
+					return errors.New("expire: a connection whose seat was taken may go on")
+				}
+			}
+			all = all[over:]
 		case "leave":
 			g.leave(one.seat)
 			all = slices.DeleteFunc(all, func(s *sitting) bool { return s == one })
@@ -139,7 +172,7 @@ func searchSeats(make func(most, each int, began time.Time) seating, t *rapid.T)
 			}
 		}
 		for _, s := range all {
-			if s.conn.closed {
+			if s.conn.closed || !s.conn.until.IsZero() {
 				return fmt.Errorf("%s: a connection of %q gave way that was not to", act, s.who)
 			}
 		}
@@ -153,10 +186,16 @@ type (
 	greedy struct{ *seats } // never gives a seat back
 	blind  struct{ *seats } // takes all for one client
 	fickle struct{ *seats } // lets the newest give way
+	stern  struct{ *seats } // ends who is silent too soon
+	mild   struct{ *seats } // lets who was ended go on
 )
 
-func (deaf) hear(*seat, time.Time) {}
-func (greedy) leave(*seat)         {}
+func (deaf) hear(*seat, time.Time)              {}
+func (m mild) start(s *seat, at time.Time) bool { m.seats.start(s, at); return true }
+func (s stern) expire(at time.Time, idle time.Duration) time.Duration {
+	return s.seats.expire(at.Add(grain), idle) + grain
+}
+func (greedy) leave(*seat) {}
 func (b blind) take(conn net.Conn, over transport, _ netip.Addr, at time.Time) *seat {
 	return b.seats.take(conn, over, netip.IPv4Unspecified(), at)
 }
@@ -190,6 +229,8 @@ func TestSeats(t *testing.T) {
 		"greedy":           func(g *seats) seating { return greedy{g} },
 		"blind":            func(g *seats) seating { return blind{g} },
 		"fickle":           func(g *seats) seating { return fickle{g} },
+		"stern":            func(g *seats) seating { return stern{g} },
+		"mild":             func(g *seats) seating { return mild{g} },
 		"one more":         func(g *seats) seating { g.most++; return g },
 		"one more of each": func(g *seats) seating { g.each++; return g },
 		"hasty":            func(g *seats) seating { g.patience = 0; return g },

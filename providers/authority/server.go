@@ -224,6 +224,7 @@ func (s *Server) Run(ctx context.Context) error {
 		addrs = append(addrs, l.addrs()...)
 		s.serve(ctx, group, l)
 	}
+	group.Go(func() error { s.seats.retire(ctx, s.config.TCPIdle); return nil })
 	group.Go(func() error { s.saver.run(ctx); return nil })
 	group.Go(func() error { s.geo.watch(ctx); return nil })
 	group.Go(func() error { s.limits.tell(ctx, s.opts.Log); return nil })

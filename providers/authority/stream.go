@@ -140,21 +140,16 @@ func (c *stream) begin(ctx context.Context) bool {
 	} else {
 		c.wait = newWaiter(c.tcp, &s.queryRooms)
 	}
-	return c.tcp.SetDeadline(time.Time{}) == nil
+	return s.seats.start(c.seat, time.Now())
 }
 
-// serve answers the queries of the connection until the client ends it, is
-// silent for the idle time, or sends what is no query. What came at once is
-// answered at once. Answers go in the order of their queries (RFC 7766, section
+// serve answers the queries of the connection until the client ends it or sends
+// what is no query, or the seat is taken. What came at once is answered at once.
+// Answers go in the order of their queries (RFC 7766, section
 // 7 allows any): each is made from memory, without waiting for anything, so that
 // no query is held up by one before it.
 func (c *stream) serve() {
 	for {
-		// One deadline for a whole message: a client that sends a byte at a
-		// time holds its seat no longer than a silent one.
-		if c.conn.SetReadDeadline(time.Now().Add(c.s.config.TCPIdle)) != nil {
-			return
-		}
 		room, have := c.first()
 		if room == nil || !c.converse(room, have) {
 			return
@@ -208,9 +203,6 @@ func (c *stream) converse(room *[]byte, have int) bool {
 		}
 		if have = copy(in, rest); have == 0 {
 			return true
-		}
-		if c.conn.SetReadDeadline(time.Now().Add(c.s.config.TCPIdle)) != nil {
-			return false
 		}
 	}
 }
@@ -269,28 +261,26 @@ func (s *Server) clear(d *desk) {
 
 // answer answers all whole messages, and returns what follows them. It returns
 // false when the connection is to end. All writes together may take the idle
-// time.
+// time, since nothing is heard of the client meanwhile.
 func (c *stream) answer(in []byte) (rest []byte, ok bool) {
-	now := time.Now()
-	c.s.seats.hear(c.seat, now)
-	until := now.Add(c.s.config.TCPIdle)
+	c.s.seats.hear(c.seat, time.Now())
 	d := c.s.desk(c.from)
 	ok = true
 	for n := wholeMessage(in); n >= 0 && ok; n = wholeMessage(in) {
 		if d.out, ok = d.a.appendAnswer(d.out, in[2:2+n]); len(d.out) > answerRoom {
-			if !c.send(d, until) {
+			if !c.send(d) {
 				return nil, false
 			}
 			d = c.s.desk(c.from) // what was sent may have taken long
 		}
 		in = in[2+n:]
 	}
-	return in, c.send(d, until) && ok
+	return in, c.send(d) && ok
 }
 
 // send sends what is on the desk, and clears it. A client that does not read
 // holds what it does not read, and no more.
-func (c *stream) send(d *desk, until time.Time) bool {
+func (c *stream) send(d *desk) bool {
 	sent, err := 0, error(nil)
 	if c.wait != nil && len(d.out) > 0 {
 		sent, err = c.wait.write(d.out)
@@ -301,11 +291,6 @@ func (c *stream) send(d *desk, until time.Time) bool {
 	}
 	left := bytes.Clone(d.out[sent:])
 	c.s.clear(d)
-	if c.conn.SetWriteDeadline(until) != nil {
-		return false
-	}
-	if _, err = c.conn.Write(left); err != nil {
-		return false
-	}
-	return c.conn.SetWriteDeadline(time.Time{}) == nil
+	_, err = c.conn.Write(left)
+	return err == nil
 }

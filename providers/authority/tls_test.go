@@ -144,6 +144,28 @@ func TestDNSOverTLS(t *testing.T) {
 	}
 }
 
+// TestSilenceEndsTheSession: after the idle time a session ends as one does, by
+// an alert, so that the client can tell it from one that was cut (RFC 5246, section
+// 7.2.1).
+func TestSilenceEndsTheSession(t *testing.T) {
+	c, pool := secureConfig(t)
+	c.TCPIdle = 300 * time.Millisecond
+	config := dot(pool)
+	config.MaxVersion = tls.VersionTLS12 // it shows the kind of a record
+	conn, err := dialTLS(t, startServer(t, c, Options{}), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := conn.NetConn()
+	if err := raw.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	const alert = 21
+	if got, err := io.ReadAll(raw); err != nil || len(got) == 0 || got[0] != alert {
+		t.Errorf("read %x, %v; want an alert, and the end", got, err)
+	}
+}
+
 // TestHandshakeIsBounded: who makes no session in time is closed; the limits
 // of connections hold over TLS.
 func TestHandshakeIsBounded(t *testing.T) {
