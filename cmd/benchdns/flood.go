@@ -20,7 +20,7 @@ type flood struct {
 	forbidden, limited bool
 
 	wire *wire
-	due  time.Duration
+	due  *arrivals
 	next int // source and packet
 
 	first, last       time.Duration // when packets were sent
@@ -29,12 +29,13 @@ type flood struct {
 	cut               uint64 // of them, those with TC
 }
 
-// perStep is how many packets of a flood leave at once: more would hold the
-// honest queries up that the same thread sends.
+// perStep is how many packets of a flood leave at once, at most: more would hold
+// the honest queries up that the same thread sends.
 const perStep = 8
 
 func (f *flood) open(server netip.AddrPort) error {
 	var err error
+	f.due = newArrivals(f.rate, 0)
 	f.wire, err = newWire(server)
 	return err
 }
@@ -53,26 +54,26 @@ func (f *flood) step(now time.Duration) error {
 			}
 		}
 	}
-	gap := time.Duration(float64(time.Second) / f.rate)
-	if now-f.due > 10*time.Millisecond { // the first time, or this thread was held up
-		f.due = now
+	if now-f.due.at > 10*time.Millisecond { // the first time, or this thread was held up
+		f.due.restart(now)
 	}
-	if f.due > now {
-		return nil
-	}
-	for i := range perStep {
+	sent := 0
+	for ; sent < perStep && f.due.at <= now; sent++ {
 		p, source := f.packets[f.next%len(f.packets)], f.sources[f.next%len(f.sources)]
 		f.next++
-		copy(f.wire.out[i].room[:], p)
-		f.wire.load(i, source, len(p), 1)
+		copy(f.wire.out[sent].room[:], p)
+		f.wire.load(sent, source, len(p), 1)
 		f.sent, f.bytes = f.sent+1, f.bytes+uint64(len(p))
+		f.due.step()
+	}
+	if sent == 0 {
+		return nil
 	}
 	if f.first == 0 {
 		f.first = now
 	}
 	f.last = now
-	f.due += perStep * gap
-	return f.wire.send(perStep)
+	return f.wire.send(sent)
 }
 
 // perSecond is how many packets were sent a second.

@@ -34,7 +34,7 @@ func floodHead(out io.Writer, b *bench, o floodOptions, notFirst error) {
 		fmt.Fprintf(out, "  server   waits for the machine's other work too, which is in p99: %v\n", notFirst)
 	}
 	fmt.Fprintf(out, "  honest   %.0f queries a second over UDP at random moments, of bench-dns' mix, from %d addresses, each in a /24 of its own\n", o.honest, len(b.sources))
-	fmt.Fprintf(out, "  floods   %.0f packets a second: malformed ones, of which a tenth are responses, from %d addresses; or queries for ANY and for a large\n", o.flood, sourceAddresses+sourceAddresses/10)
+	fmt.Fprintf(out, "  floods   %.0f packets a second at random moments: malformed ones, of which a tenth are responses, from %d addresses; or queries for ANY and for a large\n", o.flood, sourceAddresses+sourceAddresses/10)
 	fmt.Fprintf(out, "           answer in the name of %d addresses, %d in each /24; or %d TCP clients that ask and do not read; or %d idle TCP connections\n", spoofedAddresses, hostsOfBlock, o.slow, o.idle)
 	fmt.Fprintf(out, "  limits   rate limiting at its defaults, for clients on this host too\n")
 	fmt.Fprintf(out, "  normal   the same honest load just before each flood; figures are medians of %d rounds, memory is the most of them\n", o.rounds)
