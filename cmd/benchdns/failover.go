@@ -59,8 +59,10 @@ type moved struct {
 	stale  uint64 // answers with addresses that were gone long ago
 	drops  int    // packets that the system dropped, since a socket had no room for them
 	busy   float64
-	// saturated: it was to be.
+	// saturated: it was to be. Only where it was not could the server run first
+	// throughout: the system takes a part of each second back.
 	saturated bool
+	order     string
 }
 
 // runFailover is `benchdns failover`: a whole Veer under load moves a service of
@@ -154,6 +156,12 @@ func (b *bench) moves(ctx context.Context, s *subject, ends *endpoints, repeats 
 		if err != nil {
 			return nil, full, err
 		}
+		order := "" // as all else
+		if l.rate > 0 {
+			order = orderOf(s.account.first())
+		} else if err := s.account.usual(); err != nil {
+			return nil, full, err
+		}
 		at.begin(2 * repeats)
 		got, err := b.under(ctx, s, g, load{mix: m, rate: l.rate, watch: at, patience: movePatience})
 		if err != nil {
@@ -164,7 +172,7 @@ func (b *bench) moves(ctx context.Context, s *subject, ends *endpoints, repeats 
 			return nil, full, err
 		}
 		all = append(all, moved{name: l.name, latest: l.latest, tally: got.tally, moves: slices.Clone(at.done),
-			mixed: at.mixed, stale: at.stale, drops: after - dropped, busy: got.busy(), saturated: l.rate == 0})
+			mixed: at.mixed, stale: at.stale, drops: after - dropped, busy: got.busy(), saturated: l.rate == 0, order: order})
 	}
 	return all, full, nil
 }

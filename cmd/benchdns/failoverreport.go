@@ -36,6 +36,9 @@ func (m moved) report(out io.Writer) bool {
 		ms(t.latency.quantile(0.5)), ms(t.latency.quantile(0.99)), ms(t.latency.quantile(1)))
 	fmt.Fprintf(out, "      to the last old answer: p50 %s, worst %s of %d; from etcd's reply to the leader: p50 %s, worst %s; from decision to reply: p50 %s, worst %s\n",
 		ms(middle(took)), ms(longest(took)), len(took), ms(middle(reply)), ms(longest(reply)), ms(middle(commits)), ms(longest(commits)))
+	if m.order != "" {
+		fmt.Fprintf(out, "      the server %s\n", m.order)
+	}
 	passed := true
 	check := func(good bool, format string, args ...any) {
 		word := "PASS"

@@ -26,19 +26,21 @@ const (
 func floodHead(out io.Writer, b *bench, o floodOptions, notFirst error) {
 	fmt.Fprintf(out, "Honest clients during floods: one Veer with all its roles on CPU %d, the generator of both on CPU %d, on loopback\n\n", o.serverCPU, o.loadCPU)
 	fmt.Fprintf(out, "  date     %s; load of the machine %s\n", time.Now().UTC().Format(time.DateOnly), lab.Load())
-	// A kernel that is not preempted holds a CPU for milliseconds, by threads of its
-	// own. With and without a flood that is a hundredth of the time, and so p99 itself.
-	if notFirst == nil {
-		fmt.Fprintf(out, "  server   runs before the machine's other work (SCHED_RR): what waits does so for the flood, and not for that\n")
-	} else {
-		fmt.Fprintf(out, "  server   waits for the machine's other work too, which is in p99: %v\n", notFirst)
-	}
+	fmt.Fprintf(out, "  server   %s\n", orderOf(notFirst))
 	fmt.Fprintf(out, "  honest   %.0f queries a second over UDP at random moments, of bench-dns' mix, from %d addresses, each in a /24 of its own\n", o.honest, len(b.sources))
 	fmt.Fprintf(out, "  floods   %.0f packets a second at random moments: malformed ones, of which a tenth are responses, from %d addresses; or queries for ANY and for a large\n", o.flood, sourceAddresses+sourceAddresses/10)
 	fmt.Fprintf(out, "           answer in the name of %d addresses, %d in each /24; or %d TCP clients that ask and do not read; or %d idle TCP connections\n", spoofedAddresses, hostsOfBlock, o.slow, o.idle)
 	fmt.Fprintf(out, "  limits   rate limiting at its defaults, for clients on this host too\n")
 	fmt.Fprintf(out, "  normal   the same honest load just before each flood; figures are medians of %d rounds, memory is the most of them\n", o.rounds)
 	fmt.Fprintf(out, "  factor   bytes that go to a flood's sources to bytes that come from them, without IP and UDP headers\n\n")
+}
+
+// orderOf says whether the server runs first.
+func orderOf(notFirst error) string {
+	if notFirst == nil {
+		return "runs before the machine's other work (SCHED_RR), so that what waits does not wait for that"
+	}
+	return fmt.Sprintf("waits for the machine's other work too, which is in the times: %v", notFirst)
 }
 
 // floodReport prints what was found and the bounds, and returns whether they were

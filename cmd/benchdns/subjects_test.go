@@ -167,25 +167,22 @@ func TestParse(t *testing.T) {
 // TestFirst: each thread runs first, or the system says why not and all is as it was.
 func TestFirst(t *testing.T) {
 	self := &account{processes: []string{"/proc/self"}}
-	each := func(do func(id int)) {
+	scheduled := func(want uint32) {
 		t.Helper()
 		tasks, err := os.ReadDir("/proc/self/task")
-		if err != nil {
-			t.Fatal(err)
+		if err != nil || len(tasks) < 2 {
+			t.Fatalf("%d threads, %v", len(tasks), err)
 		}
 		for _, task := range tasks {
 			id, err := strconv.Atoi(task.Name())
 			if err != nil {
 				t.Fatal(err)
 			}
-			do(id)
+			if got, err := unix.SchedGetAttr(id, 0); !errors.Is(err, unix.ESRCH) && (err != nil || got.Policy != want) {
+				t.Errorf("thread %d: policy %+v, %v; want %d", id, got, err, want)
+			}
 		}
 	}
-	defer each(func(id int) {
-		if err := unix.SchedSetAttr(id, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-			t.Error(err)
-		}
-	})
 	want, err := uint32(unix.SCHED_RR), self.first()
 	if err != nil {
 		if !errors.Is(err, unix.EPERM) {
@@ -193,20 +190,11 @@ func TestFirst(t *testing.T) {
 		}
 		want = unix.SCHED_NORMAL
 	}
-	threads := 0
-	each(func(id int) {
-		got, err := unix.SchedGetAttr(id, 0)
-		if errors.Is(err, unix.ESRCH) {
-			return
-		}
-		if err != nil || got.Policy != want {
-			t.Errorf("thread %d: policy %+v, %v; want %d", id, got, err, want)
-		}
-		threads++
-	})
-	if threads < 2 {
-		t.Errorf("%d threads", threads)
+	scheduled(want)
+	if err := self.usual(); err != nil {
+		t.Fatal(err)
 	}
+	scheduled(unix.SCHED_NORMAL)
 	if err := (&account{processes: []string{"/proc/0"}}).first(); err == nil {
 		t.Error("a process that is not there runs first")
 	}
