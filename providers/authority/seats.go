@@ -52,6 +52,7 @@ type seat struct {
 	over   transport
 	client *client // nil: not known yet
 	heard  time.Duration
+	begun  bool // it has no other deadline
 	gone   bool
 	// The places in the queue of all, and in that of the client.
 	among, own link
@@ -81,7 +82,7 @@ func (g *seats) take(conn net.Conn, over transport, from netip.Addr, at time.Tim
 	if g.closed {
 		return nil
 	}
-	s := &seat{conn: conn, over: over, heard: at.Sub(g.began)}
+	s := &seat{conn: conn, over: over, heard: at.Sub(g.began), begun: over == overTCP && from.IsValid()}
 	s.among.of, s.own.of = s, s
 	if from.IsValid() && !g.admit(s, networkOf(from), s.heard) {
 		return nil
@@ -159,7 +160,7 @@ func (g *seats) hear(s *seat, at time.Time) {
 func (g *seats) keep(s *seat, now time.Duration) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s.heard = now
+	s.heard, s.begun = now, true
 	if s.gone {
 		return false
 	}
@@ -172,13 +173,14 @@ func (g *seats) keep(s *seat, now time.Duration) bool {
 	return true
 }
 
-// start has the connection be silent from this time on only, and without another
-// deadline; false: it has no seat any more, and perhaps no deadline that says so.
+// start ends the deadline of what comes before the first query, so that the
+// connection may be silent from this time on; false: it has no seat any more.
 func (g *seats) start(s *seat, at time.Time) bool {
 	return s.conn.SetDeadline(time.Time{}) == nil && g.keep(s, at.Sub(g.began))
 }
 
-// retire ends the connections that have been silent for so long, until ctx ends.
+// retire ends the connections that have been silent for so long, until ctx ends;
+// those that have not begun have a deadline of their own.
 // It has one timer. With one for each connection, Go's scheduler would go through
 // all of them whenever some timer of the process is set anew.
 func (g *seats) retire(ctx context.Context, idle time.Duration) {
@@ -192,7 +194,11 @@ func (g *seats) expire(at time.Time, idle time.Duration) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := at.Sub(g.began)
-	for s := g.all.first(); s != nil; s = g.all.first() {
+	for l := g.all.root.next; l != &g.all.root; {
+		s := l.of
+		if l = l.next; !s.begun {
+			continue
+		}
 		if left := s.heard + idle - now; left > 0 {
 			return max(left, g.grain)
 		}

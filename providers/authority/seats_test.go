@@ -42,6 +42,7 @@ type sitting struct {
 	seat  *seat
 	who   string // "": not known
 	heard time.Time
+	begun bool
 }
 
 // searchSeats plays connections against a list that is searched from end to
@@ -93,7 +94,7 @@ func searchSeats(make func(most, each int, began time.Time) seating, t *rapid.T)
 		var gone []*sitting
 		switch act {
 		case "take", "take proxied":
-			is := &sitting{conn: &fakeConn{}, who: who, heard: now}
+			is := &sitting{conn: &fakeConn{}, who: who, heard: now, begun: act == "take"}
 			ok, from := true, addr
 			if act == "take proxied" {
 				is.who, from = "", netip.Addr{}
@@ -133,27 +134,29 @@ func searchSeats(make func(most, each int, began time.Time) seating, t *rapid.T)
 				continue
 			}
 			g.hear(one.seat, now)
-			one.heard = now
+			one.heard, one.begun = now, true
 			all = append(slices.DeleteFunc(all, func(s *sitting) bool { return s == one }), one)
 		case "start":
 			if !g.start(one.seat, now) {
 				return errors.New("start: a connection has no seat")
 			}
-			one.heard = now
+			one.heard, one.begun = now, true
 			all = append(slices.DeleteFunc(all, func(s *sitting) bool { return s == one }), one)
 		case "expire":
-			over := 0
-			for over < len(all) && now.Sub(all[over].heard) >= idle {
-				over++
-			}
+			var over []*sitting
 			wait := idle
-			if over < len(all) {
-				wait = max(all[over].heard.Add(idle).Sub(now), grain)
+			for _, s := range all {
+				if left := s.heard.Add(idle).Sub(now); s.begun && left > 0 {
+					wait = max(left, grain)
+					break
+				} else if s.begun {
+					over = append(over, s)
+				}
 			}
 			if got := g.expire(now, idle); got != wait {
 				return fmt.Errorf("expire: looks again after %s, want %s", got, wait)
 			}
-			for _, s := range all[:over] {
+			for _, s := range over {
 				if s.conn.until.IsZero() || s.conn.closed {
 					return fmt.Errorf("expire: until %s, closed %t, want an end", s.conn.until, s.conn.closed)
 				}
@@ -161,7 +164,7 @@ func searchSeats(make func(most, each int, began time.Time) seating, t *rapid.T)
 					return errors.New("expire: a connection whose seat was taken may go on")
 				}
 			}
-			all = all[over:]
+			all = slices.DeleteFunc(all, func(s *sitting) bool { return slices.Contains(over, s) })
 		case "leave":
 			g.leave(one.seat)
 			all = slices.DeleteFunc(all, func(s *sitting) bool { return s == one })
@@ -188,12 +191,20 @@ type (
 	fickle struct{ *seats } // lets the newest give way
 	stern  struct{ *seats } // ends who is silent too soon
 	mild   struct{ *seats } // lets who was ended go on
+	rash   struct{ *seats } // ends who has not begun
 )
 
 func (deaf) hear(*seat, time.Time)              {}
 func (m mild) start(s *seat, at time.Time) bool { m.seats.start(s, at); return true }
 func (s stern) expire(at time.Time, idle time.Duration) time.Duration {
 	return s.seats.expire(at.Add(grain), idle) + grain
+}
+func (r rash) take(conn net.Conn, over transport, from netip.Addr, at time.Time) *seat {
+	s := r.seats.take(conn, over, from, at)
+	if s != nil {
+		s.begun = true
+	}
+	return s
 }
 func (greedy) leave(*seat) {}
 func (b blind) take(conn net.Conn, over transport, _ netip.Addr, at time.Time) *seat {
@@ -231,6 +242,7 @@ func TestSeats(t *testing.T) {
 		"fickle":           func(g *seats) seating { return fickle{g} },
 		"stern":            func(g *seats) seating { return stern{g} },
 		"mild":             func(g *seats) seating { return mild{g} },
+		"rash":             func(g *seats) seating { return rash{g} },
 		"one more":         func(g *seats) seating { g.most++; return g },
 		"one more of each": func(g *seats) seating { g.each++; return g },
 		"hasty":            func(g *seats) seating { g.patience = 0; return g },
