@@ -72,7 +72,9 @@ func follow(ctx context.Context, path, from string, lines chan<- logged) {
 func (s *show) tell(l logged) {
 	switch {
 	case l.Message == "answer moved":
-		s.notes.add(plain, l.Time, "%s decided, and the ledger agreed in %.1f ms: %s", l.from, l.Committed, l.Why)
+		// The line comes after the ledger's reply, and may come after the answer.
+		decided := l.Time.Add(-time.Duration(l.Committed * float64(time.Millisecond)))
+		s.notes.add(plain, decided, "%s decided, and the ledger agreed in %.1f ms: %s", l.from, l.Committed, l.Why)
 	case l.Message == "the vote changes":
 		s.notes.add(plain, l.Time, "%s votes %s on %s: %s", l.from, l.Is, l.Endpoint, l.Why)
 	case l.Level == "warn" || l.Level == "error":

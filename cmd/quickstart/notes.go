@@ -8,8 +8,8 @@ import (
 )
 
 // settle is how long an event waits for earlier ones that are heard of later:
-// the logs are read every 20 ms, DNS replies come at once.
-const settle = 150 * time.Millisecond
+// the logs are read every 20 ms, on a busy machine later, DNS replies come at once.
+const settle = 250 * time.Millisecond
 
 // forget is when an act on a web server is no longer what events count from.
 const forget = 30 * time.Second

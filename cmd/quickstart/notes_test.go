@@ -16,7 +16,7 @@ func TestNotes(t *testing.T) {
 	n.add(moved, at(241), "answer 2")
 	n.add(plain, at(229), "vote") // heard of late
 	n.add(plain, at(300), "late vote")
-	got, wait := n.due(at(391))
+	got, wait := n.due(at(491))
 	if wait != 59*time.Millisecond {
 		t.Errorf("waits %s", wait)
 	}
@@ -38,5 +38,17 @@ func TestNotes(t *testing.T) {
 		"+0.500 s  vote up", "+6.000 s  answer 1", "answer by an order", "+0.000 s  killed a spare", "a warning"}
 	if diff := cmp.Diff(want, lines); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestADecisionIsToldBeforeItsAnswer, although the leader writes of it later.
+func TestADecisionIsToldBeforeItsAnswer(t *testing.T) {
+	began := time.Now()
+	s := &show{}
+	s.notes.add(moved, began.Add(20*time.Millisecond), "the answer moved")
+	s.tell(logged{Message: "answer moved", from: "a", Time: began.Add(30 * time.Millisecond), Committed: 12.5, Why: "so"})
+	lines, _ := s.notes.due(began.Add(time.Second))
+	if len(lines) != 2 || !strings.HasSuffix(lines[0], "a decided, and the ledger agreed in 12.5 ms: so") {
+		t.Errorf("%q", lines)
 	}
 }
