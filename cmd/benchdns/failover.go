@@ -59,10 +59,9 @@ type moved struct {
 	stale  uint64 // answers with addresses that were gone long ago
 	drops  int    // packets that the system dropped, since a socket had no room for them
 	busy   float64
-	// saturated: it was to be. Only where it was not could the server run first
-	// throughout: the system takes a part of each second back.
+	// saturated: it was to be.
 	saturated bool
-	order     string
+	order     string // whether the server ran first; "": it was not to
 }
 
 // runFailover is `benchdns failover`: a whole Veer under load moves a service of
@@ -156,7 +155,8 @@ func (b *bench) moves(ctx context.Context, s *subject, ends *endpoints, repeats 
 		if err != nil {
 			return nil, full, err
 		}
-		order := "" // as all else
+		// Not at saturation: of who runs first, the system takes a part of each second.
+		order := ""
 		if l.rate > 0 {
 			order = orderOf(s.account.first())
 		} else if err := s.account.usual(); err != nil {

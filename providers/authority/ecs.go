@@ -141,14 +141,14 @@ func (s *subnet) option(scope uint8) *dns.EDNS0_SUBNET {
 // resolver, nil where it has none, and false where it is malformed. To others
 // the option is an unknown one: it is not looked at.
 //
-// The packet is one that was unpacked without an error, and has no records but
-// in the additional section, of which opt is the OPT record; nil: none.
-func (e ecs) readSubnet(packet []byte, opt *dns.OPT, resolver netip.Addr) (*subnet, bool) {
-	if opt == nil || !e.trusts(resolver) {
+// The options are the data of the OPT record of a packet that was unpacked without
+// an error; nil: it has none.
+func (e ecs) readSubnet(options []byte, resolver netip.Addr) (*subnet, bool) {
+	if !e.trusts(resolver) {
 		return nil, true
 	}
 	var found *subnet
-	for code, data := range optionsOf(optData(packet)) {
+	for code, data := range optionsOf(options) {
 		if code != dns.EDNS0SUBNET {
 			continue
 		}

@@ -14,12 +14,12 @@ import (
 // ignored, whatever is in them (RFC 6891, section 6.1.2). So they get a code that
 // nobody knows. The client subnet is among them: who is believed reads it from
 // the packet; to all others there is no support of it (RFC 7871, section 7.2.1).
-func (r *responder) readable(packet []byte) []byte {
-	if len(optData(packet)) == 0 {
+func (r *responder) readable(packet, options []byte) []byte {
+	if len(options) == 0 {
 		return packet
 	}
 	r.room = append(r.room[:0], packet...)
-	rest := optData(r.room)
+	rest, _ := skim(r.room)
 	for code, data := range optionsOf(rest) {
 		// Over UDP there is no idle time to ask for (RFC 7828, section 3.3.1).
 		if ours := code == dns.EDNS0NSID || code == dns.EDNS0PADDING || code == dns.EDNS0TCPKEEPALIVE && r.over != overUDP; !ours {
@@ -41,11 +41,4 @@ func optionsOf(rdata []byte) func(yield func(code uint16, data []byte) bool) {
 			rdata = rdata[4+size:]
 		}
 	}
-}
-
-// optData returns the data of the OPT record of a query, nil where it is not
-// found.
-func optData(packet []byte) []byte {
-	opt, _ := skim(packet)
-	return opt
 }

@@ -72,10 +72,11 @@ func (r *responder) respond(packet []byte, buf []byte, udp bool) []byte {
 	if binary.BigEndian.Uint16(packet[4:]) != 1 || binary.BigEndian.Uint32(packet[6:]) != 0 {
 		return headerOnly(packet, buf, dns.RcodeFormatError)
 	}
-	if _, ok := skim(packet); !ok {
+	options, ok := skim(packet)
+	if !ok {
 		return headerOnly(packet, buf, dns.RcodeFormatError)
 	}
-	if err := r.query.Unpack(r.readable(packet)); err != nil || len(r.query.Question) != 1 {
+	if err := r.query.Unpack(r.readable(packet, options)); err != nil || len(r.query.Question) != 1 {
 		return headerOnly(packet, buf, dns.RcodeFormatError)
 	}
 	limit := dns.MaxMsgSize - 1
@@ -83,12 +84,8 @@ func (r *responder) respond(packet []byte, buf []byte, udp bool) []byte {
 	if !ok {
 		return headerOnly(packet, buf, dns.RcodeFormatError)
 	}
-	if r.sub, ok = r.ecs.readSubnet(packet, opt, r.source); !ok {
+	if r.sub, ok = r.ecs.readSubnet(options, r.source); !ok {
 		return headerOnly(packet, buf, dns.RcodeFormatError) // RFC 7871, section 7.2.1
-	}
-	var options []byte
-	if opt != nil && len(opt.Option) > 0 {
-		options = optData(packet)
 	}
 	if !r.readCookie(opt, options) {
 		return headerOnly(packet, buf, dns.RcodeFormatError) // RFC 7873, section 5.2.2

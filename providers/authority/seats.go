@@ -180,9 +180,9 @@ func (g *seats) start(s *seat, at time.Time) bool {
 }
 
 // retire ends the connections that have been silent for so long, until ctx ends;
-// those that have not begun have a deadline of their own.
-// It has one timer. With one for each connection, Go's scheduler would go through
-// all of them whenever some timer of the process is set anew.
+// those that have not begun have a deadline of their own. It has one timer: with
+// one for each connection, Go's scheduler would go through all of them whenever
+// some timer of the process is set anew.
 func (g *seats) retire(ctx context.Context, idle time.Duration) {
 	for pause(ctx, g.expire(time.Now(), idle)) {
 	}

@@ -145,9 +145,9 @@ func (c *stream) begin(ctx context.Context) bool {
 
 // serve answers the queries of the connection until the client ends it or sends
 // what is no query, or the seat is taken. What came at once is answered at once.
-// Answers go in the order of their queries (RFC 7766, section
-// 7 allows any): each is made from memory, without waiting for anything, so that
-// no query is held up by one before it.
+// Answers go in the order of their queries (RFC 7766, section 7 allows any): each
+// is made from memory, without waiting for anything, so that no query is held up
+// by one before it.
 func (c *stream) serve() {
 	for {
 		room, have := c.first()
