@@ -48,6 +48,10 @@ func CheckDatabase(path string) error {
 		return fmt.Errorf("open the database: %w", err)
 	}
 	defer db.Close() //nolint:errcheck // it was only read
+	return checkVersion(db)
+}
+
+func checkVersion(db *maxminddb.Reader) error {
 	if v := db.Metadata.IPVersion; v != 4 && v != 6 {
 		return fmt.Errorf("the database is of IP version %d; expected 4 or 6", v)
 	}
@@ -85,6 +89,9 @@ func parseGeography(ctx context.Context, content []byte, most int) (*geography, 
 		return nil, err //nolint:wrapcheck // the caller says what it was doing
 	}
 	defer db.Close() //nolint:errcheck // it is memory
+	if err := checkVersion(db); err != nil {
+		return nil, err
+	}
 	g := nowhere()
 	g.made = time.Unix(int64(min(db.Metadata.BuildEpoch, 1<<40)), 0) // #nosec G115 -- bounded
 	var (

@@ -118,6 +118,10 @@ func tangled() []byte {
 func TestParseGeographyRefuses(t *testing.T) {
 	good := mmdbtest.Write(mmdbtest.Middle, world()...)
 	nothing := mmdbtest.Write(mmdbtest.Small, mmdbtest.Networks("192.0.2.0/24 - -")...)
+	// A byte says what kind of number follows, which is of one byte.
+	version := bytes.Index(good, []byte("ip_version")) + len("ip_version") + 1
+	unversioned := slices.Clone(good)
+	unversioned[version] = 0
 	for _, c := range []struct {
 		name    string
 		content []byte
@@ -127,6 +131,7 @@ func TestParseGeographyRefuses(t *testing.T) {
 		{"another file", []byte(strings.Repeat("no database ", 100)), "invalid MaxMind DB file"},
 		{"its head", good[:len(good)-60], "error"},
 		{"its end", good[len(good)-150:], ""},
+		{"no version of IP", unversioned, "the database is of IP version 0; expected 4 or 6"},
 		{"no country", nothing, "no record has a country.iso_code"},
 		{"a tangled tree", tangled(), "more than 10000 networks"},
 	} {
