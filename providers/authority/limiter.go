@@ -190,7 +190,9 @@ func (line *limitLine) others(but *account, tag uint64) bool {
 	return false
 }
 
-// find returns the pair's account, or that which owes least.
+// find returns the pair's account, or one that nobody has had yet, or that which
+// owes least. The middle one is for the count of answers over the limit, which
+// an account without debt still has for its pair.
 func (l *limiter) find(line *limitLine, tag, now uint64) (a *account, state, owes uint64) {
 	for i := range line {
 		if s := line[i].state.Load(); s&^tickMask == tag {
@@ -199,6 +201,9 @@ func (l *limiter) find(line *limitLine, tag, now uint64) (a *account, state, owe
 	}
 	for i := range line {
 		s := line[i].state.Load()
+		if s == 0 {
+			return &line[i], s, 0
+		}
 		if d := l.debt(s, now); a == nil || d < owes {
 			a, state, owes = &line[i], s, d
 		}

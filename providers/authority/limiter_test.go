@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -106,6 +107,10 @@ func searchLimits(t *rapid.T, plant func(*limiter)) error {
 		model.rate[limitErrors] = config.ErrorsPerSecond
 	}
 	l := newLimiter(rules, defaultAccounts)
+	rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0)) // #nosec G404 -- so that a story can be played again
+	for i := range l.seed {
+		l.seed[i] = rng.Uint64() | 1
+	}
 	plant(l)
 	clients := []string{"192.0.2.1", "192.0.2.200", "192.0.3.1", "2001:db8::1", "2001:db8::ff:1:2:3:4", "2001:db8:0:100::1", "2001:db8:0:1::1", "::ffff:c0:2"}
 	subjects := []subject{{limitAnswers, 1, 7}, {limitAnswers, 28, 7}, {limitAnswers, 1, 8}, {limitNoData, 0, 7}, {limitReferrals, 0, 7}, {limitNXDomain, 0, 7}, {class: limitErrors}}
@@ -191,6 +196,27 @@ func TestSmallTableForgives(t *testing.T) {
 	}
 	if most := 10 * (seconds + 1); passed > most {
 		t.Errorf("the flood got %d answers, want at most %d", passed, most)
+	}
+}
+
+// TestAccountOfNobodyFirst: a pair that comes to a line does not take the account of
+// another one, whose every second answer over the limit is a slip, while there
+// is one that nobody has had.
+func TestAccountOfNobodyFirst(t *testing.T) {
+	every := 2
+	config := RateLimit{ResponsesPerSecond: 1, Window: time.Second, Slip: &every}
+	l := newLimiter(config.rules(), 1)
+	what := subject{class: limitAnswers, typ: 1, id: 1}
+	weigh := func(host byte, at time.Duration) limitAction {
+		return l.weigh(netip.AddrFrom4([4]byte{10, 0, host, 1}), what, l.ticks(l.start.Add(at)))
+	}
+	got := []limitAction{weigh(1, 0), weigh(1, 0)}
+	for host := byte(2); host <= 4; host++ { // all that the line has room for, the first without debt again
+		got = append(got, weigh(host, time.Minute))
+	}
+	got = append(got, weigh(1, time.Minute), weigh(1, time.Minute))
+	if want := []limitAction{limitPass, limitDrop, limitPass, limitPass, limitPass, limitPass, limitSlip}; !slices.Equal(got, want) {
+		t.Errorf("%d, want %d", got, want)
 	}
 }
 
