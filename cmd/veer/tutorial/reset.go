@@ -2,9 +2,12 @@ package tutorial
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
+	"github.com/veerdns/veer/cmd/internal/lab"
 	"github.com/veerdns/veer/cmd/veer/api"
 	"github.com/veerdns/veer/regions"
 	"github.com/veerdns/veer/regions/steering"
@@ -49,7 +52,7 @@ func (g *game) reset(ctx context.Context, region regions.Name) error {
 	}
 	for _, o := range st.Orders {
 		r := api.OrderRequest{Act: o.Act, Target: o.Target, By: author, Why: "the next chapter begins"}
-		if _, err := g.scene.client.EndOrder(ctx, r, false); err != nil {
+		if err := g.insist(ctx, g.scene.client.EndOrder, r); err != nil {
 			return err
 		}
 	}
@@ -69,16 +72,33 @@ func (g *game) reset(ctx context.Context, region regions.Name) error {
 // Failback is manual, so traffic stays there.
 func (g *game) bring(ctx context.Context, act steering.Act, region regions.Name) error {
 	order := api.OrderRequest{Act: act, Target: steering.Target{Region: "eu-west"}, By: author, Why: "the next chapter begins there", For: patience}
-	if _, err := g.scene.client.Order(ctx, order, false); err != nil {
+	if err := g.insist(ctx, g.scene.client.Order, order); err != nil {
 		return err
 	}
 	if err := g.await(ctx, "traffic to be in "+string(region), func(st api.Status) bool { return servedBy(st, region) }); err != nil {
 		return err
 	}
-	if _, err := g.scene.client.EndOrder(ctx, order, false); err != nil {
+	if err := g.insist(ctx, g.scene.client.EndOrder, order); err != nil {
 		return err
 	}
 	return g.await(ctx, "everything to be well", g.calm)
+}
+
+// insist asks until it is done: regions that have just agreed may change their
+// leader once more, and one that has not heard all votes yet refuses.
+func (g *game) insist(ctx context.Context, do func(context.Context, api.OrderRequest, bool) (api.OrderResult, error), r api.OrderRequest) error {
+	var refusal *api.Problem
+	err := lab.Until(ctx, 100*time.Millisecond, patience, func() (bool, error) {
+		_, err := do(ctx, r, false)
+		if errors.As(err, &refusal) {
+			return false, g.scene.lost()
+		}
+		return err == nil, err
+	})
+	if errors.Is(err, lab.ErrLate) && refusal != nil {
+		return fmt.Errorf("%w: %w", err, refusal)
+	}
+	return err
 }
 
 // author is by whom the tutorial's own orders are.
