@@ -47,13 +47,18 @@ func readRules(t *testing.T) (string, []rule) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(text), parseRules(t, string(text))
+}
+
+func parseRules(t *testing.T, text string) []rule {
+	t.Helper()
 	var file struct {
 		Groups []struct {
 			Name  string
 			Rules []rule
 		}
 	}
-	if err := yaml.UnmarshalWithOptions(text, &file, yaml.Strict()); err != nil {
+	if err := yaml.UnmarshalWithOptions([]byte(text), &file, yaml.Strict()); err != nil {
 		t.Fatal(err)
 	}
 	var out []rule
@@ -63,7 +68,7 @@ func readRules(t *testing.T) (string, []rule) {
 	if len(out) == 0 {
 		t.Fatal("there are no rules")
 	}
-	return string(text), out
+	return out
 }
 
 // TestAlerts: every alert asks for what the table has, says what its result
