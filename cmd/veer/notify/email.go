@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/textproto"
@@ -24,7 +25,9 @@ func (e *Email) Send(ctx context.Context, m Message) error {
 	if err != nil {
 		return failure(true, "making the mail failed: are from and to addresses?")
 	}
-	client, err := e.client()
+	var line line
+	defer line.hangUp()
+	client, err := e.client(&line)
 	if err != nil {
 		return failure(false, "%v", err)
 	}
@@ -37,7 +40,30 @@ func (e *Email) Send(ctx context.Context, m Message) error {
 	return smtpFailure(err)
 }
 
-func (e *Email) client() (*mail.Client, error) {
+// line is the connection of one mail. The library leaves it open when it gives
+// up before the login is done: without STARTTLS, or with a wrong certificate.
+type line struct {
+	tls  *tls.Config // from the first byte on; nil: the library may begin it
+	conn net.Conn
+}
+
+func (l *line) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	var err error
+	if l.tls != nil {
+		l.conn, err = (&tls.Dialer{Config: l.tls}).DialContext(ctx, network, address)
+	} else {
+		l.conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
+	}
+	return l.conn, err
+}
+
+func (l *line) hangUp() {
+	if l.conn != nil {
+		_ = l.conn.Close() // mostly it is closed already
+	}
+}
+
+func (e *Email) client(l *line) (*mail.Client, error) {
 	host, text, err := net.SplitHostPort(e.c.Server)
 	if err != nil {
 		return nil, errors.New("server: expected HOST:PORT")
@@ -51,10 +77,13 @@ func (e *Email) client() (*mail.Client, error) {
 		return nil, err
 	}
 	conf.ServerName = host
-	opts := []mail.Option{mail.WithPort(port), mail.WithTimeout(e.c.timeout()), mail.WithTLSConfig(conf), mail.WithHELO("veer.localdomain")}
+	opts := []mail.Option{mail.WithPort(port), mail.WithTimeout(e.c.timeout()), mail.WithTLSConfig(conf), mail.WithHELO("veer.localdomain"), mail.WithDialContextFunc(l.dial)}
 	switch e.c.TLS {
 	case ImplicitTLS:
-		opts = append(opts, mail.WithSSL())
+		// The library asks the connection that it gets whether it is encrypted, and
+		// finds no STARTTLS within TLS (RFC 3207, section 4.2).
+		l.tls = conf
+		opts = append(opts, mail.WithTLSPolicy(mail.TLSOpportunistic))
 	case NoTLS:
 		opts = append(opts, mail.WithTLSPolicy(mail.NoTLS))
 	default:
