@@ -108,8 +108,29 @@ func (u *user) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.Clien
 	if err != nil {
 		return nil, err
 	}
-	return open(withToken(ctx, token), desc, cc, method, opts...)
+	opened, err := open(withToken(ctx, token), desc, cc, method, opts...)
+	if err != nil {
+		return nil, unsaid(err, token)
+	}
+	return unsaying{opened, token}, nil
 }
+
+// unsaying is a stream of which no error says its token.
+type unsaying struct {
+	grpc.ClientStream
+	token string
+}
+
+func (s unsaying) Header() (metadata.MD, error) {
+	md, err := s.ClientStream.Header()
+	return md, unsaid(err, s.token)
+}
+
+func (s unsaying) CloseSend() error { return unsaid(s.ClientStream.CloseSend(), s.token) }
+
+func (s unsaying) SendMsg(m any) error { return unsaid(s.ClientStream.SendMsg(m), s.token) }
+
+func (s unsaying) RecvMsg(m any) error { return unsaid(s.ClientStream.RecvMsg(m), s.token) }
 
 func withToken(ctx context.Context, token string) context.Context {
 	if token == "" { // etcd has no users
