@@ -41,7 +41,7 @@ run: ## start the quickstart: three vantages and three toy backends on 127.0.0.x
 	@exec bin/quickstart
 
 test: toolchain ## every test that needs only Go: no root, no apt, no C compiler
-	CGO_ENABLED=0 $(GO) test -buildvcs=false -trimpath ./...
+	CGO_ENABLED=0 $(GO) test -buildvcs=false -trimpath -timeout 20m ./...
 
 newcomer: toolchain ## README, getting started and the tests, on a Debian with nothing but Go, make and git (root, debootstrap; 4 minutes)
 	@.ci/newcomer $(GO)
