@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -65,7 +66,7 @@ func TestOnceNotifies(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(s.dir, "key"), []byte("whsec_Y2FuYXJ5LWE3ZjMtbm90aWZ5LXRlc3Qta2V5LTEyMzQ="), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.write(string(text) + fmt.Sprintf("notifications: {receivers: {hook: {kind: webhook, url: %q, secret_file: key, events: [moved, leader]}}}\n", server.URL))
+	s.write(string(text) + fmt.Sprintf("notifications: {receivers: {hook: {kind: webhook, url: %q, secret_file: key, events: [moved, leader, zone]}}}\n", server.URL))
 	s.begin()
 	s.round(everywhere...)
 	s.want("127.0.0.11")
@@ -98,6 +99,31 @@ func TestOnceNotifies(t *testing.T) {
 	ends := slices.DeleteFunc(slices.Clone(all), func(m notify.Message) bool { return m.Phase != notify.End })
 	if len(ends) != 1 || ends[0].Key != begin[0].Key || ends[0].Times.Back.IsZero() {
 		t.Fatalf("told of the end: %+v", all)
+	}
+
+	// A zone that refuses what is to be written is told once, and that it takes it.
+	if err := s.zone.SetPolicy([]byte(`{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["route53:Get*", "route53:List*"], "Resource": ["*"]}]}`)); err != nil {
+		t.Fatal(err)
+	}
+	s.web.set("127.0.0.11", true)
+	for range 2 {
+		for _, region := range everywhere {
+			if code, p, errs := s.once(region); code != exitDone && code != exitRefused {
+				t.Fatalf("%s: exit code %d, %+v\n%s", region, code, p, errs)
+			}
+		}
+	}
+	refused := hook.told(notify.Zone)
+	if len(refused) != 1 || refused[0].Phase != notify.Begin || !strings.Contains(refused[0].Summary, "example.test at aws is refused") {
+		t.Fatalf("told of the zone: %+v", refused)
+	}
+	if err := s.zone.SetPolicy(nil); err != nil {
+		t.Fatal(err)
+	}
+	s.round(everywhere...)
+	s.want("127.0.0.12")
+	if all := hook.told(notify.Zone); len(all) != 2 || all[1].Phase != notify.End || all[1].Key != refused[0].Key {
+		t.Errorf("told of the zone: %+v", all)
 	}
 	for i, m := range hook.got {
 		if slices.ContainsFunc(hook.got[:i], func(was notify.Message) bool { return was.ID == m.ID }) || m.Event == notify.Leader {

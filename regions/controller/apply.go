@@ -137,7 +137,10 @@ func (c *Controller) Zones() []ZoneState {
 	if r == nil || !r.lead.Sure() {
 		return nil
 	}
-	writers := r.active()
+	return zoneStates(r.active())
+}
+
+func zoneStates(writers []*writer) []ZoneState {
 	out := make([]ZoneState, 0, len(writers))
 	for _, w := range writers {
 		out = append(out, w.zoneState())

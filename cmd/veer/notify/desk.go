@@ -16,6 +16,8 @@ type State struct {
 	Said map[string]bool `json:"said,omitempty"`
 	// Parcels are messages that not every receiver has.
 	Parcels []*Parcel `json:"parcels,omitempty"`
+	// Failed counts, by zone, the last passes in a row that could not write it.
+	Failed map[string]int `json:"failed,omitempty"`
 	// Last is the number of the newest story.
 	Last uint64 `json:"last"`
 }
@@ -25,6 +27,7 @@ const (
 	maxStories = 100
 	maxSaid    = 2000
 	maxParcels = 200
+	maxFailed  = 1000
 	// maxStored is how many parts of a story are kept by name; of a larger one
 	// only as many are waited for.
 	maxStored = 1000
@@ -32,8 +35,8 @@ const (
 
 // Check refuses what no desk can have left.
 func (s State) Check() error {
-	if len(s.Stories) > 2*maxStories || len(s.Parcels) > 2*maxParcels || len(s.Said) > 2*maxSaid {
-		return fmt.Errorf("%d stories, %d parcels, %d refusals: more than a desk keeps", len(s.Stories), len(s.Parcels), len(s.Said))
+	if len(s.Stories) > 2*maxStories || len(s.Parcels) > 2*maxParcels || len(s.Said) > 2*maxSaid || len(s.Failed) > maxFailed {
+		return fmt.Errorf("%d stories, %d parcels, %d refusals, %d zones: more than a desk keeps", len(s.Stories), len(s.Parcels), len(s.Said), len(s.Failed))
 	}
 	for _, st := range s.Stories {
 		if st == nil || st.ID == "" || !slices.Contains(Events(), st.Event) || len(st.Parts) > maxStored {
@@ -307,7 +310,7 @@ func (d *Desk) Post(m Message) []Drop {
 
 // State is what to keep. It shares nothing with the desk.
 func (d *Desk) State() State {
-	out := State{Last: d.s.Last, Said: maps.Clone(d.s.Said)}
+	out := State{Last: d.s.Last, Said: maps.Clone(d.s.Said), Failed: maps.Clone(d.s.Failed)}
 	for _, st := range d.s.Stories {
 		c := *st
 		c.Parts = make(map[string]*Part, len(st.Parts))

@@ -268,6 +268,35 @@ func TestZones(t *testing.T) {
 	only(t, stand(15*time.Second, ZoneFact{Zone: zone, State: "read-only", Held: true, Why: "not proven"}), Zone, Begin, "read-only")
 }
 
+// TestPassedZones: of a scheduler's passes, in each of which another desk goes on,
+// one that finds a zone held is enough, and of failures it takes two in a row; the
+// first pass that writes it is the end.
+func TestPassedZones(t *testing.T) {
+	s := newStory(t)
+	const zone = "example.com at aws"
+	fails := ZoneFact{Zone: zone, State: "failing", Why: "status 503"}
+	ok := ZoneFact{Zone: zone, State: "ok", OK: true}
+	held := ZoneFact{Zone: zone, State: "refused", Held: true, Why: "AccessDenied"}
+	pass := func(facts ...ZoneFact) []Message {
+		s.reload()
+		s.desk.PassedZones(facts, s.now)
+		return s.pass(time.Minute)
+	}
+	for i, facts := range [][]ZoneFact{{fails}, {ok}, {fails}, {}} { // none: nothing is known, so nothing is written
+		if got := pass(facts...); len(got) > 0 {
+			t.Errorf("pass %d tells %s", i, list(got))
+		}
+	}
+	begin := only(t, pass(fails), Zone, Begin, "example.com at aws is failing: status 503")
+	if got := pass(held); len(got) > 0 {
+		t.Errorf("it is told again: %s", list(got))
+	}
+	if end := only(t, pass(ok), Zone, End, "as the ledger says again"); end.Key != begin.Key {
+		t.Errorf("keys %s and %s", begin.Key, end.Key)
+	}
+	only(t, pass(held), Zone, Begin, "example.com at aws is refused: AccessDenied")
+}
+
 // TestMissedDecisions: what the ledger says ends a story of which decisions were
 // not read, and so does a service that is steered no more.
 func TestMissedDecisions(t *testing.T) {

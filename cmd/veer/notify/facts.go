@@ -282,9 +282,41 @@ func (d *Desk) Zones(facts []ZoneFact, now time.Time) {
 			st.back(f.Zone, now, now, d.o.Group)
 		case f.OK || st != nil:
 		case f.Held || max(lasts, f.Since) >= zonePatience:
-			st = d.open(Zone, f.Zone, now.Add(-max(lasts, min(f.Since, 24*time.Hour))), now)
-			st.Text = "is " + f.State + ": " + f.Why
-			st.part(f.Zone)
+			d.openZone(f, now.Add(-max(lasts, min(f.Since, 24*time.Hour))), now)
 		}
 	}
+}
+
+// passPatience is how many passes in a row a zone fails before it is told.
+const passPatience = 2
+
+// PassedZones notes how the zones stand at the end of a scheduler's pass. What a
+// pass wrote is written, so that its end needs no trust.
+func (d *Desk) PassedZones(facts []ZoneFact, now time.Time) {
+	if d.s.Failed == nil {
+		d.s.Failed = map[string]int{}
+	}
+	for _, f := range facts {
+		st := d.find(Zone, f.Zone)
+		if f.OK {
+			delete(d.s.Failed, f.Zone)
+			if st != nil {
+				st.back(f.Zone, now, now, d.o.Group)
+			}
+			continue
+		}
+		times := min(d.s.Failed[f.Zone]+1, passPatience)
+		if len(d.s.Failed) < maxFailed {
+			d.s.Failed[f.Zone] = times
+		}
+		if st == nil && (f.Held || times == passPatience) {
+			d.openZone(f, now, now)
+		}
+	}
+}
+
+func (d *Desk) openZone(f ZoneFact, began, now time.Time) {
+	st := d.open(Zone, f.Zone, began, now)
+	st.Text = "is " + f.State + ": " + f.Why
+	st.part(f.Zone)
 }
