@@ -68,7 +68,7 @@ func (x *trio) fails(name string) string {
 
 // TestAClientLeavesAHungMember stops a member's process with SIGSTOP: its
 // connections stay open and silent. A client of the three goes on with the
-// others, and keeps its seat, long before the connection is given up.
+// others, and keeps its seat, though the connection is not given up.
 func TestAClientLeavesAHungMember(t *testing.T) {
 	t.Parallel()
 	x := newTrio(t)
@@ -82,7 +82,7 @@ func TestAClientLeavesAHungMember(t *testing.T) {
 	conf := x.conf
 	conf.VoteLease = 5 * time.Second
 	o := x.options("prober")
-	o.DataDir, o.Client = "", true
+	o.DataDir, o.Client, o.KeepAlive = "", true, time.Hour
 	client := start(t, conf, o)
 	seat, err := client.Join(within(t), "eu")
 	if err != nil {
@@ -117,11 +117,7 @@ func TestAClientLeavesAHungMember(t *testing.T) {
 			quick = 0
 		}
 	}
-	took := time.Since(began)
-	t.Logf("left after %s", took)
-	if took > 9*time.Second {
-		t.Errorf("the member that hangs was left after %s: a connection alone is given up after 13 s", took)
-	}
+	t.Logf("left after %s", time.Since(began))
 	if err := hung.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -31,7 +32,7 @@ func dial(c Config, o Options, t *trouble) (*clientv3.Client, error) {
 		Endpoints: endpoints,
 		Logger:    etcdLogger(o.Log),
 		// A server refuses pings that come more often than every 5 s.
-		DialKeepAliveTime:    5 * time.Second,
+		DialKeepAliveTime:    cmp.Or(o.KeepAlive, 5*time.Second),
 		DialKeepAliveTimeout: 3 * time.Second,
 		DialOptions: []grpc.DialOption{
 			grpc.WithContextDialer(socketDialer(aliases)),

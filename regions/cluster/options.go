@@ -47,6 +47,9 @@ type Options struct {
 	// Stage is for tests: told each stage of such a start, in the way of the
 	// work.
 	Stage func(stage string)
+	// KeepAlive is for tests: after how long a silence a connection to an etcd that
+	// runs elsewhere is asked for a sign of life; 0: 5 s.
+	KeepAlive time.Duration
 	// LeaseOverrun is a planted fault for tests: a lead goes on when its lease
 	// may have run out, until something else ends it.
 	LeaseOverrun bool
