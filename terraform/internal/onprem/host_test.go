@@ -115,7 +115,7 @@ func connect(t *testing.T, subnet, device string) string {
 func (h *host) start(t *testing.T, keys, network string) {
 	t.Helper()
 	bind := func(from, to string) string { return "--bind-ro=" + filepath.Join(keys, from) + ":" + to }
-	cmd := exec.Command("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--volatile=overlay", "--link-journal=no", "--resolv-conf=off",
+	cmd := exec.Command("../../../.ci/apart", "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--volatile=overlay", "--link-journal=no", "--resolv-conf=off",
 		"--machine="+h.region, "--network-namespace-path="+network, "--console=pipe",
 		bind(h.region, "/etc/ssh/ssh_host_ed25519_key"), bind("deploy.pub", "/home/deploy/.ssh/authorized_keys"),
 		"-D", os.Getenv(rootOf), "-b")
