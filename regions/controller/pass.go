@@ -36,8 +36,9 @@ type PassOptions struct {
 	// Request is what an operator lets the pass do besides; nil: nothing.
 	Request *Request
 	// Tell is called when all is decided and written, while the pass leads yet:
-	// who leads next waits for it. It is given the zones that the pass was to write.
-	// nil: there is nobody to tell.
+	// who leads next waits for it. It is given how the zones stand that the pass was
+	// to write, but for a pass with a Request, whose operator sees it. nil: there is
+	// nobody to tell.
 	Tell func(context.Context, []ZoneState)
 }
 
@@ -100,7 +101,11 @@ func (r *reign) pass(ctx context.Context, p PassOptions, out *Outcome) error {
 		return err
 	}
 	if p.Tell != nil {
-		p.Tell(ctx, zoneStates(r.writers)) // nobody else knows of this reign
+		var zones []ZoneState
+		if p.Request == nil {
+			zones = zoneStates(r.writers) // nobody else knows of this reign
+		}
+		p.Tell(ctx, zones)
 	}
 	return nil
 }

@@ -25,9 +25,9 @@ func (e *Email) Send(ctx context.Context, m Message) error {
 	if err != nil {
 		return failure(true, "making the mail failed: are from and to addresses?")
 	}
-	var line line
-	defer line.hangUp()
-	client, err := e.client(&line)
+	l := &line{}
+	defer l.hangUp()
+	client, err := e.client(l)
 	if err != nil {
 		return failure(false, "%v", err)
 	}
