@@ -101,9 +101,10 @@ func TestRestoredLedgerStartsAboveEverything(t *testing.T) {
 			if now := l.serial(); int32(now-serial) <= 0 { // RFC 1982
 				t.Errorf("the serial was %d and is %d", serial, now)
 			}
-			if o := cl.View().Overrides; len(o) != 1 || o[0].Act != steering.Drain {
-				t.Errorf("the orders are %+v", o)
-			}
+			l.until("the order of the backup", func() bool {
+				o := cl.View().Overrides
+				return len(o) == 1 && o[0].Act == steering.Drain
+			})
 		})
 	}
 }
