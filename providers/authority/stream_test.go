@@ -168,7 +168,6 @@ func TestIdleConnectionsGiveWay(t *testing.T) {
 // TestTheEndClosesConnections, silent ones and those with half a query.
 func TestTheEndClosesConnections(t *testing.T) {
 	c, pool := secureConfig(t)
-	c.TCPIdle = 10 * time.Minute
 	s := newServer(t, c, Options{})
 	stop := runServer(t, s)
 	secure, err := dialTLS(t, s, dot(pool))
@@ -222,7 +221,7 @@ func TestOutOfDescriptors(t *testing.T) {
 		t.Fatal("not served")
 	}
 	s.seats.mu.Lock()
-	s.seats.all.first().heard -= time.Hour
+	s.seats.all.first().heard -= 2 * time.Minute // less than tcp_idle
 	s.seats.mu.Unlock()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
@@ -354,7 +353,7 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 	const n = 1000
 	const bound = idleBytes
 	c := exampleConfig()
-	c.TCPConnections, c.TCPConnectionsPerClient, c.TCPIdle = 2*n, 2*n, 5*time.Minute
+	c.TCPConnections, c.TCPConnectionsPerClient = 2*n, 2*n
 	s := startServer(t, c, Options{})
 	at := s.Addrs()[1].(*net.TCPAddr)
 	before := memory()
@@ -420,7 +419,6 @@ func TestSlowReadersHoldLittle(t *testing.T) {
 	const n = 100
 	const most = answerRoom + 8<<10 // what waits, and the connection itself
 	c := exampleConfig()
-	c.TCPIdle = 5 * time.Minute
 	s := startServer(t, c, Options{})
 	before := memory()
 	flood := bytes.Repeat(inStream(t, question4("big.example.test.", dns.TypeTXT)), 2000)

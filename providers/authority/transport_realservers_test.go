@@ -65,7 +65,7 @@ func TestClientsOverTLS(t *testing.T) {
 	}
 	text = says(t, "", "dig", "@127.0.0.1", "-p", port, "+tls", "+tls-ca="+filepath.Join(filepath.Dir(c.TLS.CertFile), "ca.pem"), "+tls-hostname=ns.example.test", "+keepalive", "+keepopen",
 		"www.example.test", "A", "alias.example.test", "A")
-	wantSaid(t, "dig", text, `status: NOERROR`, `TCP.KEEPALIVE: 10\.0`, `\(TLS\)`)
+	wantSaid(t, "dig", text, `status: NOERROR`, `TCP.KEEPALIVE: 600\.0`, `\(TLS\)`)
 	cmd := exec.CommandContext(t.Context(), "kdig", "@127.0.0.1", "-p", port, "+retry=0", "+tls-ca="+filepath.Join(filepath.Dir(c.TLS.CertFile), "ca.pem"), "+tls-hostname=other.example.test", "www.example.test", "A")
 	if out, err := cmd.CombinedOutput(); err == nil {
 		t.Errorf("kdig takes a certificate of another name:\n%s", out)
@@ -78,7 +78,7 @@ func TestClientsKeepConnections(t *testing.T) {
 	s := startServer(t, exampleConfig(), Options{})
 	port := fmt.Sprint(s.Addrs()[1].(*net.TCPAddr).Port)
 	text := says(t, "", "dig", "@127.0.0.1", "-p", port, "+tcp", "+keepopen", "+keepalive", "www.example.test", "A", "big.example.test", "TXT", "nowhere.example.test", "A")
-	wantSaid(t, "dig", text, `TCP.KEEPALIVE: 10\.0`, `status: NXDOMAIN`, `\(TCP\)`)
+	wantSaid(t, "dig", text, `TCP.KEEPALIVE: 600\.0`, `status: NXDOMAIN`, `\(TCP\)`)
 	if n := strings.Count(text, "Query time"); n != 3 {
 		t.Errorf("dig: %d answers, want 3:\n%s", n, text)
 	}
