@@ -11,9 +11,7 @@ import (
 	"sync"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
 	"google.golang.org/grpc"
 )
@@ -43,6 +41,7 @@ type member struct {
 	inner string // etcd's own part of the folder
 	rpc   *grpc.Server
 	end   *end
+	guard guard
 	stops chan struct{} // closed when stop begins
 	once  sync.Once
 	wg    sync.WaitGroup
@@ -96,6 +95,7 @@ func (m *member) boot(ctx context.Context, c Config, o Options) error {
 	if unborn {
 		o.Log.Warn().Str("folder", m.inner).Msg("the last process was killed while it made this etcd member, before anything was agreed: making it anew")
 	}
+	cfg.GRPCAdditionalServerOptions = append(cfg.GRPCAdditionalServerOptions, grpc.ChainUnaryInterceptor(m.guard.unary))
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(etcdLogger(o.Log, m.end.options()...))
 	old := born(m.inner)
 	if err := m.startEtcd(ctx, c, o, cfg, old); err != nil {
@@ -123,14 +123,14 @@ func (m *member) boot(ctx context.Context, c Config, o Options) error {
 func (m *member) startEtcd(ctx context.Context, c Config, o Options, cfg *embed.Config, old bool) (err error) {
 	switch {
 	case old:
-		if m.etcd, err = m.end.start(cfg); err != nil {
+		if err := m.begin(cfg); err != nil {
 			return m.spoilt(fmt.Errorf("start the embedded etcd in %s: %w", m.inner, err))
 		}
 		return nil
 	case len(c.Members) <= 1:
 		// A name of its own: no two clusters are ever taken for one.
 		cfg.InitialClusterToken += "-" + newHolder()
-		if m.etcd, err = m.end.start(cfg); err != nil {
+		if err := m.begin(cfg); err != nil {
 			return fmt.Errorf("start the embedded etcd in %s: %w", m.inner, err)
 		}
 		return nil
@@ -141,7 +141,7 @@ func (m *member) startEtcd(ctx context.Context, c Config, o Options, cfg *embed.
 		}
 		// What a member tells of the cluster may be a moment old.
 		for range 10 {
-			if m.etcd, err = m.end.start(cfg); err == nil {
+			if err = m.begin(cfg); err == nil {
 				return nil
 			}
 			if errors.Is(err, ErrEnded) || !pause(ctx, askEvery) {
@@ -151,6 +151,16 @@ func (m *member) startEtcd(ctx context.Context, c Config, o Options, cfg *embed.
 		}
 		o.Log.Warn().Err(err).Str("member", o.Name).Msg("etcd does not start: asking the other members again")
 	}
+}
+
+func (m *member) begin(cfg *embed.Config) error {
+	etcd, err := m.end.start(cfg)
+	if err != nil {
+		return err
+	}
+	m.etcd = etcd
+	m.guard.server.Store(etcd.Server)
+	return nil
 }
 
 // mind notes that etcd ended by itself, as it does when the member was removed;
@@ -281,13 +291,10 @@ func (m *member) serve(private string) error {
 	if err != nil {
 		return err
 	}
-	m.rpc = v3rpc.Server(m.etcd.Server, nil, nil)
+	m.rpc = v3rpc.Server(m.etcd.Server, nil, m.guard.unary)
 	m.wg.Go(func() { _ = m.rpc.Serve(l) }) // it returns when stop stops it
 	return nil
 }
-
-// client returns a client that calls the member without any socket.
-func (m *member) client() *clientv3.Client { return v3client.New(m.etcd.Server) }
 
 // stop ends the member, bounded in time, and frees the folder.
 func (m *member) stop() error {

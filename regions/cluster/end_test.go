@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,7 +103,8 @@ func TestAFullDatabaseIsWrittenAgain(t *testing.T) {
 	}
 }
 
-// TestAQuietStart: a start in which nothing is wrong logs nothing.
+// TestAQuietStart: a start in which nothing is wrong logs nothing but that the
+// machine is slow, where it is.
 func TestAQuietStart(t *testing.T) {
 	dir, err := os.MkdirTemp("", "v")
 	if err != nil {
@@ -118,8 +120,9 @@ func TestAQuietStart(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
+	slow := []string{"slow fdatasync", "took too long", "overloaded", "pending configuration changes to apply"}
 	for line := range strings.Lines(out.String()) {
-		if !strings.Contains(line, "slow fdatasync") && !strings.Contains(line, "took too long") && !strings.Contains(line, "overloaded") {
+		if !slices.ContainsFunc(slow, func(s string) bool { return strings.Contains(line, s) }) {
 			t.Errorf("logged: %s", line)
 		}
 	}
