@@ -85,9 +85,16 @@ func (s *steer) groups() []group {
 // weights returns the share of each serving pool: its weight, or all alike
 // where none has one, so that never all are 0. Where a demand is declared and
 // a pool would get more than it can carry, what is beyond goes to the others
-// in proportion, as far as they have room (property 10).
+// in proportion, as far as they have room (property 10). A rebuilt state keeps its
+// shares at first.
 func (s *steer) weights() []uint32 {
 	w := make([]uint32, len(s.serving))
+	for i, p := range s.serving {
+		w[i] = s.prev.share(p.Region)
+	}
+	if s.next.Rebuilt && !slices.Contains(w, 0) {
+		return w
+	}
 	var sum uint64
 	for i, p := range s.serving {
 		w[i] = p.Weight
@@ -115,24 +122,30 @@ func (s *steer) weights() []uint32 {
 	return placed
 }
 
+// rebuilt reports whether the shares are to stay as they were: the ledger was lost,
+// and what serves has not all been heard of since.
+func (s *steer) rebuilt() bool {
+	return s.prev.Rebuilt && slices.Equal(s.prev.Serving, names(s.serving)) &&
+		slices.ContainsFunc(s.serving, func(p *pool) bool { return p.now == checks.Unknown })
+}
+
+// share is the weight that a pool of a Weighted service has in the answer.
+func (s ServiceState) share(of regions.Name) uint32 {
+	for _, set := range s.Answer {
+		if set.SetID == string(of) {
+			return set.Weight
+		}
+	}
+	return 0
+}
+
 // explainEndpoints says which endpoints joined or left a pool that goes on
 // serving, where nothing else explains the change.
 func (s *steer) explainEndpoints() {
 	if s.first || !slices.Equal(s.prev.Serving, names(s.serving)) {
 		return
 	}
-	was := make(map[string]bool)
-	for _, set := range s.prev.Answer {
-		for _, d := range set.Data {
-			was[d] = true
-		}
-	}
-	is := make(map[string]bool)
-	for _, set := range s.next.Answer {
-		for _, d := range set.Data {
-			is[d] = true
-		}
-	}
+	was, is := answered(s.prev.Answer), answered(s.next.Answer)
 	for _, p := range s.serving {
 		for _, e := range p.endpoints {
 			address := canonicalAddress(e.Address)

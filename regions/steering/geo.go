@@ -177,7 +177,8 @@ func together(each [][]Reason) []Reason {
 
 // rebuildLocations makes the locations' states from the answers that are
 // served, and says whether all are down. There are none where the answers have
-// none.
+// none. A location that answers with less of a pool than another one does has a
+// last good answer: as long as a pool serves, all answer with the same of it.
 func rebuildLocations(svc Service, answers []Answer) (states []LocationState, allDown bool) {
 	of := make(map[string][]Answer)
 	for _, a := range answers {
@@ -185,9 +186,11 @@ func rebuildLocations(svc Service, answers []Answer) (states []LocationState, al
 			of[a.Location] = append(of[a.Location], a)
 		}
 	}
+	served := answered(setsOf(answers))
 	all := ServiceState{AllDown: true}
 	for name, list := range of {
 		s := rebuildService(svc.At(Location{}), list)
+		s.AllDown = s.AllDown || svc.lacks(answered(s.Answer), served)
 		all.join(name, s)
 		if svc.Kind == Latency { // the pool that serves was the nearest, as far as is known
 			all.nears(&nearing{order: s.Serving})
@@ -198,4 +201,20 @@ func rebuildLocations(svc Service, answers []Answer) (states []LocationState, al
 		return nil, rebuildService(svc.At(Location{}), answers).AllDown
 	}
 	return all.Locations, all.AllDown
+}
+
+// lacks reports whether is has a part of what served has of a pool, and no more.
+func (svc Service) lacks(is, served map[string]bool) bool {
+	return slices.ContainsFunc(svc.Pools, func(p Pool) bool {
+		with, without := 0, 0
+		for _, e := range p.Endpoints {
+			switch address := canonicalAddress(e.Address); {
+			case is[address]:
+				with++
+			case served[address]:
+				without++
+			}
+		}
+		return with > 0 && without > 0
+	})
 }

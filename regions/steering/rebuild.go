@@ -10,9 +10,9 @@ import (
 
 // Rebuild makes the state of a ledger that was lost from the answers that are
 // still served, so that the next decision holds them until votes speak against
-// them (property 2). Timers that are lost with the ledger start again in full:
-// a hold becomes longer, never shorter. Services that the policy does not list
-// are held as they are.
+// them (property 2), shares included. Timers that are lost with the ledger start
+// again in full: a hold becomes longer, never shorter. Services that the policy
+// does not list are held as they are.
 func Rebuild(p Policy, served []Answer) State {
 	byName := make(map[string][]Answer)
 	for _, a := range served {
@@ -35,20 +35,15 @@ func Rebuild(p Policy, served []Answer) State {
 
 func rebuildService(svc Service, answers []Answer) ServiceState {
 	sets := setsOf(answers)
-	s := ServiceState{Name: svc.Name, Answer: sets, LastGood: sets, MinTTL: svc.MinTTL}
-	answered := make(map[string]bool)
-	for _, set := range sets {
-		for _, d := range set.Data {
-			answered[d] = true
-		}
-	}
+	s := ServiceState{Name: svc.Name, Answer: sets, LastGood: sets, MinTTL: svc.MinTTL, Rebuilt: svc.Kind == Weighted}
+	in := answered(sets)
 	for _, p := range svc.Pools {
 		pool := PoolState{Region: p.Region}
-		serves := slices.ContainsFunc(p.Endpoints, func(e Endpoint) bool { return answered[canonicalAddress(e.Address)] })
+		serves := slices.ContainsFunc(p.Endpoints, func(e Endpoint) bool { return in[canonicalAddress(e.Address)] })
 		for _, e := range p.Endpoints {
 			state := EndpointState{ID: e.ID, Address: e.Address}
 			switch {
-			case answered[canonicalAddress(e.Address)]:
+			case in[canonicalAddress(e.Address)]:
 				state.Known = checks.Up
 			case serves: // left out beside others, so for a reason
 				state.Known, state.Out, state.Hold = checks.Down, true, svc.Rejoin
@@ -75,6 +70,17 @@ func rebuildService(svc Service, answers []Answer) ServiceState {
 	slices.Sort(s.Serving)
 	slices.SortFunc(s.Pools, func(a, b PoolState) int { return strings.Compare(string(a.Region), string(b.Region)) })
 	return s
+}
+
+// answered are the addresses that the sets have.
+func answered(sets []providers.RRSet) map[string]bool {
+	all := make(map[string]bool)
+	for _, set := range sets {
+		for _, d := range set.Data {
+			all[d] = true
+		}
+	}
+	return all
 }
 
 func setsOf(answers []Answer) []providers.RRSet {

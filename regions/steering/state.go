@@ -117,6 +117,9 @@ type ServiceState struct {
 	Answer   []providers.RRSet `json:"answer"`
 	LastGood []providers.RRSet `json:"last_good,omitempty"`
 	MinTTL   uint32            `json:"min_ttl"`
+	// Rebuilt is what Rebuild says of a Weighted service: the shares of Answer hold
+	// until there are verdicts on all that serves.
+	Rebuilt bool `json:"rebuilt,omitempty"`
 	// Shifts are the ages of the last moves from pools to others, youngest
 	// first, as far as they are younger than an hour and Service.Shifts counts.
 	Shifts []time.Duration `json:"shifts,omitempty"`

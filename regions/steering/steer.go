@@ -58,6 +58,7 @@ func (s *steer) run() {
 		p.admit()
 	}
 	s.choose()
+	s.next.Rebuilt = s.rebuilt()
 	s.answer()
 	s.timing()
 	for _, p := range s.pools {
