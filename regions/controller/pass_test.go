@@ -76,6 +76,7 @@ type passer struct {
 	marks marks
 	store *memory.Store
 	line  *providertest.Line
+	told  []controller.ZoneState // by the last pass
 }
 
 func newPasser(t *testing.T, services ...steering.Service) *passer {
@@ -90,6 +91,7 @@ func (p *passer) once(req *controller.Request) (controller.Outcome, error) {
 	return controller.New(p.o).Once(context.Background(), controller.PassOptions{
 		Wait: time.Minute, Interlude: p.gap, Request: req,
 		Look: func(context.Context) (controller.View, error) { return p.View(), nil },
+		Tell: func(_ context.Context, zones []controller.ZoneState) { p.told = zones },
 	})
 }
 
@@ -235,6 +237,12 @@ func TestOneZoneHoldsNoOtherUp(t *testing.T) {
 		}
 		if data, _ := p.zone(); data != "[192.0.2.1]" {
 			t.Errorf("the good zone has %s", data)
+		}
+		if len(p.told) != 2 || p.told[0].State != controller.ZoneFailing || p.told[1].State != controller.ZoneOK {
+			t.Errorf("told of the zones: %+v", p.told)
+		}
+		if _, err := p.once(&controller.Request{By: "alice"}); err != nil || p.told != nil {
+			t.Errorf("an operator's pass tells %+v (%v)", p.told, err)
 		}
 	})
 }

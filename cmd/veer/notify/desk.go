@@ -56,6 +56,11 @@ func (s State) Check() error {
 			return errors.New("a parcel without a message")
 		}
 	}
+	for zone, times := range s.Failed {
+		if times < 1 || times > passPatience {
+			return fmt.Errorf("zone %q failed %d times: passes count from 1 to %d", zone, times, passPatience)
+		}
+	}
 	return nil
 }
 
@@ -138,6 +143,9 @@ type Desk struct {
 func NewDesk(o Options, s State, now time.Time) *Desk {
 	if s.Said == nil {
 		s.Said = map[string]bool{}
+	}
+	if s.Failed == nil {
+		s.Failed = map[string]int{}
 	}
 	d := &Desk{o: o, s: s, zones: map[string]zoneSeen{}}
 	for _, st := range s.Stories {

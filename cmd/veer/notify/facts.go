@@ -293,9 +293,6 @@ const passPatience = 2
 // PassedZones notes how the zones stand at the end of a scheduler's pass. What a
 // pass wrote is written, so that its end needs no trust.
 func (d *Desk) PassedZones(facts []ZoneFact, now time.Time) {
-	if d.s.Failed == nil {
-		d.s.Failed = map[string]int{}
-	}
 	for _, f := range facts {
 		st := d.find(Zone, f.Zone)
 		if f.OK {
@@ -305,11 +302,11 @@ func (d *Desk) PassedZones(facts []ZoneFact, now time.Time) {
 			}
 			continue
 		}
-		times := min(d.s.Failed[f.Zone]+1, passPatience)
-		if len(d.s.Failed) < maxFailed {
-			d.s.Failed[f.Zone] = times
+		times := d.s.Failed[f.Zone] + 1
+		if times > 1 || len(d.s.Failed) < maxFailed {
+			d.s.Failed[f.Zone] = min(times, passPatience)
 		}
-		if st == nil && (f.Held || times == passPatience) {
+		if st == nil && (f.Held || times >= passPatience) {
 			d.openZone(f, now, now)
 		}
 	}

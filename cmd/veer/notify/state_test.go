@@ -85,6 +85,8 @@ func FuzzState(f *testing.F) {
 	f.Add([]byte(`{"stories":[{"id":"a","event":"moved","news":true,"all":1}]}`))
 	f.Add([]byte(`{"stories":[{"id":"a","event":"moved","news":true,"all":1,"parts":{"x":{"out":true,"told":true}}}]}`))
 	f.Add([]byte(`{"stories":[{"id":"a","event":"zone","once":true,"all":1,"parts":{"x":{}},"news":true}]}`))
+	f.Add([]byte(`{"failed":{"example.com at aws":1},"last":0}`))
+	f.Add([]byte(`{"failed":{"example.com at aws":-1}}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var s State
 		if json.Unmarshal(raw, &s) != nil || s.Check() != nil {
@@ -93,6 +95,7 @@ func FuzzState(f *testing.F) {
 		now := time.Unix(1_800_000_000, 0)
 		d := NewDesk(deskOptions(), s, now)
 		d.See(steering.State{Services: []steering.ServiceState{{Name: "x"}}}, now)
+		d.PassedZones([]ZoneFact{{Zone: "example.com at aws"}}, now)
 		d.Flush(now.Add(time.Hour))
 		if err := d.State().Check(); err != nil {
 			t.Error(err)
