@@ -43,7 +43,7 @@ run: ## start the quickstart: three vantages and three toy backends on 127.0.0.x
 test: toolchain ## every test that needs only Go: no root, no apt, no C compiler
 	CGO_ENABLED=0 $(GO) test -buildvcs=false -trimpath -timeout 20m ./...
 
-newcomer: toolchain ## README, getting started and the tests, on a Debian with nothing but Go, make and git (root, debootstrap; 4 minutes)
+newcomer: toolchain ## README, getting started and the tests, on a Debian with nothing but Go, make and git (root, debootstrap; 10 minutes)
 	@.ci/newcomer $(GO)
 
 check: ## all that CI runs, with -race and real Debian servers (root, 20 minutes)

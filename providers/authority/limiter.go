@@ -24,11 +24,12 @@ import (
 // lock: four accounts fill a line of the CPU's cache, and a pair's account is
 // one of those four. Which line, and the tag that tells pairs on a line apart,
 // follow from a hash with a random seed, so that nobody can aim at a line. A
-// pair that finds no account of its own takes the one with the smallest debt:
-// nearly always one without any, of which nothing is lost. So a table that is
-// too small forgives, and never limits who is innocent; that takes two pairs
-// of one line and one tag, of which one is over the limit: a chance of 2^-36
-// for one innocent pair and one other, with a table of the default size.
+// pair that finds no account of its own takes one that nobody has had, or that
+// with the smallest debt: nearly always one without any, of which no debt is
+// lost. So a table that is too small forgives, and never limits who is innocent;
+// that takes two pairs of one line and one tag, of which one is over the limit: a
+// chance of 2^-36 for one innocent pair and one other, with a table of the default
+// size.
 //
 // A limiter is safe for concurrent use, and judging allocates nothing.
 type limiter struct {

@@ -187,13 +187,13 @@ func (b bench) half(p parted) {
 	if p.r.Fence != p.next || p.after.Fence != p.r.Fence {
 		b.t.Errorf("beside the error the receipt has the fence %s and the zone %s; want both %s, of the request that was done", p.r.Fence, p.after.Fence, p.next)
 	}
-	is := make(map[string]providers.RRSet, len(p.after.Records))
+	is := make(map[providers.Key]providers.RRSet, len(p.after.Records))
 	for _, set := range p.after.Records {
-		is[set.Name+" "+set.Type] = set
+		is[set.Key()] = set
 	}
 	count, done := map[string]int{}, 0
 	for _, set := range p.want {
-		if set.Equal(is[set.Name+" "+set.Type]) {
+		if set.Equal(is[set.Key()]) {
 			count[set.Name]++
 			done++
 		}
