@@ -45,11 +45,11 @@ func New(t testing.TB) *Authority {
 	return a
 }
 
-// Sign makes a server's certificate for host names and addresses, which
-// expired an hour ago where expired is set.
+// Sign makes a server's certificate for host names and addresses, which expires
+// with the authority, or an hour ago where expired is set.
 func (a *Authority) Sign(t testing.TB, expired bool, names ...string) tls.Certificate {
 	t.Helper()
-	until := time.Now().Add(48 * time.Hour)
+	until := a.certificate.NotAfter
 	if expired {
 		until = time.Now().Add(-time.Hour)
 	}
