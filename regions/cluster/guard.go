@@ -23,38 +23,43 @@ type guard struct {
 
 // guarded does what it is given, or nothing once etcd stops; then it ends what
 // waits for other members.
-func guarded[T any](ctx context.Context, g *guard, do func(context.Context) (T, error)) (out T, err error) {
+func guarded[T any](ctx context.Context, g *guard, do func(context.Context) (T, error)) (none T, _ error) {
 	s := g.server.Load()
 	if s == nil {
-		return out, rpctypes.ErrGRPCStopped
+		return none, rpctypes.ErrGRPCStopped
 	}
 	select {
 	case <-s.StoppingNotify():
-		return out, rpctypes.ErrGRPCStopped
+		return none, rpctypes.ErrGRPCStopped
 	default:
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	type result struct {
+		out T
+		err error
+	}
+	doing, cancel := context.WithCancel(ctx)
 	defer cancel()
-	done := make(chan struct{})
+	done := make(chan result, 1)
 	s.GoAttach(func() {
-		defer close(done)
-		out, err = do(ctx)
+		out, err := do(doing)
+		done <- result{out, err}
 	})
 	select {
-	case <-done:
-		return out, err
+	case r := <-done:
+		return r.out, r.err
 	case <-s.StoppingNotify():
 		cancel()
 	}
 	select {
-	case <-done:
+	case r := <-done:
+		return r.out, r.err
+	case <-ctx.Done(): // an etcd that gave up may never have stopped
 	case <-s.StopNotify(): // which waits for what has begun
 	}
 	select {
-	case <-done:
-		return out, err
+	case r := <-done:
+		return r.out, r.err
 	default:
-		var none T
 		return none, rpctypes.ErrGRPCStopped
 	}
 }
