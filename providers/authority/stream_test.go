@@ -221,19 +221,55 @@ func TestOutOfDescriptors(t *testing.T) {
 		t.Fatal("not served")
 	}
 	s.seats.mu.Lock()
-	s.seats.all.first().heard -= 2 * time.Minute // less than tcp_idle
+	first := s.seats.all.first()
+	first.heard -= 2 * time.Minute // less than tcp_idle
 	s.seats.mu.Unlock()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	clients := takeDescriptors(t, first.conn.(*net.TCPConn))
+	// What others gave back meanwhile may serve some.
+	for i := 0; i < len(clients) && s.TurnedAway()["idle"] == 0; i++ {
+		if err := syscall.Connect(int(clients[i].Fd()), &syscall.SockaddrInet4{Port: at.Port, Addr: [4]byte(at.IP.To4())}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := clients[i].Write(inStream(t, question4("www.example.test.", dns.TypeA))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readStream(clients[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if served(t, idle) {
+		t.Error("the idle connection is open still")
+	}
+	turnedAway(t, s, "idle", 1)
+}
+
+// takeDescriptors takes all descriptors below that of a connection and some above
+// it, and lets the process have no more until the test ends. What is taken are
+// sockets that wait 20 seconds for what they read.
+func takeDescriptors(t *testing.T, below *net.TCPConn) (taken []*os.File) {
+	t.Helper()
+	raw, err := below.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn := os.NewFile(uintptr(fd), "client")
-	defer conn.Close()
-	free, err := syscall.Dup(fd) // the lowest descriptor that is free
-	if err != nil {
+	until, last := 0, 0
+	if err := raw.Control(func(fd uintptr) { until = int(fd) }); err != nil {
 		t.Fatal(err)
 	}
-	syscall.Close(free)
+	for more := 8; more > 0; {
+		if last, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0); err != nil {
+			t.Fatal(err)
+		}
+		if last > until {
+			more--
+		}
+		f := os.NewFile(uintptr(last), "client")
+		t.Cleanup(func() { f.Close() })
+		taken = append(taken, f)
+		if err := syscall.SetsockoptTimeval(last, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &syscall.Timeval{Sec: 20}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var was syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
 		t.Fatal(err)
@@ -244,23 +280,11 @@ func TestOutOfDescriptors(t *testing.T) {
 		}
 	})
 	less := was
-	less.Cur = uint64(free)
+	less.Cur = uint64(last) + 1
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &less); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Connect(fd, &syscall.SockaddrInet4{Port: at.Port, Addr: [4]byte(at.IP.To4())}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := conn.Write(inStream(t, question4("www.example.test.", dns.TypeA))); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := readStream(conn); err != nil {
-		t.Error(err)
-	}
-	if served(t, idle) {
-		t.Error("the idle connection is open still")
-	}
-	turnedAway(t, s, "idle", 1)
+	return taken
 }
 
 // TestFullSeatsRefuse: while no connection is idle, new ones are refused.

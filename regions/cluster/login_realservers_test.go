@@ -153,11 +153,11 @@ func TestUserByCertificate(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	own := newCA(t, now)
-	server := own.issue(t, "etcd", now, time.Hour, "127.0.0.1")
-	files, root := own.issue(t, "eu-west", now, time.Hour), own.issue(t, "root", now, time.Hour)
 	addr := freeAddress(t)
-	_, port, _ := strings.Cut(addr, ":")
-	at := startEtcdAt(t, "https://127.0.0.1:"+port, root, "--cert-file", server.CertFile, "--key-file", server.KeyFile,
+	host, _, _ := strings.Cut(addr, ":")
+	server := own.issue(t, "etcd", now, time.Hour, host)
+	files, root := own.issue(t, "eu-west", now, time.Hour), own.issue(t, "root", now, time.Hour)
+	at := startEtcdAt(t, "https://"+addr, root, "--cert-file", server.CertFile, "--key-file", server.KeyFile,
 		"--trusted-ca-file", own.file, "--client-cert-auth", "--bcrypt-cost", "4")
 	info := transport.TLSInfo{CertFile: root.CertFile, KeyFile: root.KeyFile, TrustedCAFile: own.file}
 	secure, err := info.ClientConfig()
