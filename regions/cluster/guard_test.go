@@ -2,12 +2,10 @@ package cluster
 
 import (
 	"errors"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/rs/zerolog"
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -15,29 +13,10 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-func startOne(t *testing.T) *Cluster {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "v")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	c, err := Start(t.Context(), Config{}, Options{Owner: "test", Name: "one", DataDir: dir, Log: zerolog.Nop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return c
-}
-
 // TestAClosedDatabaseIsNotRead, whoever asks, after etcd has stopped by itself,
 // as it does when its member is removed: such a read ends the process.
 func TestAClosedDatabaseIsNotRead(t *testing.T) {
-	c := startOne(t)
+	c := startAlone(t, Options{})
 	conn, err := grpc.NewClient("unix:"+c.member.sock, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +48,7 @@ func TestAClosedDatabaseIsNotRead(t *testing.T) {
 
 // TestCloseMeetsRequests that are under way, and those that wait for a quorum.
 func TestCloseMeetsRequests(t *testing.T) {
-	c := startOne(t)
+	c := startAlone(t, Options{})
 	var asking, begun sync.WaitGroup
 	for range 8 {
 		begun.Add(1)
