@@ -20,15 +20,26 @@ type alone struct {
 
 func startAlone(t *testing.T, o Options) *alone {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "v") // short enough for a socket
+	return startIn(t, shortDir(t), o)
+}
+
+// shortDir is a folder whose path is short enough for a socket in it.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "v")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return startIn(t, dir, o)
+	return dir
 }
 
 func startIn(t *testing.T, dir string, o Options) *alone {
+	t.Helper()
+	return startWith(t, dir, Config{}, o)
+}
+
+func startWith(t *testing.T, dir string, conf Config, o Options) *alone {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
@@ -36,7 +47,7 @@ func startIn(t *testing.T, dir string, o Options) *alone {
 		o.Owner = "o"
 	}
 	o.Name, o.DataDir, o.Log = "a", dir, zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.InfoLevel)
-	c, err := Start(ctx, Config{}, o)
+	c, err := Start(ctx, conf, o)
 	if err != nil {
 		t.Fatal(err)
 	}

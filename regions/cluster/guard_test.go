@@ -2,6 +2,9 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -16,34 +19,50 @@ import (
 // TestAClosedDatabaseIsNotRead, whoever asks, after etcd has stopped by itself,
 // as it does when its member is removed: such a read ends the process.
 func TestAClosedDatabaseIsNotRead(t *testing.T) {
-	c := startAlone(t, Options{})
-	conn, err := grpc.NewClient("unix:"+c.member.sock, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := etcdserverpb.NewMaintenanceClient(conn).Status(t.Context(), &etcdserverpb.StatusRequest{}); err != nil {
-		t.Fatalf("before: %v", err)
-	}
-	c.member.etcd.Server.HardStop()
+	client := freePort(t)
+	conf := Config{Members: map[string]Member{"a": {Peer: "http://" + freePort(t), Client: "http://" + client}}}
+	a := startWith(t, shortDir(t), conf, Options{})
 	get := &etcdserverpb.RangeRequest{Key: []byte("some"), Serializable: true}
-	for what, ask := range map[string]func() error{
-		"a read": func() error { _, err := c.etcd.Get(t.Context(), "some", clientv3.WithSerializable()); return err },
+	asks := map[string]func() error{
+		"a read": func() error { _, err := a.etcd.Get(a.ctx, "some", clientv3.WithSerializable()); return err },
 		"a transaction": func() error {
-			_, err := c.etcd.Txn(t.Context()).Then(clientv3.OpGet("some", clientv3.WithSerializable())).Commit()
+			_, err := a.etcd.Txn(a.ctx).Then(clientv3.OpGet("some", clientv3.WithSerializable())).Commit()
 			return err
 		},
-		"the state":            func() error { _, err := c.etcd.Status(t.Context(), ""); return err },
-		"a read by the socket": func() error { _, err := etcdserverpb.NewKVClient(conn).Range(t.Context(), get); return err },
-		"the state by the socket": func() error {
-			_, err := etcdserverpb.NewMaintenanceClient(conn).Status(t.Context(), &etcdserverpb.StatusRequest{})
+		"the state": func() error { _, err := a.etcd.Status(a.ctx, ""); return err },
+	}
+	for by, at := range map[string]string{"the socket": "unix:" + a.member.sock, "the client port": client} {
+		conn, err := grpc.NewClient(at, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		asks["a read by "+by] = func() error { _, err := etcdserverpb.NewKVClient(conn).Range(a.ctx, get); return err }
+		asks["the state by "+by] = func() error {
+			_, err := etcdserverpb.NewMaintenanceClient(conn).Status(a.ctx, &etcdserverpb.StatusRequest{}, grpc.WaitForReady(true))
 			return err
-		},
-	} {
+		}
+		if err := asks["the state by "+by](); err != nil {
+			t.Fatalf("before, by %s: %v", by, err)
+		}
+	}
+	a.member.etcd.Server.HardStop()
+	for what, ask := range asks {
 		if err := ask(); err == nil || !strings.Contains(err.Error(), "server stopped") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+}
+
+// freePort is a port of an address of its own, where nobody else listens.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+rand.IntN(250), rand.IntN(250), 1+rand.IntN(250)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // TestCloseMeetsRequests that are under way, and those that wait for a quorum.

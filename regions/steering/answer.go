@@ -89,11 +89,13 @@ func (s *steer) groups() []group {
 // shares at first.
 func (s *steer) weights() []uint32 {
 	w := make([]uint32, len(s.serving))
-	for i, p := range s.serving {
-		w[i] = s.prev.share(p.Region)
-	}
-	if s.next.Rebuilt && !slices.Contains(w, 0) {
-		return w
+	if s.next.Rebuilt {
+		for i, p := range s.serving {
+			w[i] = s.prev.share(p.Region)
+		}
+		if !slices.Contains(w, 0) {
+			return w
+		}
 	}
 	var sum uint64
 	for i, p := range s.serving {
