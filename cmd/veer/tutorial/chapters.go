@@ -144,6 +144,7 @@ func canary() chapter {
 		prepare: func(g *game) error { return g.scene.become("eu-west", spoiled) },
 		steps: []step{
 			{
+				ready: isUp("eu-west"),
 				text:  says("eu-west is up, says every check. Nobody sends all users to a region that was just repaired: " + beta + " is a small service of the same servers. It goes first.\n  veer failback " + beta + "/eu-west --reason \"canary\" --for 10m"),
 				do:    types("veer failback " + beta + "/eu-west --reason \"canary\" --for 10m --yes"),
 				tried: ordered(steering.FailbackAct, small),
@@ -170,6 +171,7 @@ func canary() chapter {
 				done:  all(serves("eu-west", beta), serves("us-east", app)),
 			},
 			{
+				ready: isUp("eu-west"),
 				text:  says("Look at it as a user again (fetch " + beta + "), and when it is well, bring everybody home:\n  veer failback " + app + "/eu-west --reason \"canary is well\" --for 10m"),
 				do:    types("fetch "+beta, "veer failback "+app+"/eu-west --reason \"canary is well\" --for 10m --yes"),
 				tried: ordered(steering.FailbackAct, steering.Target{Service: app + ".", Region: "eu-west"}),
@@ -298,6 +300,7 @@ func maintenance() chapter {
 			tried: notOrdered(steering.Drain, west),
 		},
 		{
+			ready: isUp("eu-west"),
 			text:  says("Failback is manual here, so traffic waits for your word:\n  veer failback eu-west --reason \"upgrade done\" --for 10m"),
 			do:    types("veer failback eu-west --reason \"upgrade done\" --for 10m --yes"),
 			tried: ordered(steering.FailbackAct, west),

@@ -63,7 +63,9 @@ type command struct {
 
 // step is one thing to do.
 type step struct {
-	text func(*game) string
+	// ready: it can be solved; nil is at once.
+	ready func(*game, api.Status) bool
+	text  func(*game) string
 	// do is what solves it, as typed: the hint shows it, and skip types it.
 	do func(*game) []string
 	// tried says what is still to be done by the trainee; "" is nothing.
@@ -146,6 +148,11 @@ func (g *game) play(ctx context.Context, all []chapter, first int) error {
 // perform plays one step to its end.
 func (g *game) perform(ctx context.Context, s step) (skipped bool, err error) {
 	g.ran, g.acted = nil, time.Time{}
+	if s.ready != nil {
+		if err := g.await(ctx, "the next step", func(st api.Status) bool { return s.ready(g, st) }); err != nil {
+			return false, err
+		}
+	}
 	g.say("")
 	g.para(s.text(g))
 	if g.o.Auto {

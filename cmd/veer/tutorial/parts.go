@@ -159,6 +159,13 @@ func poolOf(st api.Status, name string, region regions.Name) api.Pool {
 	return api.Pool{}
 }
 
+// isUp: traffic may return to the region.
+func isUp(region regions.Name) func(*game, api.Status) bool {
+	return func(_ *game, st api.Status) bool {
+		return poolOf(st, app, region).Health == checks.Up && poolOf(st, beta, region).Health == checks.Up
+	}
+}
+
 // poolIs: the regions agree on it.
 func poolIs(region regions.Name, h checks.Health) func(*game, api.Status) bool {
 	return func(_ *game, st api.Status) bool { return poolOf(st, app, region).Health == h }
